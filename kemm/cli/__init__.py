@@ -1,0 +1,86 @@
+"""The command ``kemm``: each subcommand reads its words, calls one public function and prints what came back.
+
+    kemm.cli.graph   ingest, kg, media, link         what is in a store
+    kemm.cli.runs    index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
+    kemm.cli.screen  how results look: one JSON object, or tables
+    kemm.cli.terms   words of the user's → IRIs and literals
+
+Every command takes ``--json``: exactly one JSON object on standard output, everything else on standard error. The exit
+status is 0, 2 with one clear line on standard error, or 130 when interrupted. Nothing heavy is imported here: each
+command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from kemm import __version__
+from kemm.cli import graph, runs
+from kg.errors import KemmError
+
+#: The base of click's errors; from some version on, typer carries its own copy of click.
+ClickException: Any = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="kemm",
+    help="Knowledge-enhanced multimodal pre-training: ingest knowledge graphs, pre-train, ask with citations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+graph.register(app)
+runs.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"kemm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; what a user can cause ends in one line, never in a traceback."""
+    try:
+        status = app(args=arguments, prog_name="kemm", standalone_mode=False)
+    except KemmError as error:
+        return _fail(str(error))
+    except ClickException as error:
+        return _fail(_usage(error))
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    if status == 130:
+        _fail("interrupted")
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the command line, and whose help to read."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    message = message.replace("Value error, ", "")
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    explained = getattr(parameter, "help", None)
+    if type(error).__name__ == "MissingParameter" and explained:
+        message += f" ({explained.rstrip('.')})"
+    return f"{message}; see `{context.command_path} --help`" if context else message
+
+
+def _fail(message: str) -> int:
+    for line in message.splitlines() or ["something went wrong"]:
+        print(f"error: {line}", file=sys.stderr)
+    return 2

@@ -1,0 +1,223 @@
+"""Commands that need an index or a model: ``index``, ``retrieve``, ``pretrain``, ``evaluate``, ``predict``, …"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from kemm.cli import screen
+from kemm.cli.graph import Store
+from kemm.cli.screen import Json
+from kg.errors import InputError
+
+Run = Annotated[Path, typer.Option("--run", help="Folder that `kemm pretrain` wrote")]
+Image = Annotated[Path | None, typer.Option("--image", help="A picture, in any format that Pillow reads")]
+Question = Annotated[str, typer.Option("--question", "-q", help="What to ask, in words")]
+Settings = Annotated[
+    Path, typer.Argument(help="A YAML of settings, such as configs/quickstart.yaml", show_default=False)
+]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Replace one setting; may be given many times")
+]
+RunStore = Annotated[str | None, typer.Option("--store", help="Another store than the run's settings name")]
+RunIndex = Annotated[Path | None, typer.Option("--index", help="Another index than the run's settings name")]
+
+config_commands = typer.Typer(no_args_is_help=True, help="Settings files.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    for command in (index, retrieve, pretrain, evaluate, predict):
+        app.command()(command)
+    app.add_typer(config_commands, name="config")
+    app.command()(quickstart)
+    app.command()(serve)
+
+
+def index(
+    store: Store,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the index to")],
+    update: Annotated[bool, typer.Option("--update", help="Embed only what changed since the index was built")] = False,
+    json: Json = False,
+) -> None:
+    """Embed a store's texts and pictures and index them for retrieval."""
+    with screen.work(json):
+        from kemm.indexing import build
+
+        result = build(store, out, update=update)
+    screen.show(result, json)
+
+
+def retrieve(
+    store: Store,
+    index: Annotated[Path, typer.Option("--index", help="Folder that `kemm index` wrote")],
+    question: Question = "",
+    image: Image = None,
+    limit: Annotated[int, typer.Option("-k", min=1, help="Most facts")] = 32,
+    json: Json = False,
+) -> None:
+    """Find the facts to answer a question with, best first."""
+    _check_question(question, image, picture_suffices=True)
+    with screen.work(json):
+        from kemm.indexing import open_retriever
+        from retrieval import Query
+
+        evidence = open_retriever(store, index).retrieve(Query(text=question, image=image), k=limit)
+    result = {
+        "evidence": [
+            {**screen.fact(fact.statement, evidence.labels), "score": fact.score, "hop": fact.hop}
+            for fact in evidence.facts
+        ],
+        "anchors": [
+            {"entity": a.entity, "label": evidence.label(a.entity), "mention": a.mention, "score": a.score}
+            for a in evidence.anchors
+        ],
+        "kg_version": evidence.kg_version,
+    }
+
+    def people() -> None:
+        anchors = [(a["label"], a["mention"] or "(picture)", a["score"], a["entity"]) for a in result["anchors"]]
+        screen.table(("about", "mention", "score", "entity"), anchors)
+        rows = [(*fact["labels"], fact["score"], fact["source"]) for fact in result["evidence"]]
+        screen.table(("head", "relation", "tail", "score", "source"), rows)
+        screen.line(f"KG version {evidence.kg_version}")
+
+    screen.show(result, json, people)
+
+
+def pretrain(
+    config: Settings,
+    overrides: Overrides = [],  # noqa: B006 - typer hands over a fresh list
+    resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint")] = True,
+    json: Json = False,
+) -> None:
+    """Pre-train a model as a settings file says; Ctrl-C stops after a checkpoint, the same command goes on."""
+    from kemm.config import load
+    from kemm.settings import Settings as AllSettings
+
+    settings = load(config, AllSettings, overrides).settings
+    with screen.work(json):
+        from kemm.pretrain import run
+
+        result = run(settings, resume=resume)
+    screen.show(result, json)
+
+
+def evaluate(
+    run: Run,
+    questions: Annotated[Path, typer.Option("--questions", help="JSON lines: id, image, question, answers")],
+    images: Annotated[Path | None, typer.Option("--images", help="Folder that the image paths are below")] = None,
+    knowledge: Annotated[
+        Literal["full", "none", "shuffled", "random", "oracle"],
+        typer.Option("--knowledge", help="Which facts the model is given"),
+    ] = "full",
+    store: RunStore = None,
+    index: RunIndex = None,
+    json: Json = False,
+) -> None:
+    """Answer a file of questions and measure how many answers are right."""
+    with screen.work(json):
+        from kemm.evaluate import run as evaluate_run
+
+        result = evaluate_run(run, questions, images, knowledge, store, index)
+
+    def people() -> None:
+        low, high = result["ci95"]
+        screen.line(
+            f"accuracy {result['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f}) on {result['n']:,} questions"
+        )
+        rows = [(kind, *_figures(part)) for kind, part in sorted(result["by_type"].items())]
+        screen.table(("type", "accuracy", "n"), rows)
+
+    screen.show(result, json, people)
+
+
+def predict(
+    run: Run,
+    question: Question,
+    image: Image = None,
+    store: RunStore = None,
+    index: RunIndex = None,
+    json: Json = False,
+) -> None:
+    """Answer one question, with the facts that the answer rests on."""
+    _check_question(question, image)
+    with screen.work(json):
+        from kemm.predict import Predictor
+
+        result = Predictor.load(run, store=store, index=index).predict(image=image, question=question).as_dict()
+
+    def people() -> None:
+        screen.line(f"{result['answer']}   (confidence {result['confidence']:.2f})")
+        rows = [(c["head"], c["relation"], c["tail"], c["effect"], c["source"]) for c in result["citations"]]
+        screen.table(("because", "", "", "effect", "source"), rows)
+
+    screen.show(result, json, people)
+
+
+@config_commands.command("show")
+def config_show(config: Settings, overrides: Overrides = [], json: Json = False) -> None:  # noqa: B006
+    """Print every setting and where it came from: a line of the file, --set, or the default."""
+    from kemm.config import load
+    from kemm.settings import Settings as AllSettings
+
+    loaded = load(config, AllSettings, overrides)
+    rows = list(loaded.rows())
+    result = {
+        "settings": loaded.settings.model_dump(mode="json"),
+        "keys": [{"key": key, "value": value, "from": origin} for key, value, origin in rows],
+    }
+    shown = [(key, str(value), origin) for key, value, origin in rows]
+    screen.show(result, json, lambda: screen.table(("key", "value", "from"), shown))
+
+
+def quickstart(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the store, the index, the model and the report")
+    ] = Path("quickstart"),
+    size: Annotated[Literal["full", "small"], typer.Option("--size", help="All of WordNet, or a piece of it")] = "full",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of going on where it stopped")] = False,
+    json: Json = False,
+) -> None:
+    """Go the whole way once: ingest WordNet and countries, index, pre-train, evaluate, ask, correct a fact, ask."""
+    with screen.work(json):
+        from kemm.quickstart import run
+
+        result = run(out, size=size, fresh=fresh)
+    screen.show(result, json, lambda: screen.line(f"report: {out / 'report.html'}"))
+
+
+def serve(
+    run: Run,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on")] = 8000,
+    store: RunStore = None,
+    index: RunIndex = None,
+) -> None:
+    """Answer questions on a web page and through POST /predict, until Ctrl-C."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"`kemm serve` needs {', '.join(missing)}: pip install 'kemm[serve]'")
+    import uvicorn
+
+    from kemm.predict import Predictor
+    from kemm.serve.app import create_app
+
+    uvicorn.run(create_app(Predictor.load(run, store=store, index=index)), host=host, port=port, log_level="warning")
+
+
+def _check_question(question: str, image: Path | None, picture_suffices: bool = False) -> None:
+    """Refuse an empty question, and a picture that isn't there, before anything is loaded."""
+    if not question.strip() and not (picture_suffices and image is not None):
+        raise InputError("empty question: say what to ask with --question")
+    if image is not None and not image.is_file():
+        raise InputError(f"{image}: there is no such picture")
+
+
+def _figures(part: Any) -> tuple[Any, Any]:
+    """Accuracy and count of one type of question."""
+    return (part.get("accuracy"), part.get("n")) if isinstance(part, dict) else (part, None)

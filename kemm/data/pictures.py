@@ -1,0 +1,147 @@
+"""Pictures of entities: which may be trained on, augmented views of them, and their features, computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter
+
+from kemm.data.questions import share
+from kemm.encoders.vision import VisionTower, open_image
+from kemm.settings import DataSettings
+from kg.errors import InputError
+from kg.records import Picture
+
+
+def locate(picture: Picture, root: Path | None) -> str:
+    """The file of a picture: below ``root`` when given, else where it was when it was added."""
+    return str((root or Path(picture.root)) / picture.path)
+
+
+def by_split(pictures: Sequence[Picture], data: DataSettings, seed: int) -> dict[str, dict[str, list[str]]]:
+    """Files by split and entity: ``{"train" | "dev" | "test": {entity: [file, …]}}``.
+
+    ``dev``, for calibration, is one in twelve of the training pictures of entities that have at least four.
+
+    Raises:
+        InputError: a picture's file is not there; says how many and what to set.
+    """
+    split: dict[str, dict[str, list[str]]] = {name: defaultdict(list) for name in ("train", "dev", "test")}
+    missing = []
+    counts: dict[str, int] = defaultdict(int)
+    for picture in pictures:
+        counts[picture.entity] += picture.split in data.train_splits
+    for picture in pictures:
+        file = locate(picture, data.root)
+        if not Path(file).is_file():
+            missing.append(file)
+        elif picture.split in data.test_splits:
+            split["test"][picture.entity].append(file)
+        elif picture.split in data.train_splits:
+            is_dev = counts[picture.entity] >= 4 and share(seed, "picture", picture.path) < 1 / 12
+            split["dev" if is_dev else "train"][picture.entity].append(file)
+    if missing:
+        raise InputError(f"{len(missing)} pictures are not there, such as {missing[0]}; set data.root to their folder")
+    return split
+
+
+def augment(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A view as a camera might give it: random crop of 45–100 % of the area, mild light, colour and blur."""
+    width, height = image.size
+    area, aspect = rng.uniform(0.45, 1.0), np.exp(rng.uniform(-0.25, 0.25))
+    w = max(1, min(width, round((width * height * area * aspect) ** 0.5)))
+    h = max(1, min(height, round((width * height * area / aspect) ** 0.5)))
+    x, y = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
+    view = image.crop((x, y, x + w, y + h))
+    view = ImageEnhance.Brightness(view).enhance(rng.uniform(0.75, 1.25))
+    view = ImageEnhance.Color(view).enhance(rng.uniform(0.8, 1.2))
+    return view.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 1.0)))
+
+
+class FeatureBank:
+    """Patch features of pictures by a frozen tower, computed once and kept on disk by content.
+
+    A picture's features are found by the hash of its bytes, the tower, the raster and the view's number, so a changed
+    picture or tower is noticed. View 0 is the picture itself, views 1, 2, … are augmented.
+
+    Args:
+        tower: the frozen vision tower.
+        folder: where to keep features; None keeps them in memory only.
+        grid: vision tokens a side.
+    """
+
+    def __init__(self, tower: VisionTower, folder: Path | None, grid: int) -> None:
+        self.tower, self.folder, self.grid = tower, folder, grid
+        self.rows: dict[str, np.ndarray] = {}
+        self.shape = (grid * grid, tower.width)
+        for shard in sorted(folder.glob("features-*.json")) if folder else ():
+            saved = json.loads(shard.read_text())
+            if saved["tower"] == tower.name and saved["grid"] == grid:
+                array = np.load(shard.with_suffix(".npy"), mmap_mode="r")
+                self.rows.update(zip(saved["keys"], array, strict=True))
+        self._hashes: dict[str, str] = {}
+
+    def key(self, file: str, view: int) -> str:
+        if file not in self._hashes:
+            try:
+                self._hashes[file] = hashlib.blake2b(Path(file).read_bytes(), digest_size=12).hexdigest()
+            except OSError:
+                open_image(file)  # says in one line what is wrong
+                raise
+        return f"{self._hashes[file]}/{view}"
+
+    def compute(
+        self, files: Sequence[str], views: int, progress: Callable[[int], object] | None = None, batch: int = 32
+    ) -> None:
+        """Make sure that views 0 … ``views - 1`` of every file are there; a shard is written every 512 views."""
+        wanted = {self.key(file, view): (file, view) for file in files for view in range(views)}
+        todo = [item for item in wanted.items() if item[0] not in self.rows]
+        if progress is not None:
+            progress(len(wanted) - len(todo))
+        for start in range(0, len(todo), 512):
+            shard = todo[start : start + 512]
+            features = np.empty((len(shard), *self.shape), dtype=np.float16)
+            for first in range(0, len(shard), batch):
+                part = shard[first : first + batch]
+                features[first : first + len(part)] = self._encode([self._view(*source, key) for key, source in part])
+                if progress is not None:
+                    progress(len(part))
+            self._keep([key for key, _ in shard], features)
+
+    def get(self, file: str, view: int = 0) -> np.ndarray:
+        """Features ``(P, D)`` float16; computed now where ``compute`` has not been asked for them."""
+        key = self.key(file, view)
+        if key not in self.rows:
+            self.rows[key] = self._encode([self._view(file, view, key)])[0]
+        return self.rows[key]
+
+    def encode(self, image: Image.Image | str | Path) -> np.ndarray:
+        """Features ``(P, D)`` of a picture that is not kept."""
+        return self._encode([self.tower.array(open_image(image))])[0]
+
+    def _view(self, file: str, view: int, key: str) -> np.ndarray:
+        image = open_image(file)
+        if view:
+            seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+            image = augment(image, np.random.default_rng(seed))
+        return self.tower.array(image)
+
+    def _encode(self, arrays: list[np.ndarray]) -> np.ndarray:
+        return self.tower.patches(arrays, self.grid).numpy().astype(np.float16)
+
+    def _keep(self, keys: list[str], features: np.ndarray) -> None:
+        self.rows.update(zip(keys, features, strict=True))
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.blake2b("".join(keys).encode(), digest_size=8).hexdigest()
+        np.save(self.folder / f"features-{name}.npy", features)
+        index = {"tower": self.tower.name, "grid": self.grid, "keys": keys}
+        partial = self.folder / f"features-{name}.partial"
+        partial.write_text(json.dumps(index))
+        partial.replace(self.folder / f"features-{name}.json")  # the shard counts only once this stands

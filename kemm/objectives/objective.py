@@ -1,0 +1,59 @@
+"""The contract of an objective, and the context it is built in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from kemm.fuse.model import Encoded
+from kg.errors import InputError
+
+
+class MissingModality(InputError):
+    """A batch lacks what an objective needs."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What heads are sized by.
+
+    Attributes:
+        width: D of the fusion encoder; ``vision_width``, ``text_width``: of the towers' features.
+        patches: P.
+        token_embeddings: (V, D_t), the text tower's input table, frozen.
+        vocabulary: the answers that can be given without pointing at a fact.
+    """
+
+    width: int
+    vision_width: int
+    text_width: int
+    patches: int
+    token_embeddings: Tensor
+    vocabulary: tuple[str, ...]
+
+
+class Objective(nn.Module):
+    """A loss with its own head.
+
+    Args:
+        settings: its section of the configuration; ``settings.weight`` is applied by the task, not here.
+        context: what the head is sized by.
+    """
+
+    def __init__(self, settings: Any, context: Context) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """Return the loss, a scalar.
+
+        Raises:
+            MissingModality: the batch lacks what this objective needs.
+        """
+        raise TypeError(f"{type(self).__name__} must define forward")
+
+    def require(self, present: object, what: str) -> None:
+        if present is None:
+            raise MissingModality(f"{type(self).__name__} needs {what}, and the batch has none")

@@ -1,0 +1,187 @@
+"""A trained run, loaded: reads questions with their evidence and returns answers as one distribution over strings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from kemm.data.fact_table import FactTable, tabulate
+from kemm.data.questions import Question
+from kemm.data.training_data import batch_questions
+from kemm.data.world import World, picture_links
+from kemm.objectives.answering import Answering
+from kemm.objectives.objective import Context
+from kemm.pretrain.checkpoint import load_weights
+from kemm.pretrain.task import PretrainTask
+from kemm.settings import Settings
+from kg.errors import InputError
+from kg.records import Link
+from retrieval.evidence import Evidence, Query
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model makes of one question.
+
+    Attributes:
+        answers: answer → probability, likeliest first; facts with the same far end add up.
+        pointed: (K,) probability of each fact of the table.
+    """
+
+    answers: dict[str, float]
+    pointed: np.ndarray
+
+    @property
+    def best(self) -> str:
+        return next(iter(self.answers), "")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Fitted on the ``dev`` questions and pictures, never on the test split.
+
+    Attributes:
+        threshold: below this confidence the answer is "not known".
+        link_temperature: divides the picture linker's logits.
+        bins: [mean confidence, accuracy, count] of dev answers in tenths.
+    """
+
+    threshold: float = 0.0
+    link_temperature: float = 1.0
+    bins: list[list[float]] = field(default_factory=list)
+
+
+def build_task(settings: Settings, world: World, vocabulary: Sequence[str]) -> PretrainTask:
+    """The task of a run, with fresh weights by its seed."""
+    torch.manual_seed(settings.train.seed)
+    context = Context(
+        width=settings.model.width,
+        vision_width=world.vision.width,
+        text_width=world.text.width,
+        patches=settings.model.grid**2,
+        token_embeddings=world.text.token_embeddings,
+        vocabulary=tuple(vocabulary),
+    )
+    return PretrainTask(settings, context)
+
+
+class Reader:
+    """A run's model over its world.
+
+    Args:
+        task: trained.
+        world: its store, index and towers.
+        vocabulary: the answers of the run's vocabulary head.
+        calibration: see ``Calibration``.
+
+    Raises:
+        InputError: the run was not trained to answer.
+    """
+
+    def __init__(self, task: PretrainTask, world: World, vocabulary: Sequence[str], calibration: Calibration) -> None:
+        if "answering" not in task.objectives:
+            raise InputError("this run was trained without the objective 'answering', so it can't answer questions")
+        self.task, self.world, self.vocabulary, self.calibration = task.eval(), world, tuple(vocabulary), calibration
+        answering = task.objectives["answering"]
+        assert isinstance(answering, Answering)
+        self.answering = answering
+        self._pictured: tuple[int, list[str], torch.Tensor | None] = (-1, [], None)
+        if "entity_image" in task.objectives:
+            world.retriever.link_image = self.link_image
+
+    @classmethod
+    def load(cls, run: Path, settings: Settings, allow_stale: bool = True) -> Reader:
+        """Load a finished run.
+
+        Raises:
+            InputError: there is none, or it doesn't fit.
+        """
+        described = run / "run.json"
+        if not described.is_file():
+            raise InputError(f"{run}: no finished run there; run `kemm pretrain CONFIG` first")
+        saved = json.loads(described.read_text())
+        world = World(settings, allow_stale=allow_stale)
+        task = build_task(settings, world, saved["vocabulary"])
+        load_weights(run / "checkpoint", task)
+        return cls(task, world, saved["vocabulary"], Calibration(**saved["calibration"]))
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @torch.inference_mode()
+    def pictured(self) -> tuple[list[str], torch.Tensor | None]:
+        """Every entity with a picture that may be looked at, and their vectors (E, D); read anew when the store moves."""
+        version = self.world.graph.version
+        if self._pictured[0] != version:
+            pictures: dict[str, list[str]] = {}
+            for split in ("train", "dev"):
+                for name, files in self.world.pictures()[split].items():
+                    pictures.setdefault(name, []).extend(files)
+            names, vectors = [], None
+            if pictures:
+                names, sources = self.world.pictured_entities(pictures, training=False)
+                vectors = self.task.model.entity(
+                    text=sources.text, pictures=sources.pictures, neighbours=sources.neighbours
+                )
+            self._pictured = version, names, vectors
+        return self._pictured[1], self._pictured[2]
+
+    @torch.inference_mode()
+    def link_probabilities(self, patches: np.ndarray) -> np.ndarray:
+        """Which pictured entity do pictures (B, P, D_v) show? (B, E), rows summing to one."""
+        _, vectors = self.pictured()
+        pooled = torch.from_numpy(patches.astype(np.float32)).mean(1)
+        logits = self.task.objectives["entity_image"].logits(pooled, vectors)  # type: ignore[operator]
+        return (logits / self.calibration.link_temperature).softmax(-1).numpy()
+
+    def link_image(self, image: str | Path | Image.Image, k: int) -> list[Link]:
+        """The likeliest entities of a picture."""
+        names, vectors = self.pictured()
+        if vectors is None:
+            return []
+        return picture_links(self.link_probabilities(self.patches(image)[None])[0], names, k)
+
+    def patches(self, image: str | Path | Image.Image) -> np.ndarray:
+        """The vision tower's features (P, D_v), from the memo for a file that was seen before."""
+        if isinstance(image, str | Path):
+            return self.world.features.get(str(image))
+        return self.world.features.encode(image)
+
+    # ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def retrieve(self, question: str, image: str | Path | Image.Image | None = None) -> Evidence:
+        """The facts for a question."""
+        return self.world.retriever.retrieve(Query(question, image), self.world.settings.model.facts)
+
+    def table(self, evidence: Evidence) -> FactTable:
+        return tabulate(evidence, self.world.bank)
+
+    @torch.inference_mode()
+    def read(
+        self, questions: Sequence[Question], tables: Sequence[FactTable], patches: Sequence[np.ndarray | None], batch: int = 64
+    ) -> list[Reading]:
+        """Answer questions from given facts, in batches."""
+        readings = []
+        for start in range(0, len(questions), batch):
+            part = slice(start, start + batch)
+            batched = batch_questions(self.world, questions[part], tables[part], patches[part])
+            fused = self.task.model.fuse(
+                batched.patches, batched.text, batched.text_mask, batched.facts, batched.has_image
+            )
+            answers = self.answering.answers(batched, fused)
+            pointer, words = answers.pointer.exp().numpy(), answers.vocabulary.exp().numpy()
+            for row, table in enumerate(tables[part]):
+                readings.append(self._reading(table, pointer[row], words[row]))
+        return readings
+
+    def _reading(self, table: FactTable, pointer: np.ndarray, words: np.ndarray) -> Reading:
+        pointed = pointer[: len(table)]
+        chances = dict(zip(self.vocabulary, words.tolist(), strict=True))
+        for answer, chance in zip(table.answers, pointed.tolist(), strict=False):
+            chances[answer] = chances.get(answer, 0.0) + chance
+        return Reading(dict(sorted(chances.items(), key=lambda item: -item[1])), pointed)

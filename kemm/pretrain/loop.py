@@ -1,0 +1,92 @@
+"""The training loop, on one page."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from kemm.data.batch import Batch
+from kemm.pretrain.checkpoint import load_state, save_state
+from kemm.pretrain.optimizer import build_optimizer, learning_rate
+from kemm.pretrain.task import PretrainTask
+from kemm.settings import TrainSettings
+from kg.errors import KemmError
+
+
+class Diverged(KemmError):
+    """A loss is no number any more."""
+
+
+def fit(
+    task: PretrainTask,
+    batch_of: Callable[[int], Batch],
+    settings: TrainSettings,
+    folder: Path,
+    resume: bool = True,
+    progress: Callable[[int, dict[str, float]], object] = lambda step, losses: None,
+) -> dict[str, Any]:
+    """Train, in one process or under ``accelerate launch``; resume from ``folder`` where there is a checkpoint.
+
+    Args:
+        batch_of: the batch of a step; depends on its number alone. With several processes, each takes its own.
+        progress: told of every step.
+
+    Returns:
+        ``steps``, ``first`` step and ``seconds`` of this call, ``losses``: name → [[step, value], …].
+
+    Raises:
+        Diverged: names the step and the objective.
+        KeyboardInterrupt: passed on, after a checkpoint is written.
+    """
+    accelerator = Accelerator(
+        mixed_precision="no" if settings.precision == "auto" else settings.precision,
+        cpu=not torch.cuda.is_available(),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    optimizer = build_optimizer(task, settings)
+    saved = load_state(folder, task, optimizer) if resume else None
+    first, losses = (saved["step"], saved["losses"]) if saved else (0, {})
+    module, optimizer = accelerator.prepare(task, optimizer)
+    module.train()
+    started, step = time.perf_counter(), first
+
+    def checkpoint() -> None:
+        if accelerator.is_main_process:
+            save_state(folder, accelerator.unwrap_model(module), optimizer.optimizer, {"step": step, "losses": losses})
+
+    try:
+        while step < settings.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = group["scale"] * learning_rate(step, settings)
+            number = step * accelerator.num_processes + accelerator.process_index
+            torch.manual_seed(settings.seed * 1_000_003 + number)  # dropout
+            generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)  # what is masked
+            found = module(batch_of(number).to(accelerator.device), generator)
+            accelerator.backward(found["total"])
+            accelerator.clip_grad_norm_(module.parameters(), settings.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            values = {name: float(loss) for name, loss in found.items()}
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    raise Diverged(f"step {step}: the loss of '{name}' is {value}; lower train.learning_rate or its weight")
+            step += 1
+            if step % settings.log_every == 0 or step == settings.steps:
+                for name, value in values.items():
+                    losses.setdefault(name, []).append([step, round(value, 5)])
+            progress(step, values)
+            if step % settings.checkpoint_every == 0 and step < settings.steps:
+                checkpoint()
+    except KeyboardInterrupt:
+        optimizer.zero_grad(set_to_none=True)
+        checkpoint()
+        raise
+    checkpoint()
+    return {"steps": step, "first": first, "seconds": time.perf_counter() - started, "losses": losses}

@@ -1,0 +1,41 @@
+"""How names are read and compared: folding away case and accents, and a readable name for an IRI without a label."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from urllib.parse import unquote
+
+_CAMEL = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-Z])")
+
+
+def fold_character(character: str) -> str:
+    """Return one character without case and accent: ``É`` → ``e``, ``ß`` → ``ss``, ``が`` → ``が``.
+
+    Only the accents of the European scripts (U+0300 to U+036F) go; in other scripts such marks make another letter.
+    """
+    if character.isascii():
+        return character.lower()
+    plain = "".join(c for c in unicodedata.normalize("NFKD", character) if not "\u0300" <= c <= "\u036f")
+    return unicodedata.normalize("NFC", plain).casefold()
+
+
+def fold(text: str) -> str:
+    """Return ``text`` for comparison: no case, no accents, runs of white space as one blank."""
+    if not text.isascii():
+        text = "".join(map(fold_character, text))
+    return " ".join(text.lower().split())
+
+
+def local_name(iri: str) -> str:
+    """Return a readable name from an IRI: ``http://x/#countryOfOrigin`` → ``country of origin``.
+
+    What follows the last ``#`` or ``/``; underscores become blanks, camelCase is split.
+    """
+    text = iri.removeprefix("_:").rstrip("#/")
+    text = unquote(re.split(r"[#/]", text)[-1])
+    if text[:1].islower() and text.isalnum():
+        text = _CAMEL.sub(" ", text).lower()
+    else:
+        text = _CAMEL.sub(" ", text)
+    return " ".join(text.replace("_", " ").split()) or iri

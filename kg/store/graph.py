@@ -1,0 +1,269 @@
+"""``KnowledgeGraph``: the versioned triple store as everything else sees it.
+
+    with KnowledgeGraph.open("sqlite:///world.db") as graph:
+        graph.add("Italy", "capital", "Rome", source="atlas")       # → 1, the new version
+        graph.retract("Italy", "capital")                           # → 2
+        list(graph.triples(head="Italy", version=1))                # what was true at version 1
+
+Every fact has a source and the versions in which it came and went; nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from kg.errors import InputError
+from kg.names import local_name
+from kg.records import Entity, Picture, Statement, Subgraph, Tail
+from kg.store import finding, naming, reading, schema, terms
+from kg.store.connection import Database
+from kg.store.editing import Edit
+
+if TYPE_CHECKING:
+    from kg.store.snapshot import Snapshot
+
+
+class KnowledgeGraph:
+    """A store of facts with sources and versions, in SQLite or PostgreSQL. Make one with ``open``.
+
+    Safe to share between threads; edits of other processes count at once, since nothing about facts is cached.
+    """
+
+    def __init__(self, database: Database, url: str) -> None:
+        self.database = database
+        self.url = url
+        self.uuid = database.uuid
+        self._naming: tuple[int, naming.Naming] | None = None
+
+    # -- opening and closing ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, url: str | Path, create: bool = True) -> KnowledgeGraph:
+        """Open the store at ``sqlite:///PATH``, ``sqlite://`` (memory), ``postgresql+psycopg://…`` or ``PATH.db``.
+
+        Raises:
+            InputError: ``url`` is no such address.
+            StoreMissing: there is no store and ``create`` is False.
+            StoreError: what is there is not a kemm store (it is left untouched), or can't be reached.
+        """
+        database = Database(url, create)
+        return cls(database, database.url.render_as_string(hide_password=False))
+
+    def close(self) -> None:
+        """Give the connections back. A store in memory is gone."""
+        self.database.close()
+
+    def __enter__(self) -> KnowledgeGraph:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"KnowledgeGraph({self.database.name!r}, version {self.version})"
+
+    # -- versions and edits -------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """The number of the last version, read from the store each time; 0 when it is empty."""
+        with self.database.read() as connection:
+            return reading.current_version(connection)
+
+    @contextmanager
+    def edit(self, source: str = "", note: str = "", author: str = "", action: str = "edit") -> Iterator[Edit]:
+        """Give an object whose ``add`` and ``retract`` become one version; nothing if the block raises."""
+        with self.database.write() as connection:
+            yield Edit(connection, action, author, source, note)
+
+    def add(self, head: str, relation: str, tail: Tail, *, source: str, author: str = "", note: str = "") -> int:
+        """Add a fact and return the new version; the current one when this source says so already.
+
+        Raises:
+            InputError: this can't be a fact.
+        """
+        with self.edit(source, note, author, "add") as edit:
+            edit.add(head, relation, tail)
+            return edit.version
+
+    def retract(
+        self, head: str, relation: str, tail: Tail | None = None, *, source: str = "", author: str = "", note: str = ""
+    ) -> int:
+        """Retract all active facts of that head, relation and, where given, tail and source; return the new version.
+
+        Raises:
+            UnknownEntity: the store has never seen the head.
+            StoreError: nothing to retract; the text says what is known of the head.
+        """
+        with self.edit(source, note, author, "retract") as edit:
+            edit.retract(head, relation, tail, source=source)
+            return edit.version
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the versions, oldest first: id, time (UTC), author, action, source, note."""
+        with self.database.read() as connection:
+            rows = connection.execute(select(schema.version).order_by(schema.version.c.id)).mappings()
+            return [dict(row) | {"time": row["time"].isoformat()} for row in rows]
+
+    def changes(self, since: int) -> list[Statement]:
+        """Return the statements added or retracted after version ``since``."""
+        with self.database.read() as connection:
+            return reading.changes(connection, since)
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+
+    def triples(
+        self,
+        head: str | None = None,
+        relation: str | None = None,
+        tail: Tail | None = None,
+        *,
+        version: int | None = None,
+    ) -> Iterator[Statement]:
+        """Yield the statements that match, as they stood at ``version`` (default: now), in the order they came.
+
+        Raises:
+            InputError: the store has no such version.
+        """
+        last = self.version
+        if version is not None and not 0 <= version <= last:
+            raise InputError(f"the store is at version {last}: it has no version {version}")
+        return reading.scan(
+            self.database, last if version is None else version, head=head, relation=relation, tail=tail
+        )
+
+    def neighbours(self, entity: str, *, limit: int = 256) -> list[Statement]:
+        """Return the statements out of an entity, and up to ``limit`` of those into it; none if it is unknown."""
+        with self.database.read() as connection:
+            number = terms.find(connection, entity)
+            return [] if number is None else reading.neighbours(connection, number, limit)
+
+    def subgraph(self, entities: Iterable[str], hops: int = 1, limit: int = 64) -> Subgraph:
+        """Return the statements within ``hops`` of the entities, and how far each entity is.
+
+        Args:
+            entities: IRIs; unknown ones are left out.
+            hops: 1 for the statements that touch the entities, 2 for those that touch their neighbours, …
+            limit: at most so many statements out of, and so many into, each entity.
+        """
+        with self.database.read() as connection:
+            starts = terms.find_many(connection, entities).values()
+            return reading.subgraph(connection, starts, hops, limit)
+
+    def relations(self) -> dict[str, int]:
+        """Return relation IRI → number of active triples, the most frequent first."""
+        with self.database.read() as connection:
+            return reading.count_relations(connection)
+
+    def sources(self) -> list[str]:
+        """Return the names of all sources there have been."""
+        with self.database.read() as connection:
+            return list(connection.execute(select(schema.source.c.name).order_by(schema.source.c.id)).scalars())
+
+    def count_facts(self) -> int:
+        """Return the number of different active facts; one that two sources state counts once."""
+        with self.database.read() as connection:
+            return reading.count_facts(connection)
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts: triples, literals, entities, relations, sources {name: triples}, pictures, version."""
+        with self.database.read() as connection:
+            return reading.count(connection) | {"entities": len(naming.entity_ids(connection))}
+
+    def snapshot(self) -> Snapshot:
+        """Return the entity-to-entity edges of the current version as arrays."""
+        from kg.store.snapshot import Snapshot
+
+        return Snapshot.take(self)
+
+    # -- entities -----------------------------------------------------------------------------------------------------
+
+    def naming(self) -> naming.Naming:
+        """Return which relations name and describe; read again when the version has moved."""
+        with self.database.read() as connection:
+            at = reading.current_version(connection)
+            if self._naming is None or self._naming[0] != at:
+                self._naming = (at, naming.naming(connection))
+            return self._naming[1]
+
+    def describe(self, iri: str) -> Entity:
+        """Return an entity's label, description, aliases, types, pictures and id.
+
+        Raises:
+            UnknownEntity: the store has never seen this IRI; the text gives near names.
+        """
+        known = self.naming()
+        with self.database.read() as connection:
+            return naming.describe(connection, iri, known)
+
+    def entities(self, with_description: bool = True) -> Iterator[Entity]:
+        """Yield every entity in id order; without descriptions it is faster.
+
+        An entity is a head or a non-literal tail; relations of which only names are said, and RDF's own words, are not.
+        """
+        return naming.entities(self.database, self.naming(), with_description)
+
+    def degrees(self) -> dict[int, int]:
+        """Return term id → number of active triples around it, literals included: how much is said of an entity."""
+        with self.database.read() as connection:
+            return naming.degrees(connection)
+
+    def labels(self, iris: Iterable[str]) -> dict[str, str]:
+        """Return IRI → label; a readable local name where there is none."""
+        known = self.naming()
+        if not known.labels:
+            return {iri: local_name(iri) for iri in iris}
+        with self.database.read() as connection:
+            return naming.labels(connection, iris, known)
+
+    def ids(self, iris: Iterable[str]) -> dict[str, int]:
+        """Return IRI → term id, for those that the store knows."""
+        with self.database.read() as connection:
+            return terms.find_many(connection, iris)
+
+    def iris(self, ids: Iterable[int]) -> dict[int, str]:
+        """Return term id → IRI, for those that are IRIs or blank nodes."""
+        with self.database.read() as connection:
+            return {n: iri for n, iri in terms.read_many(connection, ids).items() if isinstance(iri, str)}
+
+    def resolve(self, text: str) -> str:
+        """Return the IRI that a user means by an IRI, a label or an alias (case and accents ignored).
+
+        Raises:
+            UnknownEntity: none or several; the text gives up to five candidates.
+        """
+        known = self.naming()
+        with self.database.read() as connection:
+            return finding.resolve(connection, text, known)
+
+    def search(self, text: str, limit: int = 10) -> list[Entity]:
+        """Return entities one of whose names is, begins with, or contains ``text``."""
+        known = self.naming()
+        with self.database.read() as connection:
+            return finding.search(connection, text, limit, known)
+
+    # -- pictures -----------------------------------------------------------------------------------------------------
+
+    def pictures(self, entity: str | None = None, split: str | None = None) -> list[Picture]:
+        """Return the pictures, of one entity or one split where given."""
+        with self.database.read() as connection:
+            numbers = None if entity is None else [terms.find(connection, entity) or -1]
+            return naming.read_pictures(connection, numbers, split)
+
+    def add_pictures(self, pictures: Iterable[Picture], source: str = "") -> int:
+        """Add pictures of known entities as one version; return the version (the current one if all were known).
+
+        Raises:
+            UnknownEntity: a picture of an entity that the store does not know.
+        """
+        with self.edit(source, action="pictures") as edit:
+            edit.add_pictures(pictures)
+            return edit.version

@@ -1,0 +1,97 @@
+"""From a question and a picture to anchors: the few entities that the walk starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from kg.mentions import STOP_WORDS
+from kg.records import Link
+from retrieval.entity_index import EntityIndex
+from retrieval.index.graph_walk import fold
+from retrieval.ranking import reciprocal_rank_fusion
+
+#: Words that frame any question: "what kind of …", "how many …".
+_FRAME = {"kind", "type", "sort", "name", "number", "amount"}
+#: How sharply picture similarity becomes probability: a lead of 0.05 in cosine is a factor e.
+TEMPERATURE = 0.05
+#: An anchor nobody named, found only by likeness, is believed at most this much.
+SEARCHED = 0.25
+
+
+def relation_words(labels: Iterable[str]) -> frozenset[str]:
+    """The words of relation labels, singular and plural: "the capital of Italy" asks for a capital, of Italy."""
+    words = {word for label in labels for word in fold(label).split()} | _FRAME
+    return frozenset(words | {word + "s" for word in words} | {word.removesuffix("s") for word in words})
+
+
+def best_mentions(
+    links: Sequence[Link], label: Callable[[str], str], asking: frozenset[str], has_picture: bool, limit: int
+) -> list[Link]:
+    """Keep the mentions that name something, and of each its best candidates, at most ``limit`` in all.
+
+    A name, written with a capital in text and store or made of several words that matter, beats a common word, and that
+    beats a word that only says what is asked for. Lesser ones are kept only when there is nothing better; a picture is
+    better than either.
+    """
+    by_mention: dict[tuple[int, int], list[Link]] = {}
+    for link in links:
+        by_mention.setdefault((link.start, link.end), []).append(link)
+
+    def rank(candidates: list[Link]) -> int:
+        words = [word for word in fold(candidates[0].mention).split() if word not in STOP_WORDS]
+        if all(word in asking for word in words):
+            return 2
+        has_capital = any(c.isupper() or c.isdigit() for c in candidates[0].mention)
+        is_name = has_capital and any(label(link.entity) != label(link.entity).lower() for link in candidates)
+        return 0 if is_name or len(words) > 1 else 1
+
+    ranked = [(rank(candidates), candidates) for candidates in by_mention.values()]
+    best = min([0] if has_picture else [r for r, _ in ranked], default=0)
+    kept = [sorted(candidates, key=lambda link: -link.score) for r, candidates in ranked if r == best]
+    chosen: dict[str, Link] = {}
+    for place in range(max(map(len, kept), default=0)):  # every mention's first candidate, then the second ones
+        for link in sorted((c[place] for c in kept if place < len(c)), key=lambda link: -link.score):
+            if len(chosen) < limit:
+                chosen.setdefault(link.entity, link)
+    return list(chosen.values())
+
+
+def nearest_pictures(
+    index: EntityIndex, vector: np.ndarray, iris: Callable[[list[int]], dict[int, str]], k: int
+) -> list[Link]:
+    """Link a picture's vector (D,) to the entities whose pictures are nearest.
+
+    P(e) = softmax_e(max_i ⟨v, v_i⟩ / τ),   over the 16 nearest entities, τ = 0.05
+    """
+    found = index.search_pictures(vector, max(k, 16))
+    if not found:
+        return []
+    names = iris([key for key, _ in found])
+    logits = np.array([score for _, score in found]) / TEMPERATURE
+    chances = np.exp(logits - logits.max())
+    chances /= chances.sum()
+    return [Link(names[key], float(p)) for (key, _), p in zip(found, chances, strict=True) if key in names][:k]
+
+
+def search_anchors(
+    index: EntityIndex, vector: np.ndarray, text: str, iris: Callable[[list[int]], dict[int, str]], k: int
+) -> tuple[list[Link], list[tuple[str, ...]]]:
+    """Entities like a question, for want of any named in it: dense and lexical ranks fused; low scores.
+
+    Returns:
+        Links, and for each the searches that found it.
+    """
+    found = {
+        "dense": [hit.id for hit in index.search_text(vector, 4 * k)],
+        "lexical": [hit.id for hit in index.search_words(text, 4 * k)],
+    }
+    fused = reciprocal_rank_fusion(list(found.values()))[:k]
+    if not fused:
+        return [], []
+    names = iris([key for key, _ in fused])
+    both = 2 / 61  # what rank 1 in both searches gives
+    links = [Link(names[key], SEARCHED * score / both) for key, score in fused if key in names]
+    by = [(*(name for name, ranking in found.items() if key in ranking), "graph") for key, _ in fused if key in names]
+    return links, by

@@ -1,0 +1,230 @@
+"""Making the entity index of a store and keeping it up to date by difference.
+
+A generation is written beside the old one and the manifest renamed over the old manifest last, so a reader sees the one
+or the other, and an interrupted run changes nothing. `retrieval.entity_index` says what the files are and reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kg.errors import InputError
+from kg.records import Entity, Picture
+from kg.store.naming import entity_ids
+from retrieval.embed import Embedder, EmbeddingCache, Progress, checked
+from retrieval.entity_index import FORMAT, EntityIndex
+from retrieval.index.dense import DenseIndex
+from retrieval.index.lexical import LexicalIndex
+from retrieval.paths import common_paths, one_step_paths
+
+if TYPE_CHECKING:
+    from kg import KnowledgeGraph
+
+#: Pictures of these splits are what one evaluates on: found in an index, they would give the answer away.
+HELD_OUT = frozenset({"val", "valid", "validation", "test"})
+_SHARD = 2048  # embedded, and kept by a cache, at a time
+
+
+def entity_text(entity: Entity) -> str:
+    """What is embedded of an entity: "label: description"; the embedder cuts it to its length."""
+    return f"{entity.label}: {entity.description}" if entity.description else entity.label
+
+
+def build_index(
+    graph: KnowledgeGraph,
+    out: str | os.PathLike[str],
+    text: Embedder,
+    images: Embedder | None = None,
+    progress: Progress | None = None,
+    cache: EmbeddingCache | None = None,
+) -> dict[str, Any]:
+    """Index every entity of a store, and every picture outside the held-out splits; return the manifest.
+
+    Raises:
+        InputError: ``out`` is a file.
+        UnreadableImage: a picture of the store can't be read. Either way an older index at ``out`` stays as it was.
+    """
+    with _Generation(out) as new:
+        version = graph.version  # first: what changes while we read is then seen as stale, not lost
+        entities = list(graph.entities())
+        ids = [entity.id for entity in entities]
+        dense = DenseIndex.create(text.dimension, size=len(ids))
+        dense.add(ids, _embed(text, [entity_text(e) for e in entities], cache, "embed entities", progress))
+        dense.save(new.folder / "text.faiss")
+        LexicalIndex.create(new.folder / "lexical").add(ids, entities)
+        table: dict[int, dict[str, Any]] = {}
+        if images is not None:
+            pictures = [picture for picture in graph.pictures() if picture.split not in HELD_OUT]
+            table = _picture_rows(graph, pictures, start=0)
+            shown = DenseIndex.create(images.dimension, size=len(table))
+            vectors = _embed(images, [_file(row) for row in table.values()], cache, "embed pictures", progress)
+            shown.add(list(table), vectors)
+            shown.save(new.folder / "pictures.faiss")
+        return new.publish(graph, version, text, images, len(ids), table, cache, progress)
+
+
+def update_index(
+    graph: KnowledgeGraph,
+    out: str | os.PathLike[str],
+    text: Embedder,
+    images: Embedder | None = None,
+    progress: Progress | None = None,
+    cache: EmbeddingCache | None = None,
+) -> dict[str, Any]:
+    """Bring an index up to the store's version by embedding only what changed since; return the new manifest.
+
+    Raises:
+        IndexStale: the index is another store's.
+        InputError: there is no index, or it was made by other embedders.
+    """
+    old = EntityIndex.open(out, graph, allow_stale=True)
+    old.require(text, images, exactly=True)
+    if bool(images) != bool(old.manifest["images"]):
+        raise InputError(
+            f"{out} was built {'without' if images else 'with'} pictures: run `kemm index` without --update"
+        )
+    with _Generation(out) as new:
+        version = graph.version
+        touched = {end for s in graph.changes(old.kg_version) for end in (s.head, s.tail) if isinstance(end, str)}
+        ids = graph.ids(sorted(touched))
+        with graph.database.read() as connection:
+            current = set(entity_ids(connection).tolist())
+        entities = [graph.describe(iri) for iri, number in ids.items() if number in current]
+        fresh = [entity.id for entity in entities]
+        dense = DenseIndex.open(old.folder / "text.faiss", writable=True)
+        dense.remove(list(ids.values()))
+        dense.add(fresh, _embed(text, [entity_text(e) for e in entities], cache, "embed entities", progress))
+        dense.save(new.folder / "text.faiss")
+        shutil.copytree(old.folder / "lexical", new.folder / "lexical", ignore=shutil.ignore_patterns("*.lock"))
+        LexicalIndex.open(new.folder / "lexical").replace(fresh, entities, gone=list(ids.values()))
+        table = old.pictures
+        if images is not None:
+            pictures = [picture for picture in graph.pictures() if picture.split not in HELD_OUT]
+            wanted = _picture_rows(graph, pictures, start=max(table, default=-1) + 1)
+            held = {_identity(row) for row in table.values()}
+            added = {position: row for position, row in wanted.items() if _identity(row) not in held}
+            stay = {_identity(row) for row in wanted.values()}
+            gone = [position for position, row in table.items() if _identity(row) not in stay]
+            table = {p: row for p, row in table.items() if _identity(row) in stay} | added
+            shown = DenseIndex.open(old.folder / "pictures.faiss", writable=True)
+            shown.remove(gone)
+            shown.add(
+                list(added), _embed(images, [_file(row) for row in added.values()], cache, "embed pictures", progress)
+            )
+            shown.save(new.folder / "pictures.faiss")
+        return new.publish(graph, version, text, images, len(dense), table, cache, progress, old.path_vectors())
+
+
+class _Generation:
+    """A folder being filled beside the index it will replace; gone again if anything fails."""
+
+    def __init__(self, out: str | os.PathLike[str]) -> None:
+        self.out = Path(out)
+
+    def __enter__(self) -> _Generation:
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"{self.out} is a file: name a folder for the index")
+        self._made = not self.out.exists()
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="generation-", dir=self.out))
+        self._is_published = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_published:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if self._made:
+                self.out.rmdir()
+
+    def publish(
+        self,
+        graph: KnowledgeGraph,
+        version: int,
+        text: Embedder,
+        images: Embedder | None,
+        num_entities: int,
+        table: dict[int, dict[str, Any]],
+        cache: EmbeddingCache | None,
+        progress: Progress | None,
+        known_paths: tuple[list[str], np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Write the paths, the picture table and the manifest; from the last rename on, this is the index."""
+        is_known = known_paths is not None and set(one_step_paths(graph)) <= set(known_paths[0])
+        paths = known_paths[0] if known_paths and is_known else common_paths(graph)
+        (self.folder / "paths.json").write_text(json.dumps(paths, ensure_ascii=False), encoding="utf-8")
+        vectors = _embed_new(text, paths, known_paths, cache, progress)
+        np.save(self.folder / "paths.npy", vectors, allow_pickle=False)
+        with open(self.folder / "pictures.jsonl", "w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps({"position": p, **row}) + "\n" for p, row in table.items())
+        manifest = {
+            "format": FORMAT,
+            "store": graph.uuid,
+            "kg_version": version,
+            "text": {"name": text.name, "dimension": text.dimension},
+            "images": {"name": images.name, "dimension": images.dimension} if images else None,
+            "entities": num_entities,
+            "pictures": len(table),
+            "paths": len(paths),
+            "generation": self.folder.name,
+        }
+        os.chmod(self.folder, 0o755)  # mkdtemp's folders are their maker's alone
+        temporary = self.folder / "manifest.json"
+        temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        os.replace(temporary, self.out / "manifest.json")
+        self._is_published = True
+        for old in self.out.glob("generation-*"):
+            if old != self.folder:
+                shutil.rmtree(old, ignore_errors=True)
+        return manifest
+
+
+def _embed(
+    embedder: Embedder, items: list[Any], cache: EmbeddingCache | None, stage: str, progress: Progress | None
+) -> np.ndarray:
+    """Vectors (N, D) of items, from the cache where there is one."""
+    if cache is not None:
+        return cache.embed(embedder, items, progress, stage, _SHARD)
+    parts = [np.zeros((0, embedder.dimension), dtype=np.float32)]
+    for start in range(0, len(items), _SHARD):
+        parts.append(checked(embedder, items[start : start + _SHARD]))
+        if progress:
+            progress(stage, min(start + _SHARD, len(items)), len(items))
+    return np.concatenate(parts)
+
+
+def _embed_new(
+    text: Embedder,
+    paths: list[str],
+    known: tuple[list[str], np.ndarray] | None,
+    cache: EmbeddingCache | None,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Vectors (P, D) of path texts, taking those that are known already."""
+    held = dict(zip(*known, strict=True)) if known else {}
+    new = [path for path in paths if path not in held]
+    held |= zip(new, _embed(text, new, cache, "embed paths", progress), strict=True)
+    return np.stack([held[path] for path in paths]) if paths else np.zeros((0, text.dimension), dtype=np.float32)
+
+
+def _picture_rows(graph: KnowledgeGraph, pictures: Sequence[Picture], start: int) -> dict[int, dict[str, Any]]:
+    ids = graph.ids(sorted({picture.entity for picture in pictures}))
+    return {
+        position: {"entity": ids[p.entity], "path": p.path, "root": p.root, "sha256": p.sha256}
+        for position, p in enumerate(pictures, start=start)
+    }
+
+
+def _identity(row: dict[str, Any]) -> tuple[int, str, str, str]:
+    return row["entity"], row["path"], row["root"], row["sha256"]
+
+
+def _file(row: dict[str, Any]) -> Path:
+    return Path(row["root"]) / row["path"]

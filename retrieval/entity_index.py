@@ -1,0 +1,143 @@
+"""One store's entities searched by vector, by words and by picture: an index on disk, opened.
+
+    OUT/manifest.json                 what was indexed: store, KG version, embedders, counts, the generation's folder
+    OUT/<generation>/text.faiss       text vectors, by KG term id
+                     pictures.faiss   picture vectors, by position
+                     pictures.jsonl   position → entity, path, root, sha256
+                     lexical/         words
+                     paths.npy        vectors of the common paths of one and two steps; paths.json has their texts
+
+`retrieval.catalogue` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kg.errors import IndexStale, InputError
+from retrieval.embed import Embedder, share_space
+from retrieval.index import Hit
+from retrieval.index.dense import DenseIndex
+from retrieval.index.lexical import LexicalIndex
+
+if TYPE_CHECKING:
+    from kg import KnowledgeGraph
+
+FORMAT = 1
+
+
+class EntityIndex:
+    """An index opened for searching. Entities are KG term ids; vectors have length 1."""
+
+    def __init__(self, out: Path, manifest: dict[str, Any]) -> None:
+        self.out, self.manifest = out, manifest
+        self.folder = out / manifest["generation"]
+        self.kg_version: int = manifest["kg_version"]
+        self.text = DenseIndex.open(self.folder / "text.faiss")
+        self.words = LexicalIndex.open(self.folder / "lexical")
+        self.pictures: dict[int, dict[str, Any]] = {}  # position → entity, path, root, sha256
+        self.shown: DenseIndex | None = None
+        if manifest["images"]:
+            self.shown = DenseIndex.open(self.folder / "pictures.faiss")
+            with open(self.folder / "pictures.jsonl", encoding="utf-8") as lines:
+                self.pictures = {row.pop("position"): row for row in map(json.loads, lines)}
+        self._positions: dict[int, list[int]] = {}  # entity → its pictures
+        for position, row in self.pictures.items():
+            self._positions.setdefault(row["entity"], []).append(position)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], graph: KnowledgeGraph, allow_stale: bool = False) -> EntityIndex:
+        """Open the index at ``folder`` for ``graph``.
+
+        Args:
+            allow_stale: take an index of another version of the store; only labels, descriptions and pictures can be
+                behind, for facts are always read from the store.
+
+        Raises:
+            InputError: there is no index, or one of another format.
+            IndexStale: it was built for another store or, unless ``allow_stale``, at another version.
+        """
+        out = Path(folder)
+        try:
+            manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"no index at {out}: run `kemm index --store {graph.url} --out {out}` first") from None
+        except ValueError as error:
+            raise InputError(f"{out / 'manifest.json'}: not a manifest ({error}); build the index again") from error
+        if manifest.get("format") != FORMAT:
+            raise InputError(f"{out}: index format {manifest.get('format')}, not {FORMAT}: run `kemm index` again")
+        if manifest["store"] != graph.uuid:
+            raise IndexStale(f"{out} was built for another store than {graph.url}: run `kemm index` with another --out")
+        version = graph.version
+        if manifest["kg_version"] != version and not allow_stale:
+            at = f"the index was built at KG version {manifest['kg_version']}, the store is at {version}"
+            raise IndexStale(f"{at}: run `kemm index --update`")
+        return cls(out, manifest)
+
+    def require(self, text: Embedder, images: Embedder | None, exactly: bool = False) -> None:
+        """Refuse embedders whose vectors can't be compared with the index's, or ``exactly``: that aren't its own.
+
+        Raises:
+            InputError: naming both.
+        """
+        for what, embedder in (("text", text), ("images", images)):
+            made = self.manifest[what]
+            if embedder is None or made is None:
+                continue
+            if not share_space(made["name"], embedder.name) or (exactly and made["name"] != embedder.name):
+                raise InputError(
+                    f"{self.out} was built with {made['name']}, not {embedder.name}: run `kemm index` again"
+                )
+
+    def search_text(self, vector: np.ndarray, k: int) -> list[Hit]:
+        """Entities whose text is nearest to a vector (D,)."""
+        return self.text.search(vector, k)
+
+    def search_words(self, text: str, k: int) -> list[Hit]:
+        """Entities that share words with a text."""
+        return self.words.search(text, k)
+
+    def search_pictures(self, vector: np.ndarray, k: int) -> list[tuple[int, float]]:
+        """Entities with the pictures nearest to a vector (D,): (entity, its best picture's similarity), best first."""
+        if self.shown is None or k < 1:
+            return []
+        wide = 8 * k + 32
+        while True:
+            best: dict[int, float] = {}
+            for hit in self.shown.search(vector, wide):
+                best.setdefault(self.pictures[hit.id]["entity"], hit.score)
+            if len(best) >= k or wide >= len(self.shown):
+                return list(best.items())[:k]
+            wide *= 4  # one entity has most of the near pictures: look further
+
+    def text_vectors(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Text vectors of entities, float32 (N, D); a zero row for one that isn't indexed."""
+        return self.text.vectors(ids)
+
+    def picture_vectors(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Mean picture vectors of entities scaled to length 1, float32 (N, D); a zero row for one without pictures."""
+        width = self.shown.dimension if self.shown else 0
+        result = np.zeros((len(ids), width), dtype=np.float32)
+        for row, key in enumerate(ids):
+            vectors = self.pictures_of(int(key))
+            if len(vectors):
+                mean = vectors.mean(axis=0)
+                result[row] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        return result
+
+    def pictures_of(self, key: int) -> np.ndarray:
+        """The vectors of one entity's indexed pictures, float32 (n, D)."""
+        if self.shown is None:
+            return np.zeros((0, 0), dtype=np.float32)
+        return self.shown.vectors(self._positions.get(key, []))
+
+    def path_vectors(self) -> tuple[list[str], np.ndarray]:
+        """The texts of the graph's common paths and their vectors (P, D)."""
+        texts = json.loads((self.folder / "paths.json").read_text(encoding="utf-8"))
+        return texts, np.load(self.folder / "paths.npy", allow_pickle=False)

@@ -1,0 +1,53 @@
+"""The searches: each finds entities, or facts, by one kind of likeness.
+
+| name       | finds     | by                                                   |
+|------------|-----------|------------------------------------------------------|
+| dense      | entities  | inner product of unit vectors (FAISS)                |
+| lexical    | entities  | words of label, aliases and description (tantivy)    |
+| graph_walk | facts     | walking the graph around anchors; holds no files     |
+
+The first two follow `Index`. The walk starts from entities rather than from a query, so it has its own call,
+`GraphWalk.candidates`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+INDEXES = {
+    "dense": "retrieval.index.dense:DenseIndex",
+    "lexical": "retrieval.index.lexical:LexicalIndex",
+    "graph_walk": "retrieval.index.graph_walk:GraphWalk",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An id that a search found, with the search's own score: higher is better, comparable within one search only."""
+
+    id: int
+    score: float
+
+
+class Index(Protocol):
+    """What a stored search owes: ids are 64-bit integers of the caller's; adding an id again replaces nothing."""
+
+    def search(self, query: Any, k: int) -> list[Hit]:
+        """Return at most ``k`` hits, best first."""
+        ...
+
+    def add(self, ids: Sequence[int], items: Any) -> None: ...
+
+    def remove(self, ids: Sequence[int]) -> int:
+        """Forget ids; return how many were there."""
+        ...
+
+    def save(self, path: str | os.PathLike[str]) -> None: ...
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self: ...
+
+    def __len__(self) -> int: ...

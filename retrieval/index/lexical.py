@@ -1,0 +1,119 @@
+"""Search by words over labels, aliases and descriptions: BM25 in a persistent tantivy index."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import tantivy
+
+from kg.errors import InputError
+from kg.records import Entity
+from retrieval.index import Hit
+
+#: A word in the label says more than one in an alias, and that more than one in the description.
+BOOSTS = {"label": 3.0, "alias": 2.0, "description": 1.0}
+_MAX_WORDS = 64  # of a query; a question longer than that is a document
+_HEAP = 64_000_000  # bytes, for the writer
+
+
+class LexicalIndex:
+    """Entities by their words, case and accents folded; a folder on disk, changed in place.
+
+    A query is any text. Its words are looked up as terms, joined by OR: no query syntax is parsed, so nothing in it
+    needs escaping.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], index: tantivy.Index) -> None:
+        self.folder = Path(folder)
+        self._index = index
+        self._schema = index.schema
+        self._analyzer = _analyzer()
+        index.register_tokenizer("folded", self._analyzer)
+        self._searcher = index.searcher()
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str]) -> Self:
+        """Make an empty index in a new or empty folder."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        builder = tantivy.SchemaBuilder()
+        builder.add_integer_field("id", stored=True, indexed=True, fast=True)
+        for name in BOOSTS:
+            builder.add_text_field(name, stored=False, tokenizer_name="folded")
+        return cls(folder, tantivy.Index(builder.build(), path=os.fspath(folder)))
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a stored index.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not (os.path.isdir(path) and tantivy.Index.exists(os.fspath(path))):
+            raise InputError(f"{os.fspath(path)}: no lexical index; build it again with `kemm index`")
+        return cls(path, tantivy.Index.open(os.fspath(path)))
+
+    def __len__(self) -> int:
+        return int(self._searcher.num_docs)
+
+    def add(self, ids: Sequence[int], items: Sequence[Entity]) -> None:
+        """Add entities under ids; all of them count, or none."""
+        self._change([], zip(ids, items, strict=True))
+
+    def remove(self, ids: Sequence[int]) -> int:
+        before = len(self)
+        self._change(ids, ())
+        return before - len(self)
+
+    def replace(self, ids: Sequence[int], items: Sequence[Entity], gone: Sequence[int] = ()) -> None:
+        """Forget ``gone``, and what is held of ``ids``, and add ``ids`` anew: one change."""
+        self._change([*ids, *gone], zip(ids, items, strict=True))
+
+    def _change(self, gone: Sequence[int], new: Any) -> None:
+        writer = self._index.writer(_HEAP, 1)
+        for key in gone:
+            writer.delete_documents_by_query(tantivy.Query.term_query(self._schema, "id", key))
+        for key, entity in new:
+            document = tantivy.Document()
+            document.add_integer("id", key)
+            document.add_text("label", entity.label)
+            for alias in entity.aliases:
+                document.add_text("alias", alias)
+            if entity.description:
+                document.add_text("description", entity.description)
+            writer.add_document(document)
+        writer.commit()
+        writer.wait_merging_threads()
+        self._index.reload()
+        self._searcher = self._index.searcher()
+
+    def search(self, query: str, k: int) -> list[Hit]:
+        """Entities that share words with a text, best first.
+
+        score(e) = Σ_w Σ_f boost_f · BM25(w, e_f)
+        """
+        words = list(dict.fromkeys(self._analyzer.analyze(query)))[:_MAX_WORDS]
+        if not words or not len(self) or k < 1:
+            return []
+        wanted = [
+            (
+                tantivy.Occur.Should,
+                tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, field, word), boost),
+            )
+            for word in words
+            for field, boost in BOOSTS.items()
+        ]
+        found = self._searcher.search(tantivy.Query.boolean_query(wanted), k).hits
+        ids = self._searcher.fast_field_values("id", [address for _, address in found])
+        return [Hit(int(key), float(score)) for key, (score, _) in zip(ids, found, strict=True) if key is not None]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Every change is on disk already; ``path`` must be the index's own folder."""
+        assert Path(path) == self.folder, "a lexical index lives in its folder; copy the folder instead"
+
+
+def _analyzer() -> tantivy.TextAnalyzer:
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    return builder.filter(tantivy.Filter.lowercase()).filter(tantivy.Filter.ascii_fold()).build()

@@ -1,0 +1,153 @@
+"""From a question and a picture to the facts that could answer it, on one page: link, walk, select."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kg.errors import InputError
+from kg.records import Link
+from retrieval import anchors as find
+from retrieval.embed import Embedder
+from retrieval.entity_index import EntityIndex
+from retrieval.evidence import Evidence, Query
+from retrieval.index.graph_walk import GraphWalk
+from retrieval.selection import PathScorer, select
+
+if TYPE_CHECKING:
+    from kg import EntityLinker, KnowledgeGraph
+
+MAX_MENTIONS = 4
+MAX_PICTURE_LINKS = 3
+
+
+class Retriever:
+    """Evidence for questions about one store.
+
+    Args:
+        index: of the same store, made with the same embedders.
+        images: needed for pictures unless ``link_image`` is given.
+        linker: of text mentions; made from the graph when first needed.
+        link_image: ``(image, k) -> list[Link]``, a model's own way to name what a picture shows; by default the
+            nearest pictures of the index.
+        hops: 1 or 2.
+        k: how many facts at most, unless a call says otherwise.
+        path_scorer: a learned judge of paths in place of the cosine; see `retrieval.selection`.
+
+    Raises:
+        InputError: the index was made with other embedders.
+    """
+
+    def __init__(
+        self,
+        graph: KnowledgeGraph,
+        index: EntityIndex,
+        text: Embedder,
+        images: Embedder | None = None,
+        linker: EntityLinker | None = None,
+        link_image: Callable[[Any, int], list[Link]] | None = None,
+        hops: int = 2,
+        k: int = 32,
+        path_scorer: PathScorer | None = None,
+    ) -> None:
+        index.require(text, images)
+        self.graph, self.index, self.text, self.images, self.k = graph, index, text, images, k
+        self.link_image = link_image
+        self.path_scorer = path_scorer
+        self.walk = GraphWalk(graph, text.embed, hops=hops)
+        self.walk.paths.learn(*index.path_vectors())
+        self._linker = linker
+        self._asking: tuple[int, frozenset[str]] = (-1, frozenset())
+
+    def retrieve(self, query: Query, k: int | None = None) -> Evidence:
+        """Return at most ``k`` facts for a question, a picture, or both.
+
+        Raises:
+            InputError: the query has neither, or a picture that nothing here can look at.
+            UnreadableImage: the picture can't be opened.
+        """
+        question = query.text.strip()
+        if not question and query.image is None:
+            raise InputError("empty question: give a text, a picture, or both")
+        shown = self.link_picture(query.image) if query.image is not None else []
+        vector = self.text.embed([question])[0] if question else None
+        mentioned = self.link_text(question, bool(shown), vector) if question else []
+        anchors, found_by = merged(shown, mentioned), None
+        if not anchors and vector is not None:
+            anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
+        return self.gather(anchors, vector, k, question, found_by)
+
+    def gather(
+        self,
+        anchors: Sequence[Link],
+        question_vector: np.ndarray | None,
+        k: int | None = None,
+        question: str = "",
+        found_by: Sequence[tuple[str, ...]] | None = None,
+    ) -> Evidence:
+        """Return the evidence around known anchors: what `retrieve` does after linking.
+
+        Args:
+            question_vector: float32 (D,) by the text embedder; None ranks by anchor and hop alone.
+            question: its text; far ends spelt out in it are kept whatever their relation.
+            found_by: one an anchor; ``("graph",)`` when not given.
+        """
+        version = self.walk.refresh()
+        near = [self.walk.candidates(link.entity) for link in anchors]
+        facts = select(
+            near,
+            anchors,
+            self.walk.paths,
+            question_vector,
+            self.k if k is None else k,
+            question,
+            self.path_scorer,
+            found_by or (),
+        )
+        ends = [link.entity for link in anchors]
+        for fact in facts:
+            ends += (fact.statement.head, fact.statement.relation)
+            if isinstance(fact.statement.tail, str):
+                ends.append(fact.statement.tail)
+        return Evidence(tuple(facts), tuple(anchors), version, self.walk.labels(ends))
+
+    def link_text(
+        self, question: str, has_picture: bool = False, question_vector: np.ndarray | None = None
+    ) -> list[Link]:
+        """Entities named in a question, at most four; common words only where nothing better is named or shown.
+
+        Of two entities of one name, the one is meant that has facts of the kind asked for.
+        """
+        version = self.walk.refresh()
+        if self._linker is None:
+            from kg import EntityLinker
+
+            self._linker = EntityLinker(self.graph)
+        if self._asking[0] != version:
+            self._linker.update(self.graph)
+            labels = self.walk.labels(self.graph.relations())
+            self._asking = version, find.relation_words(labels.values())
+        vector = self.text.embed([question])[0] if question_vector is None else question_vector
+        links = self._linker.link(question, context=lambda iris: [self.walk.closeness(iri, vector) for iri in iris])
+        names = self.walk.labels(link.entity for link in links)
+        return find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS)
+
+    def link_picture(self, image: Any) -> list[Link]:
+        """Entities that a picture may show, at most three, by the model's linker or the nearest pictures."""
+        if self.link_image is not None:
+            return self.link_image(image, MAX_PICTURE_LINKS)
+        if self.images is None or self.index.shown is None:
+            raise InputError(f"a picture was given, but {self.index.out} was built or opened without an image embedder")
+        vector = self.images.embed([image])[0]
+        return find.nearest_pictures(self.index, vector, self.graph.iris, MAX_PICTURE_LINKS)
+
+
+def merged(*lists: Sequence[Link]) -> list[Link]:
+    """One link an entity, the most probable, in the order of first mention."""
+    best: dict[str, Link] = {}
+    for link in (link for links in lists for link in links):
+        if link.entity not in best or link.score > best[link.entity].score:
+            best[link.entity] = link
+    return list(best.values())

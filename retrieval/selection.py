@@ -1,0 +1,137 @@
+"""Which of the candidate facts are kept: those whose path sounds most like the question, and those it names.
+
+    relevance(f) = p_hop · max(0, cos(q, path_f)),   score(f) = P(anchor_f) · relevance(f)
+
+q and the path text ("capital of borders") are embedded by the same text embedder; a learned scorer may stand for the
+cosine. p_hop is 1 for one hop and less for two: what lies nearer is meant more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from kg.mentions import STOP_WORDS
+from kg.records import Link
+from retrieval.evidence import EvidenceFact
+from retrieval.index.graph_walk import Neighbourhood, PathVectors, fold
+
+#: (question vector (D,), path vectors (P, D)) → (P,) logits; relevance is their sigmoid.
+PathScorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+SECOND_HOP_PRIOR = 0.9
+_WORDS = 8  # of a label looked for in the question
+
+
+def relevance(
+    near: Neighbourhood, paths: PathVectors, question: np.ndarray | None, scorer: PathScorer | None = None
+) -> np.ndarray:
+    """How much each fact's path sounds like the question, float32 (F,) in [0, 1]; ½ · p_hop without a question."""
+    if not len(near):
+        return np.zeros(0, dtype=np.float32)
+    of_path: np.ndarray
+    if question is None:
+        of_path = np.full(len(near.path_rows), 0.5, dtype=np.float32)
+    elif scorer is None:
+        of_path = np.clip(paths.vectors[near.path_rows] @ question, 0.0, 1.0)  # (P,)
+    else:
+        of_path = 1.0 / (1.0 + np.exp(-np.asarray(scorer(question, paths.vectors[near.path_rows]), dtype=np.float32)))
+    return of_path[near.path] * np.where(near.hop == 1, np.float32(1), np.float32(SECOND_HOP_PRIOR))
+
+
+def named(near: Neighbourhood, anchors: Sequence[Link], question: str) -> list[int]:
+    """Rows whose far end is another anchor of the query, or is spelt out in the question."""
+    rows: list[int] = []
+    for anchor in anchors:
+        if anchor.entity != near.anchor:
+            rows += near.far_ends.get(anchor.entity, ())
+    words = fold(question).split()
+    for start in range(len(words)):
+        for end in range(start + 1, min(start + _WORDS, len(words)) + 1):
+            if end - start > 1 or (words[start] not in STOP_WORDS and len(words[start]) > 1):
+                rows += near.far_words.get(" ".join(words[start:end]), ())
+    return list(dict.fromkeys(rows))
+
+
+def select(
+    near: Sequence[Neighbourhood],
+    anchors: Sequence[Link],
+    paths: PathVectors,
+    question: np.ndarray | None,
+    k: int,
+    text: str = "",
+    scorer: PathScorer | None = None,
+    found_by: Sequence[tuple[str, ...]] = (),
+) -> list[EvidenceFact]:
+    """Keep at most ``k`` facts of the neighbourhoods, one a different anchor each.
+
+    First what the question names, then path by path in order of score. A hop-2 fact brings its parent with it. A
+    statement reached twice is kept once, unless a kept fact was reached through the other reading.
+
+    Returns:
+        Facts, hop 1 before hop 2 (so parents before children), falling in score within a hop.
+    """
+    offsets = np.cumsum([0, *(len(one) for one in near)])
+    if not offsets[-1] or k < 1:
+        return []
+    scores = np.concatenate(
+        [link.score * relevance(one, paths, question, scorer) for one, link in zip(near, anchors, strict=True)]
+    )
+    owner = np.repeat(np.arange(len(near)), np.diff(offsets))
+    hop = np.concatenate([one.hop for one in near])
+    kept = _keep(near, anchors, offsets, owner, scores, hop, k, text)
+    order = sorted(kept, key=lambda row: (hop[row], -scores[row], row))
+    place = {row: index for index, row in enumerate(order)}
+    facts = []
+    for row in order:
+        number = int(owner[row])
+        one, local = near[number], row - int(offsets[number])
+        parent = int(one.parent[local])
+        facts.append(
+            EvidenceFact(
+                statement=one.statements[local],
+                score=min(1.0, max(0.0, float(scores[row]))),
+                forward=bool(one.forward[local]),
+                hop=int(hop[row]),
+                anchor=number,
+                parent=-1 if parent < 0 else place[parent + int(offsets[number])],
+                found_by=found_by[number] if found_by else ("graph",),
+            )
+        )
+    return facts
+
+
+def _keep(
+    near: Sequence[Neighbourhood],
+    anchors: Sequence[Link],
+    offsets: np.ndarray,
+    owner: np.ndarray,
+    scores: np.ndarray,
+    hop: np.ndarray,
+    k: int,
+    text: str,
+) -> list[int]:
+    """The rows to keep, over the neighbourhoods laid end to end."""
+    wanted = [int(offsets[i]) + row for i, one in enumerate(near) for row in named(one, anchors, text)]
+    wanted.sort(key=lambda row: (hop[row], -scores[row]))
+    # Two anchors of one region are joined by many two-step paths; a few of them say all there is to say.
+    first = [row for row in wanted if hop[row] == 1] + [row for row in wanted if hop[row] == 2][: max(1, k // 4)]
+    kept: dict[int, None] = {}
+    seen: set[tuple] = set()
+    for row in (*first, *np.argsort(-scores, kind="stable").tolist()):
+        if len(kept) >= k:
+            break
+        one, start = near[owner[row]], int(offsets[owner[row]])
+        statement = one.statements[row - start]
+        if row in kept or statement.fact in seen:
+            continue
+        parent = int(one.parent[row - start])
+        if parent >= 0 and parent + start not in kept:
+            if len(kept) + 2 > k:
+                continue
+            kept[parent + start] = None
+            seen.add(one.statements[parent].fact)
+        kept[row] = None
+        seen.add(statement.fact)
+    return list(kept)

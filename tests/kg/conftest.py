@@ -1,0 +1,54 @@
+"""Small graphs that can be checked by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kg import KnowledgeGraph, Literal
+from kg.records import RDFS, SKOS
+
+LABEL, ALIAS, DEFINITION = RDFS + "label", SKOS + "altLabel", SKOS + "definition"
+
+
+#: The address of a PostgreSQL database to test in. Whatever is in it is deleted.
+POSTGRES = os.environ.get("KEMM_TEST_POSTGRES", "")
+
+
+@pytest.fixture(params=["memory", "file", "postgresql"] if POSTGRES else ["memory", "file"])
+def graph(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KnowledgeGraph]:
+    """An empty store: in memory, in a file, and in PostgreSQL where there is one to test in."""
+    address = {"memory": "sqlite://", "file": f"sqlite:///{tmp_path}/store.db", "postgresql": POSTGRES}[request.param]
+    if request.param == "postgresql":
+        from sqlalchemy import create_engine, text
+
+        from kg.store.connection import parse
+
+        engine = create_engine(parse(address))
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        engine.dispose()
+    with KnowledgeGraph.open(address) as opened:
+        yield opened
+
+
+@pytest.fixture
+def europe() -> Iterator[KnowledgeGraph]:
+    """Italy –capital→ Rome, Italy –borders→ France –capital→ Paris, labels for all but Paris; one version."""
+    with KnowledgeGraph.open("sqlite://") as opened:
+        with opened.edit(source="atlas") as edit:
+            edit.add("x:Italy", "x:capital", "x:Rome")
+            edit.add("x:Italy", "x:borders", "x:France")
+            edit.add("x:France", "x:capital", "x:Paris")
+            edit.add("x:Italy", LABEL, Literal("Italy", language="en"))
+            edit.add("x:Italy", LABEL, Literal("Italien", language="de"))
+            edit.add("x:Italy", ALIAS, Literal("Italian Republic"))
+            edit.add("x:Italy", DEFINITION, Literal("A country with the shape of a boot."))
+            edit.add("x:France", LABEL, Literal("France", language="en"))
+            edit.add("x:Rome", LABEL, Literal("Rome", language="en"))
+            edit.add("x:Rome", ALIAS, Literal("Eternal City", language="en"))
+        yield opened

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from kg import KnowledgeGraph
+from kg.errors import InputError, StoreError, StoreMissing
+
+
+def test_a_missing_store_says_how_to_make_one(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/none.db"
+    with pytest.raises(StoreMissing, match=r"no store at sqlite:///.*none\.db: run `kemm ingest FILE --store sqlite:///"):
+        KnowledgeGraph.open(address, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_ending_in_db_is_an_address(tmp_path: Path) -> None:
+    with KnowledgeGraph.open(tmp_path / "a.db") as graph:
+        assert graph.url == f"sqlite:///{tmp_path}/a.db"
+    assert KnowledgeGraph.open(graph.url, create=False).version == 0
+
+
+@pytest.mark.parametrize("content", [b"just some text, and long enough", b"SQLite format 3\0" + b"\xff" * 4096])
+def test_a_file_that_is_no_store_is_left_untouched(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"notes\.db"):
+        KnowledgeGraph.open(path)
+    assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]
+
+
+def test_another_program_s_database_is_left_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE meta (key TEXT, value TEXT)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="a database but not a kemm store"):
+        KnowledgeGraph.open(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_store_of_another_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    KnowledgeGraph.open(path).close()
+    with sqlite3.connect(path) as store:
+        store.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
+    store.close()
+    with pytest.raises(StoreError, match="has schema 0, this kemm reads schema 1: ingest it anew"):
+        KnowledgeGraph.open(path)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("store", "is not the address of a store"),
+        ("mysql://localhost/x", "SQLite or PostgreSQL, not mysql"),
+        ("://", "is not the address of a store"),
+    ],
+)
+def test_a_wrong_address_says_what_one_looks_like(address: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        KnowledgeGraph.open(address)
+
+
+def test_a_folder_and_a_path_without_one_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.db").mkdir()
+    with pytest.raises(StoreError, match="is a folder, not a store"):
+        KnowledgeGraph.open(tmp_path / "folder.db")
+    with pytest.raises(StoreError, match="the folder .* does not exist"):
+        KnowledgeGraph.open(tmp_path / "no" / "a.db")
+
+
+def test_an_unreachable_server_is_a_store_error() -> None:
+    pytest.importorskip("psycopg", reason="needs the extra [postgres]")
+    with pytest.raises(StoreError, match="connection"):
+        KnowledgeGraph.open("postgresql://nobody:secret@127.0.0.1:1/x")

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kg.mentions import NameIndex, fold_with_offsets, leftmost_longest, surface_of
+
+
+def found(names: list[str], text: str) -> list[str]:
+    """The parts of the text that are mentions."""
+    index = NameIndex([surface_of(name) for name in names])
+    return [text[m.start : m.end] for m in leftmost_longest(index.find(*fold_with_offsets(text), text))]
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "mentions"),
+    [
+        (["art"], "part of the party; Art, art.", ["Art", "art"]),
+        (["New York", "York"], "new  YORK and York", ["new  YORK", "York"]),
+        (["New York", "New York City"], "New York City-based", ["New York City"]),
+        (["Zürich"], "Zurich, ZÜRICH, Zu\u0308rich!", ["Zurich", "ZÜRICH", "Zu\u0308rich"]),
+        (["Guinea-Bissau", "Guinea"], "Guinea Bissau, Guinea\u2013Bissau", ["Guinea Bissau", "Guinea\u2013Bissau"]),
+        (["Italy"], "Italy's and Italy’s", ["Italy", "Italy"]),
+        (["apple", "box", "cherry", "boy"], "apples boxes cherries boys", ["apples", "boxes", "cherries", "boys"]),
+        (["glass", "glasses"], "glasses glass's", ["glasses", "glass"]),
+        (["new york"], "new yorkers", []),
+        (["bus"], "busy buss buses", ["buses"]),
+        (["日本", "東京"], "日本の首都は東京です", ["日本", "東京"]),
+        (["Straße"], "STRASSE straße", ["STRASSE", "straße"]),
+        (["C++"], "C++ and C+++", []),  # one letter: no use as a name
+        (["Washington D.C."], "in Washington D.C.?", ["Washington D.C."]),
+    ],
+)
+def test_whole_words_are_found_in_any_spelling(names: list[str], text: str, mentions: list[str]) -> None:
+    assert found(names, text) == mentions
+
+
+def test_numbers_and_stray_letters_are_no_names() -> None:
+    assert [surface_of(name) for name in ("", " ", "a", "42", "9/11", "日", "UK")] == ["", "", "", "", "", "日", "uk"]
+
+
+@given(st.text(max_size=40), st.text(alphabet="abé ß-", min_size=2, max_size=8))
+def test_a_name_between_marks_is_always_found_where_it_stands(before: str, name: str) -> None:
+    surface = surface_of(name)
+    if surface:
+        written = name.strip(" -")
+        text = f"{before}. {written}, so"
+        spans = {(m.start, m.end) for m in NameIndex([surface]).find(*fold_with_offsets(text), text)}
+        assert (len(before) + 2, len(before) + 2 + len(written)) in spans
