@@ -25,7 +25,7 @@ class DataSettings(Section):
     root: Path | None = Field(None, description="folder that picture paths are relative to; null: as recorded by `media add`")
     train_splits: list[str] = ["", "train", "iconic"]  # pictures with these splits may be trained on and indexed
     test_splits: list[str] = ["val", "test"]  # never seen in training, never indexed
-    views: int = Field(3, ge=1, description="augmented views of each training picture, encoded once and cached")
+    views: int = Field(3, ge=0, description="augmented views of each training picture, encoded once and cached")
 
 
 class Wording(Section):
@@ -108,6 +108,7 @@ class EntityText(Contrastive):
 class Answering(ObjectiveSettings):
     swap: float = Field(0.3, ge=0, le=1, description="share of questions whose facts get other tails, the answer following")
     drop: float = Field(0.1, ge=0, le=1, description="share of questions asked without knowledge")
+    thin: float = Field(0.4, ge=0, le=1, description="share of questions that lose some of the facts that don't answer them")
     mute: float = Field(0.05, ge=0, le=1, description="share of questions whose answering facts are removed: 'not known'")
 
 

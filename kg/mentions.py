@@ -140,7 +140,7 @@ def _written(surface: str) -> list[str]:
 
 def _plural(folded: str, end: int) -> int:
     """Return the length of a plural's ending at ``end``: 1 for -s, 2 for -es, else 0."""
-    if folded[end] == "s" and _is_edge(folded, end + 1):
+    if folded[end] == "s" and folded[end - 1] != "s" and _is_edge(folded, end + 1):
         return 1
     if (
         folded[end : end + 2] == "es"

@@ -109,7 +109,8 @@ class Link:
     end: int = 0
 
 
-#: Relations that name, describe or classify an entity for machines; no question is asked about them and no walk follows them.
+#: Relations that name, describe or classify an entity for machines: no question is asked about them, and no walk
+#: follows them.
 BOOKKEEPING_RELATIONS = frozenset(
     (
         *LABEL_RELATIONS,

@@ -13,6 +13,7 @@ from retrieval.evidence import Evidence
 from retrieval.verbalise import path_text
 
 NUM_MARKS = 6  # a fact's: relevance, second hop, forward, far end is an anchor, far end is a literal, anchor came from text
+FAR_IS_NAMED = 3  # the column of "far end is an anchor"
 NUM_NODE_MARKS = 3  # a node's: is an anchor, is a literal, link score
 
 
@@ -71,7 +72,7 @@ class FactTable:
         node = len(self.node_text)
         far, marks = self.far.copy(), self.marks.copy()
         far[list(rows)] = node
-        marks[list(rows), 3] = 0.0
+        marks[list(rows), FAR_IS_NAMED] = 0.0
         node_marks = np.zeros((1, NUM_NODE_MARKS), dtype=np.float32)
         node_marks[0, 1] = marks[rows[0], 4]
         return replace(
@@ -84,26 +85,42 @@ class FactTable:
         )
 
 
+def texts_of(evidence: Evidence) -> list[str]:
+    """Every text that ``tabulate`` will look up, so that many can be encoded together first."""
+    texts = [_path_text(evidence, chain) for chain in _chains(evidence)]
+    for fact in evidence.facts:
+        texts += [evidence.label(end) for end in fact.statement.fact]
+    return texts
+
+
+def _chains(evidence: Evidence) -> list[tuple[tuple[str, bool], ...]]:
+    """For each fact the steps from its anchor: (relation, forward)."""
+    chains: list[tuple[tuple[str, bool], ...]] = []
+    for fact in evidence.facts:
+        before = chains[fact.parent] if fact.parent >= 0 else ()
+        chains.append((*before, (fact.statement.relation, fact.forward)))
+    return chains
+
+
+def _path_text(evidence: Evidence, chain: tuple[tuple[str, bool], ...]) -> str:
+    return path_text([(evidence.label(relation), forward) for relation, forward in chain])
+
+
 def tabulate(evidence: Evidence, bank: TextBank) -> FactTable:
     """Lay evidence out as a ``FactTable``."""
     nodes: dict[object, int] = {}
     anchors = {link.entity: link for link in evidence.anchors}
-    near, far, chains, texts, marks, scores = [], [], [], [], [], []
-    steps: list[tuple[tuple[str, bool], ...]] = []
+    near, far, marks, scores = [], [], [], []
     for fact in evidence.facts:
-        statement = fact.statement
         near.append(nodes.setdefault(fact.near, len(nodes)))
         far.append(nodes.setdefault(fact.far, len(nodes)))
-        before = steps[fact.parent] if fact.parent >= 0 else ()
-        steps.append((*before, (statement.relation, fact.forward)))
-        chains.append(tuple(relation for relation, _ in steps[-1]))
-        texts.append(path_text([(evidence.label(relation), forward) for relation, forward in steps[-1]]))
         anchor = evidence.anchors[fact.anchor]
         is_anchor = isinstance(fact.far, str) and fact.far in anchors and fact.far != anchor.entity
         is_literal = isinstance(fact.far, Literal)
         relevance = fact.score / max(anchor.score, 1e-6)
         marks.append((relevance, fact.hop > 1, fact.forward, is_anchor, is_literal, bool(anchor.mention)))
         scores.append(np.log(max(anchor.score, 1e-4)))
+    chains = _chains(evidence)
     node_marks = [
         (
             float(isinstance(node, str) and node in anchors),
@@ -119,10 +136,10 @@ def tabulate(evidence: Evidence, bank: TextBank) -> FactTable:
         far=np.array(far, dtype=np.int64),
         forward=np.array([fact.forward for fact in evidence.facts], dtype=bool),
         relation=bank.rows([evidence.label(fact.statement.relation) for fact in evidence.facts]),
-        path=bank.rows(texts),
+        path=bank.rows([_path_text(evidence, chain) for chain in chains]),
         marks=np.array(marks, dtype=np.float32).reshape(-1, NUM_MARKS),
         log_score=np.array(scores, dtype=np.float32),
         parent=np.array([fact.parent for fact in evidence.facts], dtype=np.int64),
         answers=tuple(evidence.label(fact.far) for fact in evidence.facts),
-        paths=tuple(chains),
+        paths=tuple(tuple(relation for relation, _ in chain) for chain in chains),
     )

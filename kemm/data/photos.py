@@ -1,4 +1,4 @@
-"""Photographs made from flat pictures: turned, tilted, lit, blurred, on some background, as a phone would take them.
+"""Photographs made from flat pictures: tilted, lit, blurred, before some ground, as a phone would take them.
 
 The quick start's flags come as one flat picture each; these stand in for photographs of them. Deterministic by seed.
 """
@@ -12,28 +12,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-SIZE = 256
+WIDTH, HEIGHT = 288, 192
 
 
 def photograph(flat: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """One photograph, ``SIZE`` × ``SIZE``: perspective within 12 % of the sides, light ±25 %, blur, noise, a background."""
-    ground = rng.integers(40, 216, size=(4, 4, 3)).astype(np.uint8)
-    canvas = Image.fromarray(ground).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    width = SIZE * rng.uniform(0.6, 0.9)
-    height = min(width * flat.height / flat.width * rng.uniform(0.9, 1.1), SIZE * 0.9)
-    left, top = rng.uniform(0, SIZE - width), rng.uniform(0, SIZE - height)
+    """One photograph, 288 × 192: the picture fills 75–95 % of the width, its corners moved by up to 6 % of its sides,
+    before a plain, evenly shaded ground; light ±25 %, paler colours, blur, noise."""
+    tone = rng.uniform(90, 200) + rng.uniform(-20, 20, size=3)
+    shade = np.linspace(rng.uniform(0.75, 1.0), rng.uniform(0.75, 1.0), HEIGHT)[:, None, None]
+    ground = np.broadcast_to(tone * shade, (HEIGHT, WIDTH, 3))
+    canvas = Image.fromarray(ground.clip(0, 255).astype(np.uint8))
+    width = WIDTH * rng.uniform(0.75, 0.95)
+    height = min(width * flat.height / flat.width * rng.uniform(0.92, 1.08), HEIGHT * 0.95)
+    left, top = rng.uniform(0, WIDTH - width), rng.uniform(0, HEIGHT - height)
     corners = np.array([(left, top), (left + width, top), (left + width, top + height), (left, top + height)])
-    corners = corners + rng.uniform(-0.12, 0.12, size=(4, 2)) * (width, height)
+    corners = corners + rng.uniform(-0.06, 0.06, size=(4, 2)) * (width, height)
     source = np.array([(0, 0), (flat.width, 0), (flat.width, flat.height), (0, flat.height)], dtype=float)
     coefficients = _perspective(corners, source)
-    mapped = flat.transform((SIZE, SIZE), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BICUBIC)
+    mapped = flat.transform((WIDTH, HEIGHT), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BICUBIC)
     whole = Image.new("L", flat.size, 255)
-    mask = whole.transform((SIZE, SIZE), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
+    mask = whole.transform((WIDTH, HEIGHT), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
     canvas.paste(mapped, (0, 0), mask)
     canvas = ImageEnhance.Brightness(canvas).enhance(rng.uniform(0.75, 1.25))
     canvas = ImageEnhance.Color(canvas).enhance(rng.uniform(0.75, 1.1))
     canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.2)))
-    noisy = np.asarray(canvas, dtype=np.float32) + rng.normal(0, 6, size=(SIZE, SIZE, 3))
+    noisy = np.asarray(canvas, dtype=np.float32) + rng.normal(0, 6, size=(HEIGHT, WIDTH, 3))
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from kemm.data.questions import share
+from kemm.data.wordings import share
 from kemm.encoders.vision import VisionTower, open_image
 from kemm.settings import DataSettings
 from kg.errors import InputError

@@ -12,15 +12,14 @@ calibration, hold out facts of their own.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kemm.data.wordings import capitalise, local_name, split_wordings, wording_for
+from kemm.data.wordings import capitalise, local_name, share, split_wordings, wording_for
 from kemm.settings import QuestionSettings
 from kg.errors import FormatError, InputError
 from kg.records import BOOKKEEPING_RELATIONS, Literal
@@ -51,12 +50,6 @@ class Question:
     split: str = "test"
     held_out: tuple[str, ...] = ()
     image: str = ""
-
-
-def share(seed: int, *parts: str) -> float:
-    """A number in [0, 1) that depends on nothing but the arguments."""
-    digest = hashlib.blake2b("\x1f".join((str(seed), *parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 class Holdout:
@@ -114,11 +107,16 @@ class QuestionMaker:
             or (wanted is not None and wanted & {relation, local_name(relation), labels(relation)})
         )
         self.wordings = {r: wording_for(r, labels(r), settings.wordings) for r in self.relations}
-        surfaces: dict[tuple[str, str], int] = defaultdict(int)
-        heads = {head for relation in self.by_relation.values() for head in relation}
+        heads = sorted({head for relation in self.by_relation.values() for head in relation})
+        self.namespace = {head: head[: len(head) - len(local_name(head))] for head in heads}
+        surface = {head: (self.namespace[head], labels(head).casefold()) for head in heads}
+        count = Counter(surface.values())
+        self.named_alone = {head for head in heads if count[surface[head]] == 1}
+        self.in_namespace: dict[str, list[str]] = defaultdict(list)
         for head in heads:
-            surfaces[self._namespace(head), labels(head).casefold()] += 1
-        self.named_alone = {head for head in heads if surfaces[self._namespace(head), labels(head).casefold()] == 1}
+            if head in self.named_alone:
+                self.in_namespace[self.namespace[head]].append(head)
+        self._tails_of: dict[str, list[str]] = {}
 
     # ── public ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,21 +149,18 @@ class QuestionMaker:
     def yes_no(self) -> list[Question]:
         """Half of them true. A false one names a tail that the relation has elsewhere."""
         made: list[Question] = []
-        pairs = [(relation, head) for relation in self.relations for head in self.by_relation[relation]]
-        entity_pairs = [p for p in pairs if isinstance(self.by_relation[p[0]][p[1]][0], str)]
-        per_relation: dict[str, int] = defaultdict(int)
-        cap = max(1, self.settings.yes_no // max(1, len({r for r, _ in entity_pairs}))) if entity_pairs else 0
-        self.random.shuffle(entity_pairs)
-        for relation, head in entity_pairs:
-            if per_relation[relation] >= cap or not self._allowed(head, per_relation, relation):
-                continue
-            tails = self.by_relation[relation][head]
+        about_entities = [relation for relation in self.relations if self._tails(relation)]
+        most = max(1, self.settings.yes_no // max(1, len(about_entities)))
+        pairs = [(r, head) for r in about_entities for head in self._sample(self.by_relation[r], most)]
+        for relation, head in pairs:
+            tails = [tail for tail in self.by_relation[relation][head] if isinstance(tail, str)]
             pool = self._tails(relation)
+            if not tails:
+                continue
             true = self.random.random() < 0.5
-            tail = self.random.choice([t for t in tails if isinstance(t, str)] if true else pool)
+            tail = self.random.choice(tails if true else pool)
             if not true and (tail in tails or tail == head or self.text(tail) in map(self.text, tails)):
                 continue
-            per_relation[relation] += 1
             supports = ((head, relation, self.text(tail)),) if true else ()
             split, answers = self.holdout.fact(head, relation), ("yes" if true else "no",)
             blanks = {"{y}": self.text(tail)}
@@ -176,45 +171,57 @@ class QuestionMaker:
         """Chains head → middle → answer. Every middle that fits gives its answers; more than eight answers is no question."""
         chains = []
         for first in self.relations:
-            for head, middles in self.by_relation[first].items():
-                for second in self.relations:
-                    supports, answers = [], {}
-                    for middle in middles:
-                        if not isinstance(middle, str):
-                            continue
-                        for tail in self.by_relation[second].get(middle, ()):
-                            if tail == head or tail in middles:
-                                continue
-                            supports += [(head, first, self.text(middle)), (middle, second, self.text(tail))]
-                            answers[self.text(tail)] = None
-                    if answers and len(answers) <= 8 and self.text(head) not in answers:
-                        chains.append((head, first, second, tuple(dict.fromkeys(supports)), tuple(answers)))
+            capped = 0
+            for head in self._sample(self.by_relation[first], self.settings.per_relation):
+                middles = [tail for tail in self.by_relation[first][head] if isinstance(tail, str)]
+                found = [self._chain(head, first, middles, second) for second in self.relations if middles]
+                known = [chain for chain in found if chain is not None]
+                cap = self._cap(head)
+                if cap is not None and known:
+                    known = [self.random.choice(known)] if capped < cap else []
+                    capped += 1
+                chains += known
         self.random.shuffle(chains)
         paths: dict[str, int] = defaultdict(int)
         made: list[Question] = []
-        cap = max(4, self.settings.two_hop // max(1, len({chain[1:3] for chain in chains})) * 3)
+        cap = max(60, 2 * self.settings.two_hop // max(1, len({chain[1:3] for chain in chains})))
         for head, first, second, supports, answers in chains:
-            key = f"{first} {second}"
-            if len(made) >= self.settings.two_hop or paths[key] >= cap or not self._allowed(head, paths, key):
-                continue
             splits = {self.holdout.fact(fact_head, relation) for fact_head, relation, _ in supports}
             split = "test" if "test" in splits else "dev" if "dev" in splits else "train"
+            key = f"{split} {first} {second}"
+            if paths[key] >= (cap if split == "train" else cap // 4):
+                continue
             held_out = split == "test"
             inner = self._pick(self.wordings[first].of, held_out)
             outer = [text.replace("{x}", inner) for text in self._side(self.wordings[second].ask, held_out)]
             asked = self._ask(outer, split, head, (first, second), answers, supports, "two-hop", {}, sided=True)
             paths[key] += len(asked)
             made += asked
-        return made
+        train = [question for question in made if question.split == "train"][: self.settings.two_hop]
+        return train + [question for question in made if question.split != "train"]
+
+    def _chain(self, head: str, first: str, middles: list[str], second: str) -> tuple | None:
+        supports: dict[tuple[str, str, str], None] = {}
+        answers: dict[str, None] = {}
+        for middle in middles:
+            for tail in self.by_relation[second].get(middle, ()):
+                if tail != head and tail not in middles:
+                    supports[head, first, self.text(middle)] = None
+                    supports[middle, second, self.text(tail)] = None
+                    answers[self.text(tail)] = None
+        if not answers or len(answers) > 8 or self.text(head) in answers:
+            return None
+        return head, first, second, tuple(supports), tuple(answers)
 
     def unknown(self) -> list[Question]:
         """Heads whose kind has the relation, while they don't: the right answer is "not known"."""
         made: list[Question] = []
         for relation in self.relations:
             heads = self.by_relation[relation]
-            kinds = {self._namespace(head) for head in heads}
-            without = sorted(h for h in self.named_alone - heads.keys() if self._namespace(h) in kinds)
-            for head in self._sample(without, max(1, int(len(heads) * self.settings.unknown))):
+            alike = [h for space in sorted({self.namespace[head] for head in heads}) for h in self.in_namespace[space]]
+            wanted = max(1, int(min(len(heads), self.settings.per_relation) * self.settings.unknown))
+            drawn = self.random.sample(alike, min(len(alike), 20 * wanted))
+            for head in self._sample([head for head in drawn if head not in heads], wanted):
                 split = self.holdout.fact(head, relation)
                 made += self._ask(self.wordings[relation].ask, split, head, (relation,), (NOT_KNOWN,), (), "unknown", {})
         return made
@@ -225,16 +232,8 @@ class QuestionMaker:
 
     # ── helpers of this class alone ───────────────────────────────────────────────────────────────────────────────
 
-    @staticmethod
-    def _namespace(iri: str) -> str:
-        return iri[: len(iri) - len(local_name(iri))]
-
     def _cap(self, head: str) -> int | None:
         return next((n for prefix, n in self.settings.namespaces.items() if head.startswith(prefix)), None)
-
-    def _allowed(self, head: str, counts: dict[str, int], key: str) -> bool:
-        cap = self._cap(head)
-        return cap is None or (head in self.named_alone and counts[key] < cap)
 
     def _sample(self, heads: Iterable[str], most: int) -> list[str]:
         chosen, capped = [], 0
@@ -251,34 +250,34 @@ class QuestionMaker:
         return chosen
 
     def _tails(self, relation: str) -> list[str]:
-        return sorted({t for tails in self.by_relation[relation].values() for t in tails if isinstance(t, str)})
+        if relation not in self._tails_of:
+            tails = {t for tails in self.by_relation[relation].values() for t in tails if isinstance(t, str)}
+            self._tails_of[relation] = sorted(tails)
+        return self._tails_of[relation]
 
     def _side(self, texts: Sequence[str], held_out: bool) -> list[str]:
-        train, test = split_wordings(list(texts), self.settings.held_out_wordings)
+        train, test = split_wordings(texts, self.settings.held_out_wordings, self.seed)
         return test if held_out and test else train
 
     def _pick(self, texts: Sequence[str], held_out: bool) -> str:
         return self.random.choice(self._side(texts, held_out))
 
     def _inverse(self, relation: str, texts: list[str]) -> list[Question]:
+        """Given the tail, which head? Asked in words, about the tail."""
         by_tail: dict[str, list[str]] = defaultdict(list)
         for head, tails in self.by_relation[relation].items():
             for tail in tails:
-                by_tail[self.text(tail)].append(head)
+                if isinstance(tail, str):
+                    by_tail[tail].append(head)
         made = []
-        for tail, heads in self._sample_items(by_tail):
-            if len(heads) <= 8:
-                split = max((self.holdout.fact(head, relation) for head in heads), key=("train", "dev", "test").index)
-                supports = tuple((head, relation, tail) for head in heads)
-                answers = tuple(dict.fromkeys(map(self.label, heads)))
-                blanks = {"{x}": tail}
-                made += self._ask(texts, split, "", (relation,), answers, supports, "one-hop", blanks)
+        asked = sorted(tail for tail, heads in by_tail.items() if len(heads) <= 8)
+        for tail in self.random.sample(asked, min(len(asked), self.settings.per_relation // 2)):
+            heads = by_tail[tail]
+            split = max((self.holdout.fact(head, relation) for head in heads), key=("train", "dev", "test").index)
+            supports = tuple((head, relation, self.text(tail)) for head in heads)
+            answers = tuple(dict.fromkeys(map(self.label, heads)))
+            made += self._ask(texts, split, tail, (relation,), answers, supports, "one-hop", {"{x}": self.text(tail)})
         return made
-
-    def _sample_items(self, by_tail: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
-        items = sorted(by_tail.items())
-        self.random.shuffle(items)
-        return items[: self.settings.per_relation // 2]
 
     def _ask(
         self,

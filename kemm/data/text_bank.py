@@ -73,4 +73,5 @@ class TextBank:
 
     def embed(self, items: Sequence[str]) -> np.ndarray:
         """The vectors of some texts, ``(N, D)``, from the memo."""
-        return self.matrix[self.rows(items)]
+        rows = self.rows(items)  # before the matrix is taken: it may grow
+        return self.matrix[rows]

@@ -15,13 +15,15 @@ import torch
 
 from kemm.data.batch import Batch, Edges, Pairs, Questions, collate_facts
 from kemm.data.captions import captions
-from kemm.data.fact_table import FactTable, tabulate
+from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.graph_edges import GraphEdges
 from kemm.data.questions import NOT_KNOWN, Question, QuestionMaker
 from kemm.data.world import World
 from kg.records import BOOKKEEPING_RELATIONS, Link
 from retrieval.evidence import Evidence
+from retrieval.path_scorer import PathScorer
 from retrieval.retriever import merged
+from retrieval.verbalise import path_text
 
 FIXED_VOCABULARY = ("yes", "no", NOT_KNOWN)
 
@@ -43,6 +45,13 @@ def right_rows(table: FactTable, question: Question) -> tuple[int, ...]:
     return tuple(
         row for row in range(len(table)) if table.paths[row] == question.path and table.answers[row] in answers
     )
+
+
+def balanced(types: Sequence[str]) -> np.ndarray:
+    """The chance of each question to be drawn: its type by the square root of how many there are, then evenly."""
+    counts = Counter(types)
+    whole = sum(n**0.5 for n in counts.values())
+    return np.array([counts[t] ** -0.5 / whole for t in types])
 
 
 class TrainingData:
@@ -76,6 +85,7 @@ class TrainingData:
         self.train_pictures = {e: f for e, f in self.pictures["train"].items() if not held_out(e)}
         self.captions = captions(facts, self.train_pictures, world.label, world.holdout, seed=self.seed)
         self.examples = self._examples(train, progress)
+        self.chance = balanced([example.question.type for example in self.examples])
         self._encode(progress)
 
     # ── preparation ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -103,17 +113,34 @@ class TrainingData:
         return self.world.pictured_entities(train, training=True)
 
     def _examples(self, questions: Sequence[Question], progress: Callable) -> list[Example]:
-        self.world.bank.rows([q.question for q in questions])
+        bank = self.world.bank
+        bank.rows([q.question for q in questions])
+        self._train_path_scorer(questions)
         tick = progress("retrieve facts", len(questions))
         rng = random.Random(self.seed + 1)
         others = [name for name in self.names if not self.world.holdout.entity(name)]
-        examples = []
+        found = []
         for question in questions:
-            evidence = self._evidence(question, rng, others)
-            table = tabulate(evidence, self.world.bank)
-            examples.append(Example(question, table, right_rows(table, question)))
+            found.append(self._evidence(question, rng, others))
             tick(1)
-        return examples
+        bank.rows(list({text for evidence in found for text in texts_of(evidence)}))  # in large batches
+        tables = [tabulate(evidence, bank) for evidence in found]
+        return [Example(q, table, right_rows(table, q)) for q, table in zip(questions, tables, strict=True)]
+
+    def _train_path_scorer(self, questions: Sequence[Question]) -> None:
+        """Teach the retriever which relations the training wordings ask for."""
+        paths = self.world.retriever.walk.paths
+        asked = [q for q in questions if q.type in ("one-hop", "two-hop", "yes-no") and q.head]
+        if not asked:
+            return
+        texts = [path_text([(self.world.label(relation), True) for relation in q.path]) for q in asked]
+        targets = paths.rows(texts)
+        scorer = PathScorer.train(
+            self.world.bank.embed([q.question for q in asked]), targets.tolist(), paths.vectors, seed=self.seed
+        )
+        self.settings.run.mkdir(parents=True, exist_ok=True)
+        scorer.save(self.settings.run / "path_scorer.npy")
+        self.world.retriever.path_scorer = scorer
 
     def _evidence(self, question: Question, rng: random.Random, others: list[str]) -> Evidence:
         """The facts for a training question: around the right entity and, for a picture, two wrong ones beside it."""
@@ -191,7 +218,7 @@ class TrainingData:
 
     def _questions(self, rng: np.random.Generator) -> Questions:
         answering = self.settings.objectives.answering
-        chosen = [self.examples[i] for i in rng.integers(0, len(self.examples), self.settings.train.questions)]
+        chosen = [self.examples[i] for i in rng.choice(len(self.examples), self.settings.train.questions, p=self.chance)]
         tables, targets, words = [], [], []
         for example in chosen:
             table, rows, answers = example.table, example.targets, example.question.answers
@@ -206,6 +233,12 @@ class TrainingData:
                 answer = self._other_answer(example, rng)
                 table = table.with_answer(rows, answer, int(self.world.bank.rows([answer])[0]))
                 answers = (answer,)
+            if answering is not None and len(table) > 1 and rng.random() < answering.thin:
+                share = rng.random()
+                kept = [row for row in range(len(table)) if row in rows or rng.random() < share]
+                parents = {int(table.parent[row]) for row in kept}
+                order = sorted(set(kept) | parents - {-1})
+                table, rows = table.keep(order), tuple(order.index(row) for row in rows)
             tables.append(table)
             targets.append(rows)
             words.append(next((self._word[a] for a in answers if a in self._word), -1))

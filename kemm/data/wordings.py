@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kemm.settings import Wording
 
@@ -53,10 +54,17 @@ def wording_for(relation: str, label: str, given: Mapping[str, Wording]) -> Word
     )
 
 
-def split_wordings(texts: list[str], held_out: float) -> tuple[list[str], list[str]]:
-    """Train and held-out wordings: the last ``held_out`` share, at least one, always leaving one to train on."""
-    num_held_out = min(len(texts) - 1, max(1, round(len(texts) * held_out))) if len(texts) > 1 else 0
-    return texts[: len(texts) - num_held_out], texts[len(texts) - num_held_out :]
+def split_wordings(texts: Sequence[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:
+    """Train and held-out wordings: a share drawn by hash, at least one, always leaving one to train on."""
+    count = min(len(texts) - 1, max(1, round(len(texts) * held_out))) if len(texts) > 1 else 0
+    drawn = set(sorted(texts, key=lambda text: share(seed, "wording", text))[:count])
+    return [text for text in texts if text not in drawn], [text for text in texts if text in drawn]
+
+
+def share(seed: int, *parts: str) -> float:
+    """A number in [0, 1) that depends on nothing but the arguments."""
+    digest = hashlib.blake2b("\x1f".join((str(seed), *parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def capitalise(text: str) -> str:

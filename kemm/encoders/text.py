@@ -46,7 +46,8 @@ class HuggingFaceText(nn.Module):
         logging.disable_progress_bar()
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder)
-            self.body = AutoModel.from_pretrained(folder, dtype=dtype or fast_dtype())
+            # "eager": at a dozen tokens plain matrix products beat SDPA by a fifth in bfloat16 on the CPU
+            self.body = AutoModel.from_pretrained(folder, dtype=dtype or fast_dtype(), attn_implementation="eager")
         except (OSError, ValueError) as error:
             raise InputError(f"no text encoder at {folder}: {str(error).splitlines()[0]}") from None
         self.body.requires_grad_(False).eval()

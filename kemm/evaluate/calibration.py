@@ -20,7 +20,7 @@ def calibrate(reader: Reader, data: TrainingData, target: float = 0.5) -> Calibr
     if not questions:
         return reader.calibration
     reader.world.bank.rows([q.question for q in questions])
-    tables = [reader.table(reader.retrieve(q.question, q.image or None)) for q in questions]
+    tables = reader.tables([reader.retrieve(q.question, q.image or None) for q in questions])
     patches = [reader.patches(q.image) if q.image else None for q in questions]
     readings = reader.read(questions, tables, patches)
     confidence = np.array([next(iter(r.answers.values())) for r in readings])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 
@@ -59,25 +60,20 @@ def deranged(groups: Sequence[str], seed: int) -> list[int]:
 def _random(reader: Reader, full: Sequence[FactTable], seed: int) -> list[FactTable]:
     graph, rng = reader.world.graph, random.Random(seed)
     relations = [r for r in graph.relations() if r not in BOOKKEEPING_RELATIONS]
-    pool = [s for relation in relations for s in _some(graph.triples(relation=relation), 2000, rng)]
-    tables = []
+    pool = [s for relation in relations for s in _some(graph.triples(relation=relation), 30, rng)]
+    found = []
     for table in full:
         drawn = rng.sample(pool, min(len(table), len(pool)))
         anchors = tuple(Link(s.head, 1.0 / len(drawn)) for s in drawn)
         facts = tuple(EvidenceFact(s, 0.5 / len(drawn), anchor=row) for row, s in enumerate(drawn))
         names = {end for s in drawn for end in s.fact if isinstance(end, str)}
-        tables.append(reader.table(Evidence(facts, anchors, graph.version, graph.labels(names))))
-    return tables
+        found.append(Evidence(facts, anchors, graph.version, graph.labels(names)))
+    return reader.tables(found)
 
 
 def _some(items, most: int, rng: random.Random) -> list:  # type: ignore[no-untyped-def]
-    kept: list = []
-    for number, item in enumerate(items):
-        if len(kept) < most:
-            kept.append(item)
-        elif (place := rng.randrange(number + 1)) < most:
-            kept[place] = item
-    return kept
+    read = list(itertools.islice(items, 50 * most))
+    return rng.sample(read, min(most, len(read)))
 
 
 def _oracle(reader: Reader, question: Question) -> FactTable:
@@ -87,7 +83,7 @@ def _oracle(reader: Reader, question: Question) -> FactTable:
     evidence = retriever.gather(
         [Link(question.head, 1.0), *mentioned], vector, world.settings.model.facts, question.question
     )
-    table = reader.table(evidence)
+    table = reader.tables([evidence])[0]
     on_path = [
         row for row, fact in enumerate(evidence.facts)
         if fact.anchor == 0 and table.paths[row] == question.path[: fact.hop]

@@ -101,9 +101,9 @@ class KnowledgeVQA:
         if key not in self._full or self._full[key][0] != version:
             reader.world.bank.rows([q.question for q in self.questions])
             tick = progress("retrieve facts", len(self.questions))
-            tables = []
+            found = []
             for question in self.questions:
-                tables.append(reader.table(reader.retrieve(question.question, question.image or None)))
+                found.append(reader.retrieve(question.question, question.image or None))
                 tick(1)
-            self._full[key] = version, tables
+            self._full[key] = version, reader.tables(found)
         return self._full[key][1]

@@ -9,8 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from kemm.data.batch import Questions
+from kemm.data.fact_table import FAR_IS_NAMED, NUM_MARKS
 from kemm.fuse.model import Encoded
 from kemm.objectives.objective import Context, Objective
+
+
+NEVER = -1e4  # a logit that no fact reaches; finite, so that a question without facts has no NaN in its gradient
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,14 @@ class Answering(Objective):
     """Point at the fact whose far end answers, or say a word of the vocabulary (``answering``).
 
         logit_f = ⟨W_q h_summary, W_k h_f⟩ / √D + s ⟨M x_question, x_path(f)⟩ + β log P(anchor of f)
-        logit_a = MLP(h_summary)_a
+        logit_a = MLP([h_summary; Σ_f w_f h_f; Σ_f w_f marks_f])_a,   w = softmax(s ⟨M x, x_path⟩ + β log P + c [far end named])
         L = −log Σ_{right f} p_f          where a fact answers,   else −log p_answer
 
     A pointer–generator (See et al., 2017, arXiv:1704.04368; KRISP, Marino et al., 2021, arXiv:2012.11014, points at
     graph nodes the same way). ``M`` starts as the identity: before training, a fact is believed as far as its path
     sounds like the question. Where the evidence holds the answer only the pointer is rewarded, so that facts are read
-    rather than remembered and an edited fact is followed.
+    rather than remembered and an edited fact is followed. The vocabulary reads the facts that the question sounds like,
+    those between two things it names first: that is what "yes", "no" and "not known" are judged by.
     """
 
     def __init__(self, settings: Any, context: Context) -> None:
@@ -42,22 +47,31 @@ class Answering(Objective):
         nn.init.eye_(self.match.weight)
         self.match_scale = nn.Parameter(torch.tensor(10.0))
         self.link_weight = nn.Parameter(torch.tensor(1.0))
+        self.named_weight = nn.Parameter(torch.tensor(4.0))
         self.vocabulary = nn.Sequential(
-            nn.Linear(context.width, context.width), nn.GELU(), nn.Linear(context.width, len(context.vocabulary))
+            nn.Linear(2 * context.width + NUM_MARKS, context.width),
+            nn.GELU(),
+            nn.Linear(context.width, len(context.vocabulary)),
         )
 
     def answers(self, questions: Questions, fused: dict[str, Tensor]) -> Answers:
         """The distribution of each of B questions."""
         summary = fused["language"][:, 0]  # (B, D)
-        words = self.vocabulary(summary).float()  # (B, V)
         facts = questions.facts
         if facts is None:
+            read = summary.new_zeros(len(summary), summary.shape[1] + NUM_MARKS)
+            words = self.vocabulary(torch.cat([summary, read], dim=1)).float()
             return Answers(words.new_zeros(len(words), 0), words.log_softmax(-1))
-        dot = torch.einsum("bd,bkd->bk", self.query(summary), self.key(fused["knowledge"])) / summary.shape[1] ** 0.5
+        tokens, marks = fused["knowledge"], facts.lay_out(facts.marks)  # (B, K, D), (B, K, 6)
         path = facts.lay_out(facts.path_vectors)  # (B, K, D_t)
         match = torch.einsum("bd,bkd->bk", self.match(questions.text_vector), path) * self.match_scale
-        linked = facts.lay_out(facts.log_score) * self.link_weight
-        logits = (dot + match + linked).float().masked_fill(~facts.mask, -torch.inf)
+        match = match + facts.lay_out(facts.log_score) * self.link_weight
+        weights = (match + self.named_weight * marks[..., FAR_IS_NAMED]).masked_fill(~facts.mask, NEVER).softmax(-1)
+        weights = weights * facts.mask.any(1, keepdim=True)  # a question without facts reads zeros
+        read = torch.einsum("bk,bkd->bd", weights, torch.cat([tokens, marks], dim=-1))  # (B, D + 6)
+        words = self.vocabulary(torch.cat([summary, read], dim=1)).float()  # (B, V)
+        dot = torch.einsum("bd,bkd->bk", self.query(summary), self.key(tokens)) / summary.shape[1] ** 0.5
+        logits = (dot + match).float().masked_fill(~facts.mask, -torch.inf)
         both = torch.cat([logits, words], dim=1).log_softmax(-1)
         return Answers(both[:, : logits.shape[1]], both[:, logits.shape[1] :])
 

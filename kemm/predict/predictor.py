@@ -112,7 +112,7 @@ class Predictor:
     def explain(self, image: str | Path | Image.Image | None, question: str) -> tuple[Evidence, FactTable, Reading]:
         """What an answer is made of: the evidence found, as the model sees it, and its whole distribution."""
         evidence = self.reader.retrieve(question, image)
-        table = self.reader.table(evidence)
+        table = self.reader.tables([evidence])[0]
         return evidence, table, self._read(image, question, [table])[0]
 
     def edit(

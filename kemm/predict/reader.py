@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kemm.data.fact_table import FactTable, tabulate
+from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.questions import Question
 from kemm.data.training_data import batch_questions
 from kemm.data.world import World, picture_links
@@ -23,6 +23,7 @@ from kemm.settings import Settings
 from kg.errors import InputError
 from kg.records import Link
 from retrieval.evidence import Evidence, Query
+from retrieval.path_scorer import PathScorer
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ class Reader:
             raise InputError(f"{run}: no finished run there; run `kemm pretrain CONFIG` first")
         saved = json.loads(described.read_text())
         world = World(settings, allow_stale=allow_stale)
+        if (run / "path_scorer.npy").is_file():
+            world.retriever.path_scorer = PathScorer.open(run / "path_scorer.npy")
         task = build_task(settings, world, saved["vocabulary"])
         load_weights(run / "checkpoint", task)
         return cls(task, world, saved["vocabulary"], Calibration(**saved["calibration"]))
@@ -158,8 +161,10 @@ class Reader:
         """The facts for a question."""
         return self.world.retriever.retrieve(Query(question, image), self.world.settings.model.facts)
 
-    def table(self, evidence: Evidence) -> FactTable:
-        return tabulate(evidence, self.world.bank)
+    def tables(self, found: Sequence[Evidence]) -> list[FactTable]:
+        """Evidence as the model reads it; texts that are new are encoded together."""
+        self.world.bank.rows(list({text for evidence in found for text in texts_of(evidence)}))
+        return [tabulate(evidence, self.world.bank) for evidence in found]
 
     @torch.inference_mode()
     def read(

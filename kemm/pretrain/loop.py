@@ -73,7 +73,7 @@ def fit(
             accelerator.clip_grad_norm_(module.parameters(), settings.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            values = {name: float(loss) for name, loss in found.items()}
+            values = {name: loss.item() for name, loss in found.items()}
             for name, value in values.items():
                 if not math.isfinite(value):
                     raise Diverged(f"step {step}: the loss of '{name}' is {value}; lower train.learning_rate or its weight")

@@ -94,7 +94,8 @@ class QuickStart:
         """Embed texts and pictures; dense and lexical indexes."""
         from kemm.indexing import build
 
-        return build(self.store, self.out / "index", progress=self.progress)
+        # eight tokens: the label and the first words of a gloss; a third of the time of all of it, the lexical index has the rest
+        return build(self.store, self.out / "index", max_tokens=8, progress=self.progress)
 
     def generate(self) -> dict[str, Any]:
         """Questions, captions and the facts for each question."""

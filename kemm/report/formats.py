@@ -85,12 +85,16 @@ def one_line(text: object) -> str:
 
 
 def short_name(text: object) -> str:
-    """An IRI's last part as words, anything else unchanged: ``https://schema.org/countryOfOrigin → country of origin``."""
+    """An IRI's last part as words, anything else unchanged: ``…schema.org/countryOfOrigin → country of origin``."""
     name = one_line(text)
     if not re.match(r"[a-z][a-z0-9+.-]*://\S+$", name):
         return name
     tail = re.split(r"[/#]", name.rstrip("/#"))[-1]
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tail).replace("_", " ").lower() if tail[:1].islower() else tail.replace("_", " ")
+    return (
+        re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tail).replace("_", " ").lower()
+        if tail[:1].islower()
+        else tail.replace("_", " ")
+    )
 
 
 def text_width(text: str, size: float) -> float:

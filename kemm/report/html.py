@@ -76,7 +76,9 @@ def render(report: dict[str, Any]) -> str:
         evaluation=_evaluation(report.get("evaluation") or {}),
         examples=[_example(example, number) for number, example in enumerate(report.get("examples") or [], 1)],
         edit=_edit(report.get("edit") or {}),
-        more={key: json.dumps(value, ensure_ascii=False, indent=2) for key, value in report.items() if key not in SECTIONS},
+        more={
+            key: json.dumps(value, ensure_ascii=False, indent=2) for key, value in report.items() if key not in SECTIONS
+        },
         conditions=formats.CONDITIONS,
         colour=formats.condition_colour,
     )
@@ -96,7 +98,9 @@ def _plain(value: Any, where: str) -> Any:
         return os.fspath(value)
     if callable(getattr(value, "item", None)) and getattr(value, "size", 1) == 1:
         return _plain(value.item(), where)
-    raise InputError(f"{where}: a {type(value).__name__} can't be written to a report; give text, numbers, lists or dicts")
+    raise InputError(
+        f"{where}: a {type(value).__name__} can't be written to a report; give text, numbers, lists or dicts"
+    )
 
 
 def _figure(value: Any, write: Any = formats.number) -> Markup:
@@ -125,16 +129,28 @@ def _tiles(report: dict[str, Any]) -> list[tuple[str, Markup, str]]:
     full, none = knowledge.get("full") or {}, knowledge.get("none") or {}
     if formats.is_figure(full.get("accuracy")):
         spread = formats.interval(full.get("ci95"))
-        tiles.append(("accuracy with knowledge", _figure(full["accuracy"], formats.percent), spread and f"95 %: {spread}"))
+        tiles.append(
+            ("accuracy with knowledge", _figure(full["accuracy"], formats.percent), spread and f"95 %: {spread}")
+        )
         if formats.is_figure(none.get("accuracy")):
             gain = f"{(full['accuracy'] - none['accuracy']) * 100:+.1f}".replace("-", "−")
-            tiles.append(("gained by knowledge", Markup("{} points").format(gain), f"{formats.percent(none['accuracy'])} without"))
+            tiles.append(
+                (
+                    "gained by knowledge",
+                    Markup("{} points").format(gain),
+                    f"{formats.percent(none['accuracy'])} without",
+                )
+            )
     graph, training, stages = report.get("graph") or {}, report.get("training") or {}, report.get("stages") or []
     if "triples" in graph:
         tiles.append(("facts", _figure(graph["triples"]), f"on {formats.number(graph.get('entities'))} entities"))
     if "parameters" in training:
         tiles.append(
-            ("parameters", _figure(training["parameters"], _large), f"{_large(training.get('trainable'))} of them trained")
+            (
+                "parameters",
+                _figure(training["parameters"], _large),
+                f"{_large(training.get('trainable'))} of them trained",
+            )
         )
     times = [stage["seconds"] for stage in stages if formats.is_figure(stage.get("seconds"))]
     if times:
@@ -171,7 +187,15 @@ def _losses(training: dict[str, Any]) -> list[dict[str, Any]]:
         plot = Markup(plots.loss_curve(formats.one_line(name), points))
         lost = len(points) - len(values)
         shown.append(
-            {"name": name, "weight": weights.get(name), "count": len(values), "lost": lost, "first": first, "last": last, "plot": plot}
+            {
+                "name": name,
+                "weight": weights.get(name),
+                "count": len(values),
+                "lost": lost,
+                "first": first,
+                "last": last,
+                "plot": plot,
+            }
         )
     return shown
 
@@ -183,8 +207,11 @@ def _conditions(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _evaluation(evaluation: dict[str, Any]) -> dict[str, Any]:
     view: dict[str, Any] = {}
-    if knowledge := evaluation.get("knowledge"):
-        view["knowledge"] = {"rows": knowledge, "plot": Markup(plots.accuracy_bars(knowledge, "Accuracy by knowledge given"))}
+    if knowledge := _conditions(evaluation.get("knowledge") or {}):
+        view["knowledge"] = {
+            "rows": knowledge,
+            "plot": Markup(plots.accuracy_bars(knowledge, "Accuracy by knowledge given")),
+        }
     for key, title in (("by_type", "Accuracy by kind of question"), ("by_split", "Accuracy on what was held out")):
         if evaluation.get(key):
             groups = {name: _conditions(figures or {}) for name, figures in evaluation[key].items()}
@@ -208,7 +235,13 @@ def _drawing(facts: Any, answer: Any, anchors: Any, title: str) -> dict[str, Any
     if not facts:
         return None
     drawing = arrange(facts, str(answer or ""), anchors or ())
-    return {"svg": Markup(plots.subgraph(drawing, title)), "shown": drawing.num_shown, "omitted": drawing.num_omitted}
+    return {
+        "svg": Markup(plots.subgraph(drawing, title)),
+        "shown": drawing.num_shown,
+        "omitted": drawing.num_omitted,
+        "repeats": any(node.is_repeat for node in drawing.nodes.values()),
+        "is_narrow": drawing.width <= 640,  # fits beside the answer on a wide screen
+    }
 
 
 def _example(example: dict[str, Any], number: int) -> dict[str, Any]:
@@ -230,5 +263,7 @@ def _edit(edit: dict[str, Any]) -> dict[str, Any]:
     for side in ("before", "after"):
         answer = edit.get(side) or {}
         facts = answer.get("facts") or [fact | {"cited": True} for fact in answer.get("citations") or []]
-        view[side] = answer | {"drawing": _drawing(facts, answer.get("answer"), edit.get("anchors"), f"The facts {side} the edit")}
+        view[side] = answer | {
+            "drawing": _drawing(facts, answer.get("answer"), edit.get("anchors"), f"The facts {side} the edit")
+        }
     return view

@@ -16,21 +16,37 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from kemm.report.formats import CITED, condition_colour, is_figure, megabytes, number, one_line, percent, seconds
-from kemm.report.formats import shorten, text_width
-from kemm.report.subgraph import SIZE, Drawing, Edge, Node
+from kemm.report.formats import (
+    CITED,
+    condition_colour,
+    is_figure,
+    megabytes,
+    number,
+    one_line,
+    percent,
+    seconds,
+    shorten,
+    text_width,
+)
+from kemm.report.subgraph import ARROW, BEND, LABEL_SIZE, SIZE, TEXT_LINE, Drawing, Edge, Node
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # stand-ins that ``_svg`` replaces by the page's own colours
-INK, MUTED, LINE, CARD = "#010203", "#010204", "#010205", "#010206"
-PAGE_COLOURS = {INK: "currentColor", MUTED: "var(--muted, #667)", LINE: "var(--line, #ddd)", CARD: "var(--card, #fff)"}
-ACCENT = "#0072B2"
+INK, MUTED, LINE, CARD, ACCENT = "#010203", "#010204", "#010205", "#010206", "#010207"
+PAGE_COLOURS = {
+    INK: "currentColor",
+    MUTED: "var(--muted, #667)",
+    LINE: "var(--line, #ddd)",
+    CARD: "var(--card, #fff)",
+    ACCENT: "var(--accent, #0072b2)",
+}
+ASKED = "#0072B2"  # the box of what was asked about, under white text
 FONT = "DejaVu Sans"  # only measured with; wider than the fonts pages use, so nothing is clipped
-WIDTH = 520.0  # of a plot beside its table, pixels
+WIDTH = 460.0  # of a plot beside its table, pixels
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": FONT,
     "font.size": 12,
@@ -61,7 +77,7 @@ def _svg(name: str, title: str, width: float, height: float, margins: Margins, d
     left, right, top, bottom = margins
     box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
     out = io.StringIO()
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the page's fonts have what ours lacks
         figure = Figure(figsize=(width / 72, height / 72))
         figure.patch.set_visible(False)
@@ -77,10 +93,10 @@ def _svg(name: str, title: str, width: float, height: float, margins: Margins, d
     svg = svg.replace(f"'{FONT}'", "var(--font, sans-serif)")
     for stand_in, colour in PAGE_COLOURS.items():
         svg = svg.replace(stand_in, colour)
-    least = round(min(width, max(320.0, 0.72 * width)))
+    least = round(min(width, max(320.0, 0.72 * width)))  # below that, a phone scrolls
     opening = (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}" '
-        f'style="width:100%;max-width:{width:g}px;min-width:{min(least, round(width))}px;height:auto;'
+        f'style="width:100%;max-width:{width:g}px;min-width:{least}px;height:auto;'
         'stroke-linejoin:round;stroke-linecap:butt">'
     )
     return opening + svg[svg.index(">") + 1 :].strip()
@@ -103,7 +119,7 @@ def _share_axis(axes: Axes) -> None:
 
 
 def _left(names: Sequence[str]) -> float:
-    return min(max(text_width(name, 12) for name in names) + 14, 220.0)
+    return min(max(text_width(name, 12) for name in names) + 14, 200.0)
 
 
 def _interval(axes: Axes, row: float, figure: dict[str, Any], colour: str) -> None:
@@ -117,6 +133,8 @@ def _interval(axes: Axes, row: float, figure: dict[str, Any], colour: str) -> No
 def accuracy_bars(figures: dict[str, dict[str, Any]], title: str) -> str:
     """Accuracy a condition as bars with 95 % intervals. ``figures``: condition → {accuracy, ci95, n}."""
     names = [name for name, f in figures.items() if is_figure(f.get("accuracy"))]
+    if not names:
+        return ""
 
     def draw(axes: Axes) -> None:
         _rows(axes, names)
@@ -132,7 +150,7 @@ def accuracy_bars(figures: dict[str, dict[str, Any]], title: str) -> str:
 
 
 def paired_accuracy(groups: dict[str, dict[str, dict[str, Any]]], title: str) -> str:
-    """Accuracy by kind of question, full beside none, a line between them. ``groups``: kind → condition → figures."""
+    """Accuracy by kind of question, full above none, with 95 % intervals. ``groups``: kind → condition → figures."""
     names = [shorten(one_line(name), 28) for name in groups]
     shown = ("none", "full")
 
@@ -141,12 +159,11 @@ def paired_accuracy(groups: dict[str, dict[str, dict[str, Any]]], title: str) ->
         _share_axis(axes)
         for row, conditions in enumerate(groups.values()):
             found = {c: conditions[c] for c in shown if is_figure(conditions.get(c, {}).get("accuracy"))}
-            if len(found) == 2:
-                axes.plot([f["accuracy"] for f in found.values()], [row, row], color=LINE, linewidth=5)
             for condition, figure in found.items():
-                offset = 0.0 if len(found) == 1 else 0.16 if condition == "none" else -0.16
-                _interval(axes, row + offset, figure, condition_colour(condition))
-                axes.plot(figure["accuracy"], row, "o", markersize=10, color=condition_colour(condition), clip_on=False)
+                y = row + (0.0 if len(found) == 1 else 0.17 if condition == "none" else -0.17)
+                colour = condition_colour(condition)
+                _interval(axes, y, figure, colour)
+                axes.plot(figure["accuracy"], y, "o", markersize=9, color=colour, clip_on=False)
 
     return _svg("paired " + title, title, WIDTH, 34 * len(names) + 36, (_left(names), 26, 8, 28), draw)
 
@@ -158,8 +175,9 @@ def retrieval_bars(figures: dict[str, dict[str, Any]], title: str) -> str:
         _rows(axes, [""] * len(figures))
         _share_axis(axes)
         for row, (name, figure) in enumerate(figures.items()):
-            value, chance = figure.get("value"), figure.get("chance")
-            axes.text(0, row - 0.2, shorten(one_line(name), 68), va="bottom", fontsize=12)
+            value: Any = figure.get("value")
+            chance: Any = figure.get("chance")
+            axes.text(0, row - 0.2, shorten(one_line(name), 60), va="bottom", fontsize=12)
             if is_figure(value):
                 axes.barh(row + 0.12, value, height=0.36, color=ACCENT)
                 axes.text(value + 0.015, row + 0.12, percent(value), va="center", fontweight="bold")
@@ -187,16 +205,20 @@ def stage_bars(stages: Sequence[dict[str, Any]]) -> str:
                 beside += f"  ·  {megabytes(stage['peak_mb'])}"
             axes.text(time + longest * 0.025, row, beside, va="center", fontsize=11)
 
-    return _svg("stages", "Time and peak memory of each stage", WIDTH, 30 * len(names) + 12, (_left(names), 150, 6, 6), draw)
+    return _svg(
+        "stages", "Time and peak memory of each stage", WIDTH, 30 * len(names) + 12, (_left(names), 150, 6, 6), draw
+    )
 
 
-def smooth(values: Sequence[float], strength: float = 0.9) -> list[float]:
-    """Exponential running mean without start-up bias: m_t = Σ s^(t−i) v_i / Σ s^(t−i)."""
-    total = weight = 0.0
-    means = []
+def smooth(values: Sequence[float], reach: int) -> list[float]:
+    """Centred running mean, so that the curve doesn't lag: m_t = mean of v_i over |i − t| ≤ r, r less at the ends."""
+    sums = [0.0]
     for value in values:
-        total, weight = strength * total + value, strength * weight + 1
-        means.append(total / weight)
+        sums.append(sums[-1] + value)
+    means = []
+    for t in range(len(values)):
+        r = min(reach, t, len(values) - 1 - t)
+        means.append((sums[t + r + 1] - sums[t - r]) / (2 * r + 1))
     return means
 
 
@@ -205,7 +227,7 @@ def loss_curve(name: str, points: Sequence[Sequence[float]]) -> str:
     finite = [(step, value) for step, value in points if is_figure(step) and is_figure(value)]
     stride = max(1, len(finite) // 300)  # a page needs no more points than pixels
     steps, raw = [p[0] for p in finite], [p[1] for p in finite]
-    means = smooth(raw, 1 - 1 / max(2, min(20, len(raw) / 8)))
+    means = smooth(raw, len(raw) // 20)
 
     def draw(axes: Axes) -> None:
         axes.plot(steps[::stride], raw[::stride], color=ACCENT, alpha=0.28, linewidth=1)
@@ -216,7 +238,8 @@ def loss_curve(name: str, points: Sequence[Sequence[float]]) -> str:
         bottom = 0.0 if 0 <= low < spread * 0.6 else low - 0.08 * spread
         axes.set_ylim(bottom, high + 0.06 * spread)
         ticks = [bottom + (high - bottom) * share for share in (0, 0.5, 1)]
-        axes.set_yticks(ticks, [f"{tick:.2g}" if abs(tick) < 100 else number(round(tick)) for tick in ticks])
+        words = [f"{tick:.2g}" if abs(tick) < 100 else number(round(tick)) for tick in ticks]
+        axes.set_yticks(ticks, [word.replace("-", "−") for word in words])
         axes.set_xticks([axes.get_xlim()[1]], [f"step {number(axes.get_xlim()[1])}"], ha="right")
         axes.tick_params(axis="both", length=0, labelcolor=MUTED, labelsize=11)
         axes.grid(axis="y")
@@ -240,7 +263,9 @@ def calibration(bins: Sequence[Sequence[float]], threshold: float | None) -> str
             axes.axvline(threshold, color=CITED, linewidth=1.5)
             side = "left" if threshold < 0.5 else "right"
             shift = 0.015 if threshold < 0.5 else -0.015
-            axes.text(threshold + shift, 0.03, f"“not known” below {percent(threshold)}", ha=side, fontsize=11, color=CITED)
+            axes.text(
+                threshold + shift, 0.03, f"“not known” below {percent(threshold)}", ha=side, fontsize=11, color=CITED
+            )
         ticks = [0, 0.25, 0.5, 0.75, 1]
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
@@ -257,52 +282,45 @@ def calibration(bins: Sequence[Sequence[float]], threshold: float | None) -> str
 
 def subgraph(drawing: Drawing, title: str) -> str:
     """The drawing that ``subgraph.arrange`` laid out."""
-    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch
+    from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
     from matplotlib.path import Path
 
     def box(axes: Axes, node: Node) -> None:
         fill, edge, line = {
-            "anchor": (ACCENT, ACCENT, 1.0),
+            "anchor": (ASKED, ASKED, 1.0),
             "answer": (CARD, CITED, 2.2),
             "entity": (CARD, MUTED, 1.0),
         }[node.role]
         corner = (node.x + 6, node.y - node.height / 2 + 6)
         style = "round,pad=6,rounding_size=7"
-        axes.add_patch(
-            FancyBboxPatch(corner, node.width - 12, node.height - 12, style, fc=fill, ec=edge, linewidth=line, zorder=3)
-        )
+        dashes = (0, (3, 2)) if node.is_repeat else "solid"
+        look: dict[str, Any] = {"fc": fill, "ec": edge, "linewidth": line, "linestyle": dashes, "zorder": 3}
+        axes.add_patch(FancyBboxPatch(corner, node.width - 12, node.height - 12, style, **look))
         weight = "bold" if node.role != "entity" else "normal"
         colour = "white" if node.role == "anchor" else INK
         for row, text in enumerate(node.lines):
-            y = node.y + (row - (len(node.lines) - 1) / 2) * 15
-            place = {"ha": "center", "va": "center_baseline", "zorder": 4}
+            y = node.y + (row - (len(node.lines) - 1) / 2) * TEXT_LINE
+            place: dict[str, Any] = {"ha": "center", "va": "center_baseline", "zorder": 4}
             axes.text(node.x + node.width / 2, y, text, fontsize=SIZE, color=colour, fontweight=weight, **place)
 
     def line(axes: Axes, edge: Edge) -> None:
         (x0, y0), (x1, y1) = edge.start, edge.end
-        colour, width = (CITED, 2.4) if edge.is_cited else (MUTED, 1.1)
-        weight = "bold" if edge.is_cited else "normal"
-        text_colour = CITED if edge.is_cited else MUTED
-        words = {"fontsize": 11, "color": text_colour, "fontweight": weight, "va": "center", "zorder": 6}
-        halo = {"facecolor": CARD, "edgecolor": "none", "pad": 1.0}
-        if edge.is_arc:
-            out = 30 + abs(y1 - y0) * 0.12
-            curve = Path([(x0, y0), (x0 + out, y0), (x1 + out, y1), (x1, y1)], [1, 4, 4, 4])
-            axes.add_patch(PathPatch(curve, fill=False, edgecolor=colour, linewidth=width, zorder=2))
-            axes.text(max(x0, x1) + out * 0.6, (y0 + y1) / 2, edge.label, ha="left", bbox=halo, **words)
-            tip, back = ((x1, y1), 9.0) if edge.points_far else ((x0, y0), 9.0)
-        else:
-            shelf = x1 - text_width(edge.label, 11) - 18  # the line is level under the relation's name
-            middle = (x0 + shelf) / 2
-            curve = Path([(x0, y0), (middle, y0), (middle, y1), (shelf, y1), (x1 - 3, y1)], [1, 4, 4, 4, 2])
-            zorder = 2.5 if edge.is_cited else 2
-            axes.add_patch(PathPatch(curve, fill=False, edgecolor=colour, linewidth=width, zorder=zorder))
-            axes.text((shelf + x1) / 2 - 4, y1, edge.label, ha="center", bbox=halo, **words)
-            tip, back = ((x1, y1), -9.0) if edge.points_far else ((x1 - 10, y1), 9.0)
-        head = FancyArrowPatch(
-            (tip[0] + back, tip[1]), tip, arrowstyle="-|>", mutation_scale=10, color=colour, shrinkA=0, shrinkB=0, zorder=5
-        )
-        axes.add_patch(head)
+        colour, weight, width = (CITED, "bold", 2.4) if edge.is_cited else (MUTED, "normal", 1.1)
+        middle = max((x0 + edge.shelf) / 2, edge.shelf - BEND / 2)
+        points = [(x0, y0), (edge.shelf - BEND, y0), (middle, y0), (middle, y1), (edge.shelf, y1), (x1 - 4, y1)]
+        curve = Path(points, [1, 2, 4, 4, 4, 2])
+        axes.add_patch(PathPatch(curve, fill=False, ec=colour, linewidth=width, zorder=2.5 if edge.is_cited else 2))
+        halo: dict[str, Any] = {"facecolor": CARD, "edgecolor": "none", "pad": 1.5}
+        words: dict[str, Any] = {
+            "fontsize": LABEL_SIZE,
+            "color": colour,
+            "fontweight": weight,
+            "ha": "right",
+            "va": "center_baseline",
+        }
+        axes.text(x1 - ARROW * 0.62, y1, edge.label, bbox=halo, zorder=6, **words)
+        tip, back = (x1 - 1, x1 - 10) if edge.points_far else (x1 - 11, x1 - 2)
+        axes.add_patch(Polygon([(tip, y1), (back, y1 - 4.5), (back, y1 + 4.5)], fc=colour, ec="none", zorder=5))
 
     def draw(axes: Axes) -> None:
         axes.set_axis_off()

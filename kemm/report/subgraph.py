@@ -1,14 +1,16 @@
 """The facts behind one answer as a small drawing: what was asked about at the left, one column a hop, cited facts bold.
 
 Each fact arrives at its farther end on a line of its own, so relation names never meet; an arrowhead points from head
-to tail. Twenty facts are readable; of more, the cited and the best scored stay and the rest are counted.
+to tail. A fact between two entities of one column shows the second of them once more, dashed, in the next column.
+Twenty facts are readable; of more, the cited and the best scored stay and the rest are counted.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import networkx as nx
@@ -18,10 +20,11 @@ from kemm.report.formats import one_line, short_name, shorten, text_width, wrap
 SIZE = 12.0  # font size of nodes, pixels
 LABEL_SIZE = 11.0  # font size of relations
 ROW = 25.0  # height of one fact's line
-LINE = 15.0  # height of a text line in a node
+TEXT_LINE = 15.0  # height of a text line in a node
 PAD = 9.0  # inside a node, left and right
-BEND = 46.0  # room for the curve between a column and the relation names
-MARGIN = 8.0
+BEND = 60.0  # room for the curve between a column and the relation names
+ARROW = 26.0  # room for the arrowhead and a bit of line on both sides of a relation's name
+MARGIN = 4.0
 
 
 @dataclass(slots=True)
@@ -34,11 +37,12 @@ class Node:
     y: float = 0.0
     width: float = 0.0
     height: float = 0.0
+    is_repeat: bool = False  # the entity has a box of its own elsewhere
 
 
 @dataclass(slots=True)
 class Edge:
-    """One fact, drawn from ``start`` (the nearer end's side) to ``end`` (the farther end's side)."""
+    """One fact, drawn from ``start`` (at the nearer end), level from ``shelf`` on, to ``end`` (at the farther end)."""
 
     near: str
     far: str
@@ -46,8 +50,8 @@ class Edge:
     is_cited: bool
     points_far: bool  # the tail is the farther end
     start: tuple[float, float] = (0.0, 0.0)
+    shelf: float = 0.0
     end: tuple[float, float] = (0.0, 0.0)
-    is_arc: bool = False  # both ends in one column: an arc at the column's right
 
 
 @dataclass(slots=True)
@@ -140,8 +144,8 @@ def _choose(facts: list[_Fact], roots: list[str], limit: int) -> list[_Fact]:
     kept: dict[int, None] = {}
     for number in by_score:
         ends = (facts[number].head, facts[number].tail)
-        near = min((paths[end] for end in ends if end in paths), key=len, default=[])
-        bridge = [next(iter(graph[a][b].values()))["fact"] for a, b in zip(near, near[1:], strict=False)]
+        near: list[str] = min((paths[end] for end in ends if end in paths), key=len, default=[])
+        bridge = [next(iter(graph[a][b].values()))["fact"] for a, b in pairwise(near)]
         wanted = dict.fromkeys([*bridge, number])
         if len(kept | wanted) <= limit:
             kept |= wanted
@@ -161,30 +165,28 @@ def _place(drawing: Drawing, facts: list[_Fact], roots: list[str], answer: str) 
     for column, layer in enumerate(nx.bfs_layers(graph, roots)):
         depth |= dict.fromkeys(layer, column)
 
-    texts = {f.head: f.head for f in facts} | {f.tail: f.text for f in facts}
-    for key, text in texts.items():
-        name = short_name(text)
-        role = "anchor" if key in roots else "answer" if answer and name.casefold() == answer else "entity"
-        lines = wrap(name, 24, 2)
-        width = max(text_width(line, SIZE) for line in lines) + 2 * PAD
-        drawing.nodes[key] = Node(lines, role, width=max(width, 34.0), height=LINE * len(lines) + 7)
+    for fact in facts:
+        for key, text in ((fact.head, fact.head), (fact.tail, fact.text)):
+            drawing.nodes[key] = _node(text, key in roots, answer)
 
-    children: dict[str, list[str]] = {key: [] for key in texts}
-    arriving: dict[str, list[Edge]] = {key: [] for key in texts}
+    children: dict[str, list[str]] = {key: [] for key in drawing.nodes}
+    arriving: dict[str, list[Edge]] = {key: [] for key in drawing.nodes}
     seen = set(roots)
     best = {relation: max(f.score for f in facts if f.relation == relation) for relation in {f.relation for f in facts}}
     # cited first, then relation by relation, so that six neighbours stand together
     for fact in sorted(facts, key=lambda f: (not f.is_cited, -best[f.relation], f.relation, -f.score)):
         points_far = depth[fact.head] <= depth[fact.tail]
         near, far = (fact.head, fact.tail) if points_far else (fact.tail, fact.head)
-        label = shorten(short_name(fact.relation), 28)
-        edge = Edge(near, far, label, fact.is_cited, points_far, is_arc=depth[near] == depth[far])
+        if depth[near] == depth[far]:
+            far = f"{fact.tail}\0{len(drawing.nodes)}"
+            drawing.nodes[far] = replace(_node(fact.text, False, answer), is_repeat=True)
+            children[far], arriving[far], depth[far] = [], [], depth[near] + 1
+        edge = Edge(near, far, shorten(short_name(fact.relation), 28), fact.is_cited, points_far)
         drawing.edges.append(edge)
-        if not edge.is_arc:
-            arriving[far].append(edge)
-            if far not in seen:
-                seen.add(far)
-                children[near].append(far)
+        arriving[far].append(edge)
+        if far not in seen:
+            seen.add(far)
+            children[near].append(far)
 
     top = MARGIN
     for root in roots:
@@ -192,6 +194,14 @@ def _place(drawing: Drawing, facts: list[_Fact], roots: list[str], answer: str) 
     drawing.height = top + MARGIN
     _columns(drawing, depth)
     _route(drawing, arriving)
+
+
+def _node(text: str, is_root: bool, answer: str) -> Node:
+    name = short_name(text)
+    role = "anchor" if is_root else "answer" if answer and name.casefold() == answer else "entity"
+    lines = wrap(name, 24, 2)
+    width = max(text_width(line, SIZE) for line in lines) + 2 * PAD
+    return Node(lines, role, width=max(width, 34.0), height=TEXT_LINE * len(lines) + 7)
 
 
 def _own_height(key: str, nodes: dict[str, Node], arriving: dict[str, list[Edge]]) -> float:
@@ -225,22 +235,20 @@ def _columns(drawing: Drawing, depth: dict[str, int]) -> None:
     """Give every column its left side, leaving room for the relation names that arrive at it."""
     x = MARGIN
     for column in range(max(depth.values()) + 1):
-        keys = [key for key, d in depth.items() if d == column]
-        if column:
-            names = [e.label for e in drawing.edges if depth[e.far] == column and not e.is_arc]
-            arcs = [e.label for e in drawing.edges if depth[e.far] == column - 1 and e.is_arc]
-            x += max((text_width(name, LABEL_SIZE) for name in names), default=0.0) + BEND + 18
-            x += max((text_width(name, LABEL_SIZE) + 10 for name in arcs), default=0.0)
-        for key in keys:
-            drawing.nodes[key].x = x
-        x += max(drawing.nodes[key].width for key in keys)
-    last = [e.label for e in drawing.edges if e.is_arc and depth[e.far] == max(depth.values())]
-    x += max((text_width(name, LABEL_SIZE) + BEND for name in last), default=0.0)
+        arriving = [edge for edge in drawing.edges if depth[edge.far] == column]
+        x += BEND if arriving else 0.0
+        for edge in arriving:
+            edge.shelf = x
+        x += max((text_width(edge.label, LABEL_SIZE) + ARROW for edge in arriving), default=0.0)
+        nodes = [drawing.nodes[key] for key, where in depth.items() if where == column]
+        for node in nodes:
+            node.x = x
+        x += max(node.width for node in nodes)
     drawing.width = x + MARGIN
 
 
 def _route(drawing: Drawing, arriving: dict[str, list[Edge]]) -> None:
-    """Fix where each edge leaves and arrives."""
+    """Fix where each edge leaves and arrives; several facts of one node arrive one below the other."""
     for key, edges in arriving.items():
         node = drawing.nodes[key]
         edges.sort(key=lambda e: drawing.nodes[e.near].y)
@@ -248,9 +256,3 @@ def _route(drawing: Drawing, arriving: dict[str, list[Edge]]) -> None:
             near = drawing.nodes[edge.near]
             edge.start = (near.x + near.width, near.y)
             edge.end = (node.x, node.y + (number - (len(edges) - 1) / 2) * ROW)
-    for edge in drawing.edges:
-        if edge.is_arc:
-            near, far = drawing.nodes[edge.near], drawing.nodes[edge.far]
-            same = -6.0 if edge.near == edge.far else 0.0
-            edge.start = (near.x + near.width, near.y + same)
-            edge.end = (far.x + far.width, far.y - same)

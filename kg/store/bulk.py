@@ -61,8 +61,8 @@ class _Dictionary:
         self._literals: dict[int, int] = {}  # by content key: literals are long and mostly come once
         self._new: list[terms.TermRow] = []
 
-    def number(self, facts: Sequence[Fact]) -> list[tuple[int, int, int]]:
-        """Return the facts as ids, numbering unknown terms and keeping their rows for ``write``."""
+    def number(self, facts: Sequence[Fact]) -> np.ndarray:
+        """Return the facts as ids, (n, 3) int64, numbering unknown terms and keeping their rows for ``write``."""
         iris, literals = self._iris, self._literals
         heads, relations, tails = zip(*facts, strict=True)
         if not {*map(type, heads), *map(type, relations)} <= {str} or not {*map(type, tails)} <= {str, Literal}:
@@ -85,10 +85,9 @@ class _Dictionary:
             self._new.append(terms.term_row(self._next, key, end))
             self._know(key, end, self._next)
             self._next += 1
-        return [
-            (iris[head], iris[relation], literals[key] if key else iris[str(tail)])
-            for head, relation, tail, key in zip(heads, relations, tails, keys, strict=True)
-        ]
+        ids = [list(map(iris.__getitem__, heads)), list(map(iris.__getitem__, relations))]
+        ids.append([literals[key] if key else iris[str(tail)] for tail, key in zip(tails, keys, strict=True)])
+        return np.array(ids, dtype=np.int64).T
 
     def _know(self, key: int, end: Tail, number: int) -> None:
         if isinstance(end, str):
@@ -158,9 +157,9 @@ class _Triples:
         self._waiting: list[np.ndarray] = []
         self._orders_are_dropped = False
 
-    def take(self, numbered: list[tuple[int, int, int]]) -> None:
+    def take(self, numbered: np.ndarray) -> None:
         """Take a batch; write when a portion is full."""
-        self._waiting.append(np.array(numbered, dtype=np.int64))
+        self._waiting.append(numbered)
         if sum(map(len, self._waiting)) >= PORTION:
             self._flush()
 

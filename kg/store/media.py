@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -49,6 +50,8 @@ def add_pictures_from_table(
         fault, digest = "", ""
         if not relative or not entity:
             fault = f"the column '{'entity' if relative else 'path'}' is empty"
+        elif os.path.isabs(relative) or os.path.normpath(relative).startswith(".."):
+            fault = f"{relative} is not below {folder}"
         elif entity not in known:
             fault = f"the store has no entity <{entity}>"
         else:

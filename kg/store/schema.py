@@ -144,9 +144,7 @@ def check(connection: Connection, address: str) -> str:
             f"{address} is a database but not a kemm store (no table '{missing[0]}'): choose another address"
         )
     columns = {c["name"] for c in inspect(connection).get_columns("meta")}
-    facts = (
-        dict(connection.execute(select(meta.c.key, meta.c.value)).all()) if columns == {"key", "value"} else {}
-    )
+    facts = dict(connection.execute(select(meta.c.key, meta.c.value)).all()) if columns == {"key", "value"} else {}
     if "uuid" not in facts or "schema" not in facts:
         raise StoreError(f"{address} is a database but not a kemm store: choose another address")
     if facts["schema"] != str(SCHEMA):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -28,13 +29,8 @@ _BY_KEY = select(term.c.id, term.c.value).where(term.c.key == bindparam("key"))
 
 def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
     """Cut an iterable into lists of at most ``size``."""
-    chunk: list[T] = []
-    for value in values:
-        chunk.append(value)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
         yield chunk
 
 

@@ -104,8 +104,8 @@ class GraphWalk:
         hops: int = 2,
         excluded: Collection[str] = EXCLUDED,
         inverse_limit: int = 32,
-        bridge_limit: int = 200,
-        limit: int = 2048,
+        bridge_limit: int = 64,
+        limit: int = 1024,
         cache_limit: int = 500_000,
     ) -> None:
         assert hops in (1, 2)

@@ -11,7 +11,7 @@ from kg.registry import resolve
 
 
 def test_importing_kg_imports_nothing_heavy() -> None:
-    heavy = "sqlalchemy numpy torch rdflib pyoxigraph networkx".split()
+    heavy = ["sqlalchemy", "numpy", "torch", "rdflib", "pyoxigraph", "networkx"]
     code = f"import sys, kg; print([name for name in {heavy} if name in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

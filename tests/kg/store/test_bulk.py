@@ -44,7 +44,7 @@ def test_a_load_that_fails_leaves_the_store_as_it_was(graph: KnowledgeGraph) -> 
     before = graph.stats()
 
     def broken() -> Iterator[bulk.Fact]:
-        for number in range(120_000):  # several batches are written
+        for number in range(60_000):  # more than a batch is written
             yield f"n{number}", "r", Literal(str(number))
         raise RuntimeError("the disk is on fire")
 
@@ -66,8 +66,8 @@ def test_a_killed_load_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     code = (
         "import os, signal; from kg import KnowledgeGraph; from kg.store import bulk\n"
         "def facts():\n"
-        "    for n in range(200_000):\n"
-        "        if n == 150_000: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    for n in range(70_000):\n"
+        "        if n == 60_000: os.kill(os.getpid(), signal.SIGKILL)\n"
         "        yield f'n{n}', 'r', 'b'\n"
         f"bulk.load(KnowledgeGraph.open({str(path)!r}), facts(), source='s')"
     )
@@ -81,9 +81,13 @@ def test_a_killed_load_leaves_the_store_as_it_was(tmp_path: Path) -> None:
 def test_a_large_load_keeps_every_order_over_the_triples(graph: KnowledgeGraph) -> None:
     from sqlalchemy import inspect
 
-    before = {index["name"] for table in ("term", "triple") for index in inspect(graph.database.engine).get_indexes(table)}
+    before = {
+        index["name"] for table in ("term", "triple") for index in inspect(graph.database.engine).get_indexes(table)
+    }
     loaded = bulk.load(graph, ((f"n{n % 5_000}", f"r{n % 7}", f"n{n % 4_999}") for n in range(30_000)), source="s")
-    after = {index["name"] for table in ("term", "triple") for index in inspect(graph.database.engine).get_indexes(table)}
+    after = {
+        index["name"] for table in ("term", "triple") for index in inspect(graph.database.engine).get_indexes(table)
+    }
     assert loaded.triples == 30_000 and before == after
     assert {"triple_head", "triple_relation", "triple_tail", "triple_once", "term_key"} <= after
 

@@ -11,7 +11,9 @@ from kg.errors import InputError, StoreError, StoreMissing
 
 def test_a_missing_store_says_how_to_make_one(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/none.db"
-    with pytest.raises(StoreMissing, match=r"no store at sqlite:///.*none\.db: run `kemm ingest FILE --store sqlite:///"):
+    with pytest.raises(
+        StoreMissing, match=r"no store at sqlite:///.*none\.db: run `kemm ingest FILE --store sqlite:///"
+    ):
         KnowledgeGraph.open(address, create=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -69,7 +71,7 @@ def test_a_folder_and_a_path_without_one_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(StoreError, match="is a folder, not a store"):
         KnowledgeGraph.open(tmp_path / "folder.db")
-    with pytest.raises(StoreError, match="the folder .* does not exist"):
+    with pytest.raises(StoreError, match=r"the folder .* does not exist"):
         KnowledgeGraph.open(tmp_path / "no" / "a.db")
 
 

@@ -79,7 +79,9 @@ def test_retracting_what_is_not_there_says_what_is(graph: KnowledgeGraph) -> Non
     assert graph.version == 1
 
 
-@pytest.mark.parametrize("fact", [("", "r", "t"), ("h", None, "t"), ("h", "r", ""), ("h", "r", 3), (Literal("h"), "r", "t")])
+@pytest.mark.parametrize(
+    "fact", [("", "r", "t"), ("h", None, "t"), ("h", "r", ""), ("h", "r", 3), (Literal("h"), "r", "t")]
+)
 def test_what_cannot_be_a_fact_is_refused(fact: tuple) -> None:
     with KnowledgeGraph.open("sqlite://") as graph:
         with pytest.raises(InputError, match="of a fact must be an IRI"):

@@ -52,13 +52,21 @@ def test_every_fault_is_reported_and_nothing_added(europe: KnowledgeGraph, photo
         "text.jpg\tx:Rome",
         "cut.png\tx:Rome",
         "\tx:Rome",
+        "../a.jpg\tx:Rome",
     )
     with pytest.raises(InputError) as caught:
         add_pictures_from_table(europe, table)
     lines = str(caught.value).splitlines()
-    reasons = ["there is no file", "no entity <x:Atlantis>", "not a picture", "not a picture", "'path' is empty"]
-    assert len(lines) == 5
-    for line, number, reason in zip(lines, (3, 4, 5, 6, 7), reasons, strict=True):
+    reasons = [
+        "there is no file",
+        "no entity <x:Atlantis>",
+        "not a picture",
+        "not a picture",
+        "'path' is empty",
+        "is not below",
+    ]
+    assert len(lines) == 6
+    for line, number, reason in zip(lines, range(3, 9), reasons, strict=True):
         assert line.startswith(f"{table}:{number}: ") and reason in line
     assert europe.pictures() == [] and europe.version == 1
 

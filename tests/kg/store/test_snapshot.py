@@ -35,7 +35,9 @@ def test_a_snapshot_holds_the_edges_between_entities(europe: KnowledgeGraph) -> 
 
 def test_both_groupings_give_the_edges_of_an_entity(europe: KnowledgeGraph) -> None:
     snapshot = europe.snapshot()
-    italy, rome, france, paris = snapshot.index_of([europe.ids([f"x:{n}"])[f"x:{n}"] for n in ("Italy", "Rome", "France", "Paris")])
+    italy, rome, france, paris = snapshot.index_of(
+        [europe.ids([f"x:{n}"])[f"x:{n}"] for n in ("Italy", "Rome", "France", "Paris")]
+    )
     assert set(snapshot.out.of(italy)[0]) == {rome, france}
     assert snapshot.into.of(paris)[0].tolist() == [france] and snapshot.into.of(italy)[0].size == 0
     assert snapshot.index_of([10**9]).tolist() == [-1]

@@ -1,0 +1,114 @@
+"""Calibration against ten readings written out: the threshold and the temperature that they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kemm.data.questions import Question
+from kemm.evaluate.calibration import calibrate
+from kemm.predict.reader import Calibration, Reader, Reading
+from tests.kemm.conftest import Trained
+
+
+class Scripted:
+    """A reader whose answers are written down: ``(confidence, right?)`` of each question in turn."""
+
+    def __init__(self, outcomes: list[tuple[float, bool]], linked: np.ndarray | None = None) -> None:
+        self.outcomes, self.linked = outcomes, linked
+        self.calibration = Calibration()
+        self.world = SimpleNamespace(bank=SimpleNamespace(rows=lambda texts: None))
+        self.task = SimpleNamespace(objectives={"entity_image": None})
+
+    def retrieve(self, question: str, image: object) -> None: ...
+
+    def tables(self, found: list[Any]) -> list[Any]:
+        return found
+
+    def patches(self, image: object) -> np.ndarray:
+        return np.zeros((1, 1))
+
+    def read(self, questions: list[Question], tables: list[Any], patches: list[Any]) -> list[Reading]:
+        return [
+            Reading({"right" if right else "wrong": confidence}, np.zeros(0)) for confidence, right in self.outcomes
+        ]
+
+    def pictured(self) -> tuple[list[str], torch.Tensor | None]:
+        return ["a", "b"], None if self.linked is None else torch.zeros(2, 3)
+
+    def link_probabilities(self, patches: np.ndarray) -> np.ndarray:
+        assert self.linked is not None
+        return self.linked
+
+
+def dev(number: int, pictures: dict[str, list[str]] | None = None) -> Any:
+    questions = [Question(f"q{n}", "?", ("right",), split="dev") for n in range(number)]
+    others = [Question("t", "?", ("right",), split=split) for split in ("train", "test")]  # never looked at
+    return SimpleNamespace(questions=[*others, *questions], pictures={"dev": pictures or {}})
+
+
+def fitted(outcomes: list[tuple[float, bool]], **more: Any) -> Calibration:
+    return calibrate(Scripted(outcomes), dev(len(outcomes)), **more)  # type: ignore[arg-type]
+
+
+def test_the_threshold_is_above_the_last_tenth_that_is_mostly_wrong() -> None:
+    outcomes = [(0.35, n < 2) for n in range(10)] + [(0.75, n < 9) for n in range(10)]
+    calibration = fitted(outcomes)
+    assert calibration.threshold == 0.4
+    assert calibration.bins == [[0.35, 0.2, 10], [0.75, 0.9, 10]]  # mean confidence, share right, how many
+
+
+def test_a_higher_target_withholds_more() -> None:
+    outcomes = [(0.35, n < 2) for n in range(10)] + [(0.75, n < 9) for n in range(10)]
+    assert fitted(outcomes, target=0.95).threshold == 0.8
+
+
+def test_answers_that_are_right_are_never_withheld_and_four_are_too_few_to_judge_by() -> None:
+    assert fitted([(0.15, True)] * 10).threshold == 0.0
+    assert fitted([(0.55, False)] * 4).threshold == 0.0
+    assert fitted([(0.55, False)] * 5).threshold == 0.6
+
+
+def test_the_surest_answers_are_given_even_when_wrong() -> None:
+    assert fitted([(1.0, False)] * 10).threshold == 0.0  # or nothing would ever be answered
+    assert fitted([(1.0, False)] * 10).bins == [[1.0, 0.0, 10]]
+
+
+def test_without_dev_questions_nothing_is_withheld() -> None:
+    assert fitted([]) == Calibration()
+
+
+def links(right: int, of: int) -> tuple[Scripted, Any]:
+    """A picture linker 99 % sure of "a" for every picture, right ``right`` times of ``of``."""
+    shown = {"a": [f"{n}.png" for n in range(right)], "b": [f"{n}.png" for n in range(right, of)]}
+    return Scripted([], np.tile([0.99, 0.01], (of, 1))), dev(0, shown)
+
+
+@pytest.mark.parametrize(
+    ("right", "temperature"),
+    [
+        (7, 5.6),  # to be 70 % sure, ln(99) = 4.595 must shrink to ln(7/3) = 0.847: 4.595/0.847 = 5.4
+        (9, 2.0),  # 4.595 / ln(9) = 2.1
+        (10, 0.5),  # always right: as sure as can be
+    ],
+)
+def test_an_overconfident_linker_is_cooled_to_what_it_gets_right(right: int, temperature: float) -> None:
+    reader, data = links(right, 10)
+    assert calibrate(reader, data).link_temperature == temperature  # type: ignore[arg-type]
+
+
+def test_calibrating_a_calibrated_run_again_changes_nothing(tiny_run: Trained) -> None:
+    reader = Reader.load(tiny_run.folder, tiny_run.world.settings)
+    before = reader.calibration
+    reader.calibration = replace(before, link_temperature=2.0)
+    assert calibrate(reader, tiny_run.data) == before
+
+
+def test_without_dev_pictures_the_linker_is_left_alone() -> None:
+    reader, _ = links(7, 10)
+    assert calibrate(reader, dev(0)).link_temperature == 1.0  # type: ignore[arg-type]

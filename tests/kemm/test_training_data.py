@@ -1,0 +1,196 @@
+"""What a step of training sees: only what is not held out, the same for the same step, answers where they belong."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kemm.data.batch import Batch, Movable, Questions
+from kemm.data.questions import NOT_KNOWN, Question
+from kemm.data.training_data import TrainingData, balanced, right_rows
+from tests.kemm import tiny_batch
+from tests.kemm.conftest import Trained
+from tests.kemm.tiny_towers import END, START
+from tests.kemm.tiny_world import TOYS
+
+
+@pytest.fixture
+def data(tiny_run: Trained) -> TrainingData:
+    return tiny_run.data
+
+
+def with_answering(data: TrainingData, **changes: float) -> TrainingData:
+    """The same data, other shares of questions being changed: none but those given."""
+    changes = {"swap": 0.0, "drop": 0.0, "thin": 0.0, "mute": 0.0, **changes}
+    answering = data.settings.objectives.answering.model_copy(update=changes)  # type: ignore[union-attr]
+    objectives = data.settings.objectives.model_copy(update={"answering": answering})
+    changed = copy.copy(data)
+    changed.settings = data.settings.model_copy(update={"objectives": objectives})
+    return changed
+
+
+def tensors(part: Any, name: str = "") -> dict[str, torch.Tensor]:
+    """All tensors of a batch by name."""
+    found: dict[str, torch.Tensor] = {}
+    for key, value in vars(part).items():
+        if isinstance(value, torch.Tensor):
+            found[f"{name}.{key}"] = value
+        elif isinstance(value, Movable):
+            found |= tensors(value, f"{name}.{key}")
+    return found
+
+
+def asked_of(batch: Batch) -> Questions:
+    assert batch.questions is not None
+    return batch.questions
+
+
+# ── by hand ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_right_facts_are_those_on_the_asked_path_that_lead_to_an_answer() -> None:
+    table = tiny_batch.tables()[1]  # paths r0, r1, r2, r0·r3, r1·r4 to the nodes 11 … 15
+    asked = Question("q", "?", ("node 11", "node 14", "node 15"), "one-hop", path=("r0",))
+    assert right_rows(table, asked) == (0,)
+    two = Question("q", "?", ("node 11", "node 14", "node 15"), "two-hop", path=("r1", "r4"))
+    assert right_rows(table, two) == (4,)
+    for kind in ("yes-no", "unknown"):
+        assert right_rows(table, Question("q", "?", ("node 11",), kind, path=("r0",))) == ()
+
+
+def test_kinds_of_questions_are_drawn_by_the_root_of_their_number() -> None:
+    # √4 : √1, so 2/3 for the four together and 1/3 for the one
+    assert balanced(["a", "a", "b", "a", "a"]).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 3, 1 / 6, 1 / 6])
+
+
+# ── nothing held out is seen ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_held_out_is_trained_on(data: TrainingData) -> None:
+    holdout = data.world.holdout
+    held_out = {toy for toy in TOYS if holdout.entity(toy)}
+    assert held_out and not held_out & set(data.train_pictures)
+    for example in data.examples:
+        assert example.question.split == "train"
+        for path_head in {example.question.head} - {""}:
+            assert holdout.fact(path_head, example.question.path[0]) == "train"
+    number = {name: row for row, name in enumerate(data.names)}
+    for step in range(30):
+        pairs = data.batch(step).pairs
+        assert pairs is not None
+        assert not set(pairs.entity.tolist()) & {number[toy] for toy in held_out}
+    assert data.entities.held_out.tolist() == [name in held_out for name in data.names]
+
+
+def test_no_test_picture_is_ever_in_a_batch(data: TrainingData) -> None:
+    files = [file for group in data.pictures["train"].values() for file in group]
+    seen = [data.world.features.get(file, view).astype(np.float32) for file in files for view in range(3)]
+    known = {features.tobytes() for features in seen}
+    for step in range(10):
+        batch = data.batch(step)
+        shown = [*batch.pairs.patches, *asked_of(batch).patches[asked_of(batch).has_image]]  # type: ignore[union-attr]
+        assert shown and all(patches.numpy().tobytes() in known for patches in shown)
+
+
+# ── the batch of a step ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_steps_batch_depends_on_its_number_alone(data: TrainingData) -> None:
+    first = tensors(data.batch(7))
+    data.batch(8)
+    again, other = tensors(data.batch(7)), tensors(data.batch(8))
+    assert first.keys() == again.keys() and len(first) > 20
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first[".pairs.patches"], other[".pairs.patches"])
+
+
+def test_a_picture_stands_beside_a_caption_of_its_own_entity_and_every_entity_once(data: TrainingData) -> None:
+    pairs = data.batch(0).pairs
+    assert pairs is not None
+    assert len(set(pairs.entity.tolist())) == len(pairs.entity) == min(20, len(data.train_pictures))
+    for row, entity in enumerate(pairs.entity.tolist()):
+        states = [data.world.bank.states([text])[0][0] for text in data.captions[data.names[entity]]]
+        own = pairs.text[row, : pairs.text_mask[row].sum()]
+        assert any(own.shape == state.shape and torch.equal(own, state) for state in states)
+
+
+def test_hidden_words_are_at_least_one_a_caption_and_never_its_ends(data: TrainingData) -> None:
+    tower = data.world.text
+    for step in range(10):
+        pairs = data.batch(step).pairs
+        assert pairs is not None
+        hidden = pairs.token_targets >= 0
+        assert hidden.any(1).all() and not (hidden & ~pairs.text_mask).any()
+        assert not {START, END, tower.pad_id, tower.mask_id} & set(pairs.token_targets[hidden].tolist())
+        assert not hidden[:, 0].any()
+        assert not torch.equal(pairs.masked_text, pairs.text)
+
+
+def test_a_quarter_of_the_words_is_hidden_over_many_captions(data: TrainingData) -> None:
+    texts = ["one two three four five six seven eight nine ten eleven twelve"] * 400
+    _, mask = data.world.bank.states(texts)
+    _, targets = data._mask(texts, mask, np.random.default_rng(0))
+    hidden = (targets >= 0).sum().item() / (400 * 12)
+    assert hidden == pytest.approx(0.25 + 0.75**12 / 12, abs=0.02)  # and one where chance chose none
+
+
+def test_pointers_point_at_right_answers_and_words_at_themselves(data: TrainingData) -> None:
+    plain = with_answering(data)
+    pointed = said = 0
+    for step in range(5):
+        questions = asked_of(plain.batch(step))
+        texts = {text: row for text, row in data.world.bank._rows.items()}
+        facts = questions.facts
+        assert facts is not None
+        names = {data.world.bank.matrix[row].tobytes(): text for text, row in texts.items()}
+        for row, slot in questions.pointer_targets.nonzero().tolist():
+            fact = (facts.slot == row * facts.mask.shape[1] + slot).nonzero().item()
+            answer = names[facts.node_vectors[facts.far[fact]].numpy().tobytes()]
+            question = names[questions.text_vector[row].numpy().tobytes()]
+            assert any(answer in e.question.answers for e in data.examples if e.question.question == question)
+            pointed += 1
+        for row in (questions.vocabulary_targets >= 0).nonzero().flatten().tolist():
+            word = data.vocabulary[questions.vocabulary_targets[row]]
+            question = names[questions.text_vector[row].numpy().tobytes()]
+            assert any(word in e.question.answers for e in data.examples if e.question.question == question)
+            said += 1
+    assert pointed > 50 and said > 10
+
+
+def test_dropped_knowledge_leaves_no_fact_and_no_pointer(data: TrainingData) -> None:
+    questions = asked_of(with_answering(data, drop=1.0).batch(0))
+    assert questions.facts is None and questions.pointer_targets.shape == (32, 0)
+
+
+def test_muted_facts_make_the_answer_not_known(data: TrainingData) -> None:
+    plain, muted = (asked_of(with_answering(data, mute=mute).batch(3)) for mute in (0.0, 1.0))
+    assert torch.equal(plain.text_vector, muted.text_vector)  # the same questions
+    answered = plain.pointer_targets.any(1)
+    assert answered.any() and not muted.pointer_targets.any()
+    unknown = data.vocabulary.index(NOT_KNOWN)
+    assert (muted.vocabulary_targets[answered] == unknown).all()
+    assert (muted.facts.mask.sum(1)[answered] < plain.facts.mask.sum(1)[answered]).all()  # type: ignore[union-attr]
+
+
+def test_swapped_answers_are_followed_by_the_pointer(data: TrainingData) -> None:
+    plain, swapped = (asked_of(with_answering(data, swap=swap).batch(3)) for swap in (0.0, 1.0))
+    assert plain.facts is not None and swapped.facts is not None
+    pairs = zip(plain.pointer_targets, swapped.pointer_targets, strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)  # the same facts answer
+    answered = plain.pointer_targets.flatten()[plain.facts.slot]
+    ends = [part.node_vectors[part.far] for part in (plain.facts, swapped.facts)]
+    same = (ends[0] == ends[1]).all(1)
+    assert same[~answered].all()  # no other fact is touched
+    assert same[answered].float().mean() < 0.5  # now and then chance draws the answer that it had
+
+
+def test_thinned_questions_keep_the_facts_that_answer(data: TrainingData) -> None:
+    plain, thinned = (asked_of(with_answering(data, thin=thin).batch(3)) for thin in (0.0, 1.0))
+    assert plain.facts is not None and thinned.facts is not None
+    assert thinned.facts.mask.sum() < plain.facts.mask.sum()
+    assert torch.equal(plain.text_vector, thinned.text_vector)  # the same questions
+    assert torch.equal(plain.pointer_targets.sum(1), thinned.pointer_targets.sum(1))

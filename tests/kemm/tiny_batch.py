@@ -1,0 +1,153 @@
+"""One step's data made by hand: 4 pairs, 4 questions with 3 to 5 facts, 8 edges, 5 pictured entities; and tasks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kemm.data.batch import Batch, Edges, Facts, Pairs, PicturedEntities, Questions, collate_facts
+from kemm.data.fact_table import FAR_IS_NAMED, FactTable
+from kemm.objectives import OBJECTIVES
+from kemm.objectives.objective import Context
+from kemm.pretrain.task import PretrainTask
+from kemm.settings import Settings
+
+WIDTH, VISION_WIDTH, TEXT_WIDTH, PATCHES, TOKENS, NUM_WORDS = 8, 6, 10, 4, 5, 20
+VOCABULARY = ("yes", "no", "not known", "red")
+
+
+def settings(names: Iterable[str] = OBJECTIVES, dropout: float = 0.0, **train: Any) -> Settings:
+    """A model of width 8 and two layers, with these objectives at their own defaults."""
+    model = {"width": WIDTH, "layers": 2, "heads": 2, "gnn_layers": 1, "grid": 2, "text_tokens": TOKENS, "facts": 5}
+    return Settings.model_validate(
+        {"model": {**model, "dropout": dropout}, "objectives": {name: {} for name in names}, "train": train}
+    )
+
+
+def context() -> Context:
+    words = torch.randn(NUM_WORDS, TEXT_WIDTH, generator=torch.Generator().manual_seed(3))
+    return Context(WIDTH, VISION_WIDTH, TEXT_WIDTH, PATCHES, words, VOCABULARY)
+
+
+def task(names: Iterable[str] = OBJECTIVES, dropout: float = 0.0, seed: int = 0) -> PretrainTask:
+    torch.manual_seed(seed)
+    return PretrainTask(settings(names, dropout), context())
+
+
+def table(near: Sequence[int], far: Sequence[int], parent: Sequence[int], first: int = 0) -> FactTable:
+    """Facts over the nodes 0 (the anchor), 1, 2, …; their texts stand from row ``first`` of the bank on."""
+    num_nodes, num_facts = 1 + max(*near, *far), len(near)
+    hops = [1 if up < 0 else 2 for up in parent]
+    marks = np.zeros((num_facts, 6), dtype=np.float32)
+    marks[:, 0], marks[:, 1], marks[:, 2] = np.linspace(0.9, 0.3, num_facts), [hop > 1 for hop in hops], 1.0
+    marks[1, FAR_IS_NAMED] = 1.0
+    node_marks = np.zeros((num_nodes, 3), dtype=np.float32)
+    node_marks[0] = 1.0, 0.0, 0.8
+    return FactTable(
+        node_text=np.arange(first, first + num_nodes),
+        node_marks=node_marks,
+        near=np.array(near),
+        far=np.array(far),
+        forward=np.arange(num_facts) % 2 == 0,
+        relation=np.arange(num_facts) + 40,
+        path=np.arange(num_facts) + first // 10 + 48,
+        marks=marks,
+        log_score=np.log(np.linspace(0.8, 0.4, num_facts)).astype(np.float32),
+        parent=np.array(parent),
+        answers=tuple(f"node {first + node}" for node in far),
+        paths=tuple((f"r{row}",) if up < 0 else (f"r{up}", f"r{row}") for row, up in enumerate(parent)),
+    )
+
+
+def tables() -> list[FactTable]:
+    """3, 5, 4 and 3 facts; the third of the first, and the last two of the second, are a hop away."""
+    return [
+        table([0, 0, 1], [1, 2, 3], [-1, -1, 0], first=0),
+        table([0, 0, 0, 1, 2], [1, 2, 3, 4, 5], [-1, -1, -1, 0, 1], first=10),
+        table([0, 0, 0, 0], [1, 2, 3, 4], [-1, -1, -1, -1], first=20),
+        table([0, 0, 0], [1, 2, 3], [-1, -1, -1], first=30),
+    ]
+
+
+def bank(seed: int = 11) -> np.ndarray:
+    """64 unit vectors in place of encoded texts."""
+    vectors = np.random.default_rng(seed).normal(size=(64, TEXT_WIDTH)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def facts(of: Sequence[FactTable] | None = None) -> Facts:
+    found = collate_facts(tables() if of is None else of, bank(), 5)
+    assert found is not None
+    return found
+
+
+def pairs(generator: torch.Generator) -> Pairs:
+    """Four pictures of the entities 0, 1, 2 and 2, with captions of 5, 4, 5 and 3 tokens, one or two of them hidden."""
+    lengths = torch.tensor([5, 4, 5, 3])
+    targets = torch.full((4, TOKENS), -100)
+    targets[[0, 0, 1, 2, 3], [1, 3, 2, 1, 1]] = torch.tensor([4, 7, 5, 6, 6])
+    return Pairs(
+        patches=torch.randn(4, PATCHES, VISION_WIDTH, generator=generator),
+        text=torch.randn(4, TOKENS, TEXT_WIDTH, generator=generator),
+        text_mask=torch.arange(TOKENS) < lengths[:, None],
+        masked_text=torch.randn(4, TOKENS, TEXT_WIDTH, generator=generator),
+        token_targets=targets,
+        entity=torch.tensor([0, 1, 2, 2]),
+    )
+
+
+def questions(generator: torch.Generator) -> Questions:
+    """One answered by a near fact, one by a fact two hops away, one by a word, one (without a picture) by two facts."""
+    right = torch.zeros(4, 5, dtype=torch.bool)
+    right[[0, 1, 3, 3], [1, 3, 0, 1]] = True
+    return Questions(
+        patches=torch.randn(4, PATCHES, VISION_WIDTH, generator=generator),
+        has_image=torch.tensor([True, True, True, False]),
+        text=torch.randn(4, TOKENS, TEXT_WIDTH, generator=generator),
+        text_mask=torch.arange(TOKENS) < torch.tensor([5, 3, 4, 5])[:, None],
+        text_vector=unit(4, TEXT_WIDTH, generator=generator),
+        facts=facts(),
+        pointer_targets=right,
+        vocabulary_targets=torch.tensor([-1, -1, 0, -1]),
+        entity=torch.tensor([0, 1, 2, -1]),
+    )
+
+
+def edges(generator: torch.Generator) -> Edges:
+    """Eight edges, the last two with one tail, and three entities with their neighbours."""
+    tail = unit(8, TEXT_WIDTH, generator=generator)
+    tail[7] = tail[6]
+    return Edges(
+        head=unit(8, TEXT_WIDTH, generator=generator),
+        relation=unit(8, TEXT_WIDTH, generator=generator),
+        tail=tail,
+        tail_id=torch.tensor([0, 1, 2, 3, 4, 5, 6, 6]),
+        description=unit(3, TEXT_WIDTH, generator=generator),
+        around=unit(3, TEXT_WIDTH, generator=generator),
+    )
+
+
+def entities(generator: torch.Generator) -> PicturedEntities:
+    """Five; the fourth has no description, the fifth is held out."""
+    text = unit(5, TEXT_WIDTH, generator=generator)
+    text[3] = 0.0
+    return PicturedEntities(
+        text=text,
+        pictures=torch.randn(5, VISION_WIDTH, generator=generator),
+        neighbours=unit(5, TEXT_WIDTH, generator=generator),
+        held_out=torch.tensor([False, False, False, False, True]),
+    )
+
+
+def batch(seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(pairs(generator), questions(generator), edges(generator), entities(generator))
+
+
+def unit(*shape: int, generator: torch.Generator) -> Tensor:
+    return F.normalize(torch.randn(*shape, generator=generator), dim=-1)
