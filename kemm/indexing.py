@@ -10,8 +10,13 @@ from kemm.progress import Progress, bars
 
 
 def build(
-    store: str, out: Path, update: bool = False, text: str = "minilm", vision: str = "efficientnet-lite0",
-    max_tokens: int = 12, progress: Progress | None = None,
+    store: str,
+    out: Path,
+    update: bool = False,
+    text: str = "minilm",
+    vision: str = "efficientnet-lite0",
+    max_tokens: int = 12,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Embed a store's entities and pictures and write an index of them, or bring one up to date.
 

@@ -28,8 +28,12 @@ def bars() -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (
-        TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), TextColumn("[dim]{task.fields[note]}"),
+        TextColumn("{task.description:<18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
     )
     with Bars(*columns, console=Console(stderr=True)) as shown:
 
@@ -37,7 +41,7 @@ def bars() -> Iterator[Progress]:
             task = shown.add_task(what, total=max(total, 1), note="")
 
             def tick(n: int = 1, note: str = "") -> None:
-                shown.update(task, advance=n, **({"note": note} if note else {}))
+                shown.update(task, advance=n, note=note or shown.tasks[task].fields["note"])
 
             return tick
 

@@ -22,7 +22,9 @@ class DataSettings(Section):
 
     store: str = "sqlite:///kg.db"
     index: Path = Path("index")
-    root: Path | None = Field(None, description="folder that picture paths are relative to; null: as recorded by `media add`")
+    root: Path | None = Field(
+        None, description="folder that picture paths are relative to; null: as recorded by `media add`"
+    )
     train_splits: list[str] = ["", "train", "iconic"]  # pictures with these splits may be trained on and indexed
     test_splits: list[str] = ["val", "test"]  # never seen in training, never indexed
     views: int = Field(3, ge=0, description="augmented views of each training picture, encoded once and cached")
@@ -45,7 +47,9 @@ class QuestionSettings(Section):
     wordings: dict[str, Wording] = {}  # by relation IRI, local name or label; others get general wordings
     this: list[str] = ["this"]  # how a picture is referred to
     namespaces: dict[str, int] = {}  # IRI prefix → most questions from heads under it (others: all)
-    repeats: int = Field(2, ge=1, description="how often a fact is asked, each time in other words and of another picture")
+    repeats: int = Field(
+        2, ge=1, description="how often a fact is asked, each time in other words and of another picture"
+    )
     per_relation: int = Field(400, description="most heads of a relation that are asked about")
     two_hop: int = Field(1200, description="most two-hop questions")
     yes_no: int = Field(1200, description="most yes/no questions")
@@ -106,10 +110,16 @@ class EntityText(Contrastive):
 
 
 class Answering(ObjectiveSettings):
-    swap: float = Field(0.3, ge=0, le=1, description="share of questions whose facts get other tails, the answer following")
+    swap: float = Field(
+        0.3, ge=0, le=1, description="share of questions whose facts get other tails, the answer following"
+    )
     drop: float = Field(0.1, ge=0, le=1, description="share of questions asked without knowledge")
-    thin: float = Field(0.4, ge=0, le=1, description="share of questions that lose some of the facts that don't answer them")
-    mute: float = Field(0.05, ge=0, le=1, description="share of questions whose answering facts are removed: 'not known'")
+    thin: float = Field(
+        0.4, ge=0, le=1, description="share of questions that lose some of the facts that don't answer them"
+    )
+    mute: float = Field(
+        0.05, ge=0, le=1, description="share of questions whose answering facts are removed: 'not known'"
+    )
 
 
 class Objectives(Section):

@@ -12,7 +12,12 @@ FORMS = ("a picture of {x}", "{x}", "this is {x}", "a photo showing {x}")
 
 
 def captions(
-    facts: Iterable[Fact], entities: Iterable[str], label: Callable[[str], str], holdout: Holdout, per_entity: int = 6, seed: int = 0
+    facts: Iterable[Fact],
+    entities: Iterable[str],
+    label: Callable[[str], str],
+    holdout: Holdout,
+    per_entity: int = 6,
+    seed: int = 0,
 ) -> dict[str, list[str]]:
     """Captions by entity: its name, half of them with one or two facts that training may use.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -51,8 +51,10 @@ class GraphEdges:
     def sample(self, rng: np.random.Generator, edges: int, entities: int) -> Edges:
         """Random training edges, and random entities with the mean vector of up to eight neighbours."""
         rows = self.train[rng.integers(0, len(self.train), edges)]
-        chosen = rng.permutation(self._connected)[:entities] if len(self._connected) < 4 * entities else np.unique(
-            self._connected[rng.integers(0, len(self._connected), entities)]
+        chosen = (
+            rng.permutation(self._connected)[:entities]
+            if len(self._connected) < 4 * entities
+            else np.unique(self._connected[rng.integers(0, len(self._connected), entities)])
         )
         around = np.stack([self.vectors[self._neighbours(int(entity))].mean(0) for entity in chosen])
         return Edges(
@@ -72,7 +74,7 @@ class GraphEdges:
         """
         if "link_prediction" not in task.objectives or not len(self.test):
             return None
-        predictor = task.objectives["link_prediction"].eval()
+        predictor: Any = task.objectives["link_prediction"].eval()
         test = self.test[np.linspace(0, len(self.test) - 1, min(most, len(self.test))).astype(int)]
         connected = np.unique(self.all[:, [0, 2]])
         place = np.full(len(self.entity_ids), -1)

@@ -40,7 +40,9 @@ def photograph(flat: Image.Image, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
-def take_photographs(flats: Sequence[Path], folder: Path, splits: dict[str, int], seed: int = 0) -> dict[Path, list[tuple[Path, str]]]:
+def take_photographs(
+    flats: Sequence[Path], folder: Path, splits: dict[str, int], seed: int = 0
+) -> dict[Path, list[tuple[Path, str]]]:
     """Write photographs of each flat picture; ``splits`` says how many of each split.
 
     Returns:

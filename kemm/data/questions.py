@@ -122,7 +122,9 @@ class QuestionMaker:
 
     def make(self) -> list[Question]:
         """Every kind of question, shuffled, with stable ids."""
-        rounds = [[*self.one_hop(), *self.yes_no(), *self.two_hop(), *self.unknown()] for _ in range(self.settings.repeats)]
+        rounds = [
+            [*self.one_hop(), *self.yes_no(), *self.two_hop(), *self.unknown()] for _ in range(self.settings.repeats)
+        ]
         once = {(q.question, q.image, q.answers): q for made in rounds for q in made}
         questions = list(once.values())
         self.random.shuffle(questions)
@@ -164,11 +166,13 @@ class QuestionMaker:
             supports = ((head, relation, self.text(tail)),) if true else ()
             split, answers = self.holdout.fact(head, relation), ("yes" if true else "no",)
             blanks = {"{y}": self.text(tail)}
-            made += self._ask(self.wordings[relation].whether, split, head, (relation,), answers, supports, "yes-no", blanks)
+            made += self._ask(
+                self.wordings[relation].whether, split, head, (relation,), answers, supports, "yes-no", blanks
+            )
         return made
 
     def two_hop(self) -> list[Question]:
-        """Chains head → middle → answer. Every middle that fits gives its answers; more than eight answers is no question."""
+        """Chains head → middle → answer. Every middle that fits gives its answers; over eight is no question."""
         chains = []
         for first in self.relations:
             capped = 0
@@ -223,7 +227,9 @@ class QuestionMaker:
             drawn = self.random.sample(alike, min(len(alike), 20 * wanted))
             for head in self._sample([head for head in drawn if head not in heads], wanted):
                 split = self.holdout.fact(head, relation)
-                made += self._ask(self.wordings[relation].ask, split, head, (relation,), (NOT_KNOWN,), (), "unknown", {})
+                made += self._ask(
+                    self.wordings[relation].ask, split, head, (relation,), (NOT_KNOWN,), (), "unknown", {}
+                )
         return made
 
     def text(self, tail: str | Literal) -> str:

@@ -1,4 +1,4 @@
-"""Texts encoded once by the frozen text tower: token states for questions and captions, one vector for labels and paths."""
+"""Texts encoded once by the frozen text tower: states of questions and captions, a vector of labels and paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run trains on, prepared once: questions with their facts, captions, features, edges; and the batch of any step.
+"""What a run trains on, prepared once: questions with facts, captions, features, edges; and the batch of any step.
 
 A step's batch depends on the seed and the step's number alone, so a resumed run goes on exactly where it stopped.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kemm.data.batch import Batch, Edges, Pairs, Questions, collate_facts
+from kemm.data.batch import Batch, Edges, Pairs, PicturedEntities, Questions, collate_facts
 from kemm.data.captions import captions
 from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.graph_edges import GraphEdges
@@ -100,7 +100,7 @@ class TrainingData:
         self.world.learn_labels({end for h, _, t in facts for end in (h, t) if isinstance(end, str)})
         return list(dict.fromkeys(facts))
 
-    def _pictured(self, progress: Callable) -> tuple[list[str], object]:
+    def _pictured(self, progress: Callable) -> tuple[list[str], PicturedEntities | None]:
         train = self.pictures["train"]
         files = [file for entity in train for file in train[entity]]
         tick = progress("encode pictures", len(files) * (1 + self.settings.data.views))
@@ -201,7 +201,9 @@ class TrainingData:
             entity=torch.tensor([self._number[name] for name in names]),
         )
 
-    def _mask(self, texts: list[str], mask: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _mask(
+        self, texts: list[str], mask: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Hide tokens of captions, at least one each, and run the tower on what is left."""
         tower = self.world.text
         ids, _ = tower.pad(self.world.bank.ids(texts))  # (B, T)
@@ -218,7 +220,9 @@ class TrainingData:
 
     def _questions(self, rng: np.random.Generator) -> Questions:
         answering = self.settings.objectives.answering
-        chosen = [self.examples[i] for i in rng.choice(len(self.examples), self.settings.train.questions, p=self.chance)]
+        chosen = [
+            self.examples[i] for i in rng.choice(len(self.examples), self.settings.train.questions, p=self.chance)
+        ]
         tables, targets, words = [], [], []
         for example in chosen:
             table, rows, answers = example.table, example.targets, example.question.answers
@@ -243,7 +247,12 @@ class TrainingData:
             targets.append(rows)
             words.append(next((self._word[a] for a in answers if a in self._word), -1))
         return batch_questions(
-            self.world, [example.question for example in chosen], tables, self._patches(chosen, rng), targets, words,
+            self.world,
+            [example.question for example in chosen],
+            tables,
+            self._patches(chosen, rng),
+            targets,
+            words,
             [self._number.get(example.question.head, -1) for example in chosen],
         )
 

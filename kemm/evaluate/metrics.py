@@ -11,9 +11,11 @@ import numpy as np
 
 #: Words that may follow a number without changing what it says.
 UNITS = frozenset(
-    "g gram grams mg milligram milligrams kg kilogram kilograms kcal kilocalorie kilocalories calories kj kilojoule "
-    "kilojoules ml cl dl l litre litres liter liters km km2 km² m m2 m² square kilometre kilometres kilometer kilometers "
-    "percent people inhabitants per 100".split()
+    """
+    g gram grams mg milligram milligrams kg kilogram kilograms kcal kilocalorie kilocalories calories kj kilojoule
+    kilojoules ml cl dl l litre litres liter liters km km2 km² m m2 m² square kilometre kilometres kilometer kilometers
+    percent people inhabitants per 100
+    """.split()  # noqa: SIM905
 )
 
 
@@ -41,7 +43,7 @@ def is_right(answer: str, accepted: Iterable[str]) -> bool:
 def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
     """The 95 % Wilson score interval of a proportion (Wilson, 1927).
 
-        (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
+    (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
     """
     if total == 0:
         return 0.0, 1.0
@@ -54,7 +56,11 @@ def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
 def accuracy(right: Sequence[bool]) -> dict[str, object]:
     """``{"accuracy", "ci95": [low, high], "n"}``."""
     low, high = wilson(sum(right), len(right))
-    return {"accuracy": round(sum(right) / max(1, len(right)), 4), "ci95": [round(low, 4), round(high, 4)], "n": len(right)}
+    return {
+        "accuracy": round(sum(right) / max(1, len(right)), 4),
+        "ci95": [round(low, 4), round(high, 4)],
+        "n": len(right),
+    }
 
 
 def filtered_rank(scores: np.ndarray, target: int, true: Sequence[int]) -> float:

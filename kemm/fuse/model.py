@@ -1,4 +1,4 @@
-"""KEMM: towers' features → tokens → one multiway Transformer; and ``Encoded``, one step's encodings, each computed once."""
+"""KEMM: towers' features → tokens → one multiway Transformer; and ``Encoded``, a step's encodings, each made once."""
 
 from __future__ import annotations
 
@@ -108,7 +108,12 @@ class Encoded:
     """
 
     def __init__(
-        self, model: KEMM, batch: Batch, generator: torch.Generator | None = None, patch_rate: float = 0.0, node_rate: float = 0.0
+        self,
+        model: KEMM,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        patch_rate: float = 0.0,
+        node_rate: float = 0.0,
     ) -> None:
         self.model, self.batch, self.generator = model, batch, generator
         self.patch_rate, self.node_rate = patch_rate, node_rate
@@ -147,7 +152,7 @@ class Encoded:
 
     @cached_property
     def masked(self) -> dict[str, Tensor]:
-        """Pictures with hidden patches fused with captions with hidden tokens: one forward for mim and mlm (as FLAVA's MMM)."""
+        """Pictures with hidden patches fused with captions with hidden tokens: one forward for both, as FLAVA's."""
         pairs = self.batch.pairs
         assert pairs is not None
         return self.model.fuse(pairs.patches, pairs.masked_text, pairs.text_mask, masked_patches=self.masked_patches)

@@ -57,9 +57,7 @@ class MultiwayBlock(nn.Module):
     def forward(self, x: Tensor, bias: Tensor, lengths: Sequence[tuple[str, int]]) -> Tensor:
         x = x + self.dropout(self.attention(self.norm(x), bias))
         parts = x.split([length for _, length in lengths], dim=1)  # tokens stand sorted by modality
-        mixed = [
-            part + self.dropout(self.experts[name](part)) for (name, _), part in zip(lengths, parts, strict=True)
-        ]
+        mixed = [part + self.dropout(self.experts[name](part)) for (name, _), part in zip(lengths, parts, strict=True)]
         return torch.cat(mixed, dim=1) if len(mixed) > 1 else mixed[0]
 
 

@@ -13,7 +13,6 @@ from kemm.data.fact_table import FAR_IS_NAMED, NUM_MARKS
 from kemm.fuse.model import Encoded
 from kemm.objectives.objective import Context, Objective
 
-
 NEVER = -1e4  # a logit that no fact reaches; finite, so that a question without facts has no NaN in its gradient
 
 
@@ -29,7 +28,8 @@ class Answering(Objective):
     """Point at the fact whose far end answers, or say a word of the vocabulary (``answering``).
 
         logit_f = ⟨W_q h_summary, W_k h_f⟩ / √D + s ⟨M x_question, x_path(f)⟩ + β log P(anchor of f)
-        logit_a = MLP([h_summary; Σ_f w_f h_f; Σ_f w_f marks_f])_a,   w = softmax(s ⟨M x, x_path⟩ + β log P + c [far end named])
+        logit_a = MLP([h_summary; Σ_f w_f h_f; Σ_f w_f marks_f])_a
+        w = softmax over f of s ⟨M x_question, x_path(f)⟩ + β log P(anchor of f) + c [far end of f is named]
         L = −log Σ_{right f} p_f          where a fact answers,   else −log p_answer
 
     A pointer–generator (See et al., 2017, arXiv:1704.04368; KRISP, Marino et al., 2021, arXiv:2012.11014, points at
@@ -76,8 +76,7 @@ class Answering(Objective):
         return Answers(both[:, : logits.shape[1]], both[:, logits.shape[1] :])
 
     def forward(self, encoded: Encoded) -> Tensor:
-        questions = encoded.batch.questions
-        self.require(questions, "questions")
+        questions = self.require(encoded.batch.questions, "questions")
         answers = self.answers(questions, encoded.asked)
         pointed = questions.pointer_targets.any(1)  # (B,)
         said = (questions.vocabulary_targets >= 0) & ~pointed

@@ -20,7 +20,7 @@ from kemm.objectives.objective import Context, Objective
 
 
 def symmetric_cross_entropy(similarity: Tensor, labels: Tensor) -> Tensor:
-    """½ (CE over rows + CE over columns) of ``similarity`` (B, B); equal ``labels`` (B,) are positives of each other."""
+    """½ (CE over rows + CE over columns) of ``similarity`` (B, B); equal ``labels`` (B,) are positives."""
     same = (labels[:, None] == labels[None, :]).to(similarity.dtype)
     target = same / same.sum(1, keepdim=True)
     return 0.5 * (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target))
@@ -55,9 +55,9 @@ class ImageTextContrastive(Objective):
         return F.normalize(self.text(pooled), dim=-1)
 
     def forward(self, encoded: Encoded) -> Tensor:
-        self.require(encoded.batch.pairs, "picture–caption pairs")
+        pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
         similarity = self.project_image(encoded.image) @ self.project_text(encoded.caption).T * self.scale()  # (B, B)
-        return symmetric_cross_entropy(similarity, encoded.batch.pairs.entity)
+        return symmetric_cross_entropy(similarity, pairs.entity)
 
 
 class EntityImage(Objective):
@@ -83,21 +83,20 @@ class EntityImage(Objective):
         return F.normalize(self.image(pooled), dim=-1) @ F.normalize(entities, dim=-1).T * self.scale()
 
     def forward(self, encoded: Encoded) -> Tensor:
-        batch = encoded.batch
-        self.require(batch.pairs, "picture–caption pairs")
-        self.require(batch.entities, "pictured entities")
-        drawn = encoded.random(len(batch.entities.text), 1).to(batch.entities.text.device)
-        described = (batch.entities.text != 0).any(1, keepdim=True)
-        pictured = (batch.entities.pictures != 0).any(1, keepdim=True)
+        pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
+        entities = self.require(encoded.batch.entities, "pictured entities")
+        drawn = encoded.random(len(entities.text), 1).to(entities.text.device)
+        described = (entities.text != 0).any(1, keepdim=True)
+        pictured = (entities.pictures != 0).any(1, keepdim=True)
         no_pictures = (drawn < self.drop) & described
         no_text = (drawn > 1 - self.drop) & pictured
         vectors = encoded.model.entity(
-            text=batch.entities.text.masked_fill(no_text, 0.0),
-            pictures=batch.entities.pictures.masked_fill(no_pictures, 0.0),
-            neighbours=batch.entities.neighbours.masked_fill(no_text, 0.0),
+            text=entities.text.masked_fill(no_text, 0.0),
+            pictures=entities.pictures.masked_fill(no_pictures, 0.0),
+            neighbours=entities.neighbours.masked_fill(no_text, 0.0),
         )
-        logits = self.logits(encoded.image, vectors).masked_fill(batch.entities.held_out, -torch.inf)
-        return F.cross_entropy(logits, batch.pairs.entity, label_smoothing=0.0)
+        logits = self.logits(encoded.image, vectors).masked_fill(entities.held_out, -torch.inf)
+        return F.cross_entropy(logits, pairs.entity)
 
 
 class EntityText(Objective):
@@ -109,8 +108,7 @@ class EntityText(Objective):
         self.scale = Temperature(settings.temperature)
 
     def forward(self, encoded: Encoded) -> Tensor:
-        edges = encoded.batch.edges
-        self.require(edges, "entities of the graph")
+        edges = self.require(encoded.batch.edges, "entities of the graph")
         around = F.normalize(encoded.model.entity(neighbours=edges.around), dim=-1)  # (B, D)
         text = F.normalize(self.text(edges.description * edges.description.shape[1] ** 0.5), dim=-1)
         similarity = around @ text.T * self.scale()

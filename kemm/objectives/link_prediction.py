@@ -48,11 +48,12 @@ class LinkPrediction(Objective):
         return self.relation(vectors * vectors.shape[1] ** 0.5) * self.scale.exp()
 
     def forward(self, encoded: Encoded) -> Tensor:
-        edges = encoded.batch.edges
-        self.require(edges, "edges of the graph")
+        edges = self.require(encoded.batch.edges, "edges of the graph")
         head, tail, relation = self.embed(edges.head), self.embed(edges.tail), self.relations(edges.relation)
         targets = torch.arange(len(head), device=head.device)
-        same_tail = (edges.tail_id[:, None] == edges.tail_id[None, :]) & ~torch.eye(len(head), dtype=torch.bool).to(head.device)
+        same_tail = (edges.tail_id[:, None] == edges.tail_id[None, :]) & ~torch.eye(len(head), dtype=torch.bool).to(
+            head.device
+        )
         tails = (self.query(head, relation) @ tail.T).masked_fill(same_tail, -torch.inf)
         heads = self.inverse_query(tail, relation) @ head.T
         return 0.5 * (F.cross_entropy(tails, targets) + F.cross_entropy(heads, targets))

@@ -26,13 +26,13 @@ class MaskedLanguage(Objective):
         self.transform = nn.Sequential(
             nn.Linear(context.width, context.text_width), nn.GELU(), nn.LayerNorm(context.text_width)
         )
+        self.table: Tensor
         table = context.token_embeddings.detach().float().clone()
         self.register_buffer("table", table, persistent=False)  # the tower's, so not in our checkpoints
         self.bias = nn.Parameter(torch.zeros(len(table)))
 
     def forward(self, encoded: Encoded) -> Tensor:
-        pairs = encoded.batch.pairs
-        self.require(pairs, "picture–caption pairs")
+        pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
         hidden = pairs.token_targets >= 0  # (B, T)
         states = self.transform(encoded.masked["language"][:, 1:][hidden])  # (hidden, D_t)
         if not len(states):
@@ -54,8 +54,7 @@ class MaskedImage(Objective):
         self.head = nn.Linear(context.width, context.vision_width)
 
     def forward(self, encoded: Encoded) -> Tensor:
-        pairs = encoded.batch.pairs
-        self.require(pairs, "picture–caption pairs")
+        pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
         hidden = encoded.masked_patches  # (B, P)
         predicted = self.head(encoded.masked["vision"][hidden])  # (hidden, D_v)
         target = F.layer_norm(pairs.patches[hidden], predicted.shape[1:])
@@ -68,7 +67,7 @@ class MaskedEntity(Objective):
         L = CE(⟨W h_f, x_v⟩ / τ) over facts f whose far end v is hidden, against all nodes of the batch
 
     Nodes with the same text are all positives. After ERNIE's denoising entity alignment (Zhang et al., 2019,
-    arXiv:1905.07129): there entities are aligned to words, here they are named by their text, so new ones have a target.
+    arXiv:1905.07129): there entities are aligned to words, here they are named by text, so new ones have a target.
     """
 
     def __init__(self, settings: Any, context: Context) -> None:
@@ -76,8 +75,7 @@ class MaskedEntity(Objective):
         self.head = nn.Linear(context.width, context.text_width)
 
     def forward(self, encoded: Encoded) -> Tensor:
-        questions = encoded.batch.questions
-        self.require(questions, "questions with facts")
+        questions = self.require(encoded.batch.questions, "questions with facts")
         facts, hidden = questions.facts, encoded.masked_nodes
         zero = self.head.bias.sum() * 0.0
         if facts is None or hidden is None:

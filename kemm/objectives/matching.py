@@ -35,8 +35,7 @@ class ImageTextMatching(Objective):
         return torch.multinomial(logits.softmax(1).cpu(), 1, generator=generator).squeeze(1).to(pooled.device)
 
     def forward(self, encoded: Encoded) -> Tensor:
-        pairs = encoded.batch.pairs
-        self.require(pairs, "picture–caption pairs")
+        pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
         matched = self.head(encoded.fused["language"][:, 0])  # (B, 2)
         usable = (pairs.entity[:, None] != pairs.entity[None, :]).any(1)  # has someone else to be confused with
         if not usable.any():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from kemm.fuse.model import Encoded
 from kg.errors import InputError
+
+Part = TypeVar("Part")
 
 
 class MissingModality(InputError):
@@ -54,6 +56,12 @@ class Objective(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} must define forward")
 
-    def require(self, present: object, what: str) -> None:
-        if present is None:
+    def require(self, part: Part | None, what: str) -> Part:
+        """Return a part of the batch.
+
+        Raises:
+            MissingModality: it is None.
+        """
+        if part is None:
             raise MissingModality(f"{type(self).__name__} needs {what}, and the batch has none")
+        return part

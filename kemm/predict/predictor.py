@@ -46,7 +46,7 @@ class Prediction:
         answer: "not known" when the facts or the confidence don't suffice.
         confidence: probability of the answer; of the withheld one when not known.
         known: whether an answer is given.
-        trace: what was linked, how many facts were found, the runners-up.
+        trace: what was linked, how many facts were found, the runners-up, and why no answer is given if none is.
     """
 
     answer: str
@@ -103,8 +103,8 @@ class Predictor:
         evidence, table, reading = self.explain(image, question)
         confidence = next(iter(reading.answers.values()))
         trace = self._trace(evidence, reading)
-        withheld = len(table) == 0 or confidence < self.reader.calibration.threshold
-        if withheld or reading.best == NOT_KNOWN:
+        trace["why"] = self._why_not(evidence, reading, confidence)
+        if trace["why"]:
             return Prediction(NOT_KNOWN, round(confidence, 4), False, (), trace)
         citations = self._cite(image, question, evidence, table, reading)
         return Prediction(reading.best, round(confidence, 4), True, citations, trace)
@@ -116,7 +116,9 @@ class Predictor:
         return evidence, table, self._read(image, question, [table])[0]
 
     def edit(
-        self, add: tuple[str, str, str | Literal] | None = None, retract: tuple[str, str, str | Literal] | None = None,
+        self,
+        add: tuple[str, str, str | Literal] | None = None,
+        retract: tuple[str, str, str | Literal] | None = None,
         source: str = "edit",
     ) -> int:
         """Correct a fact in the store, both parts in one version; the next answer follows. Returns the version."""
@@ -127,13 +129,33 @@ class Predictor:
                 edit.add(*add)
         return self.reader.world.graph.version
 
+    def _why_not(self, evidence: Evidence, reading: Reading, confidence: float) -> str:
+        """Why no answer should be given; empty when one should."""
+        if not evidence.facts:
+            return "the store has no facts about what is asked"
+        if all(set(fact.found_by) & {"dense", "lexical"} for fact in evidence.facts):
+            return "nothing in the question names an entity of the store"
+        surest = max(range(len(evidence.anchors)), key=lambda row: evidence.anchors[row].score)
+        if not any(fact.anchor == surest for fact in evidence.facts):
+            return f"the store has no facts about {evidence.label(evidence.anchors[surest].entity)}"
+        if reading.best == NOT_KNOWN:
+            return "the facts found do not answer it"
+        if confidence < self.reader.calibration.threshold:
+            return f"the confidence is below {self.reader.calibration.threshold}"
+        return ""
+
     def _read(self, image: str | Path | Image.Image | None, question: str, tables: list[FactTable]) -> list[Reading]:
         patches = self.reader.patches(image) if image is not None else None
         asked = Question("", question, ())
         return self.reader.read([asked] * len(tables), tables, [patches] * len(tables))
 
     def _cite(
-        self, image: str | Path | Image.Image | None, question: str, evidence: Evidence, table: FactTable, reading: Reading
+        self,
+        image: str | Path | Image.Image | None,
+        question: str,
+        evidence: Evidence,
+        table: FactTable,
+        reading: Reading,
     ) -> tuple[Citation, ...]:
         """Facts by how much the answer's probability falls without each; without a fact, what it led to is gone too."""
         rows = range(len(table))

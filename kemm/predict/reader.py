@@ -118,14 +118,15 @@ class Reader:
 
     @torch.inference_mode()
     def pictured(self) -> tuple[list[str], torch.Tensor | None]:
-        """Every entity with a picture that may be looked at, and their vectors (E, D); read anew when the store moves."""
+        """Every entity with a picture to look at, and their vectors (E, D); read anew when the store moves."""
         version = self.world.graph.version
         if self._pictured[0] != version:
             pictures: dict[str, list[str]] = {}
             for split in ("train", "dev"):
                 for name, files in self.world.pictures()[split].items():
                     pictures.setdefault(name, []).extend(files)
-            names, vectors = [], None
+            names: list[str] = []
+            vectors = None
             if pictures:
                 names, sources = self.world.pictured_entities(pictures, training=False)
                 vectors = self.task.model.entity(
@@ -168,7 +169,11 @@ class Reader:
 
     @torch.inference_mode()
     def read(
-        self, questions: Sequence[Question], tables: Sequence[FactTable], patches: Sequence[np.ndarray | None], batch: int = 64
+        self,
+        questions: Sequence[Question],
+        tables: Sequence[FactTable],
+        patches: Sequence[np.ndarray | None],
+        batch: int = 64,
     ) -> list[Reading]:
         """Answer questions from given facts, in batches."""
         readings = []

@@ -98,7 +98,7 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
         "run": str(settings.run),
         "steps": trained["steps"],
         "seconds": round(trained["seconds"], 1),
-        "parameters": described["training"]["parameters"],
+        "parameters": sum(parameter.numel() for parameter in task.parameters()),
         "questions": described["questions"],
         "losses": final,
     }

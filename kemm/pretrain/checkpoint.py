@@ -15,7 +15,9 @@ from torch import nn
 from kg.errors import InputError
 
 
-def save_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer | None, progress: dict[str, Any]) -> None:
+def save_state(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer | None, progress: dict[str, Any]
+) -> None:
     """Write a checkpoint beside the old one, then put it in its place: a kill leaves the one or the other.
 
     Args:
@@ -28,7 +30,9 @@ def save_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
     save_file({name: value.contiguous() for name, value in module.state_dict().items()}, partial / "model.safetensors")
     if optimizer is not None:
         state = optimizer.state_dict()["state"]
-        flat = {f"{number}/{key}": torch.as_tensor(value) for number, entry in state.items() for key, value in entry.items()}
+        flat = {
+            f"{number}/{key}": torch.as_tensor(value) for number, entry in state.items() for key, value in entry.items()
+        }
         save_file({name: value.contiguous() for name, value in flat.items()}, partial / "optimizer.safetensors")
     (partial / "progress.json").write_text(json.dumps(progress))
     old = folder.with_name(folder.name + ".old")
@@ -57,7 +61,9 @@ def load_weights(folder: Path, module: nn.Module) -> None:
         if name not in state or name not in own or own[name].shape != state[name].shape:
             theirs = tuple(state[name].shape) if name in state else "absent"
             ours = tuple(own[name].shape) if name in own else "absent"
-            raise InputError(f"{path}: {name} is {theirs} there and {ours} in this configuration; train anew with --no-resume")
+            raise InputError(
+                f"{path}: {name} is {theirs} there and {ours} in this configuration; train anew with --no-resume"
+            )
     module.load_state_dict(state)
 
 

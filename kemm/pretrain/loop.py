@@ -76,7 +76,9 @@ def fit(
             values = {name: loss.item() for name, loss in found.items()}
             for name, value in values.items():
                 if not math.isfinite(value):
-                    raise Diverged(f"step {step}: the loss of '{name}' is {value}; lower train.learning_rate or its weight")
+                    raise Diverged(
+                        f"step {step}: the loss of '{name}' is {value}; lower train.learning_rate or its weight"
+                    )
             step += 1
             if step % settings.log_every == 0 or step == settings.steps:
                 for name, value in values.items():

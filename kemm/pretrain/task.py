@@ -45,10 +45,6 @@ class PretrainTask(nn.Module):
         An objective of weight zero, or one whose kind of data the world has none of, is left out.
         """
         encoded = Encoded(self.model, batch, generator, self.patch_rate, self.node_rate)
-        losses = {
-            name: objective(encoded)
-            for name, objective in self.objectives.items()
-            if self.weights[name] > 0
-        }
+        losses = {name: objective(encoded) for name, objective in self.objectives.items() if self.weights[name] > 0}
         losses["total"] = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         return losses

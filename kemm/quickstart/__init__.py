@@ -47,7 +47,9 @@ def run(out: Path, size: str = "full", fresh: bool = False, overrides: tuple[str
     out.mkdir(parents=True, exist_ok=True)
     done: dict[str, Any] = json.loads(record.read_text()) if record.is_file() else {"size": size, "stages": {}}
     if done["size"] != size:
-        raise InputError(f"{out} holds a quick start of size {done['size']}; add --fresh, or give another folder with --out")
+        raise InputError(
+            f"{out} holds a quick start of size {done['size']}; add --fresh, or give another folder with --out"
+        )
     record.write_text(json.dumps(done))
     with bars() as progress:
         quick = QuickStart(out, size, progress, overrides)

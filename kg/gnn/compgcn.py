@@ -29,7 +29,9 @@ class CompGCNLayer(MessagePassing):
         composed = torch.cat(
             [self.along(h[edge_index[0]] * edge_attr), self.against(h[edge_index[1]] * edge_attr)]
         )  # (2M, D)
-        return x + torch.nn.functional.gelu(self.itself(h) + self.propagate(both, message_in=composed, size=(len(x), len(x))))
+        return x + torch.nn.functional.gelu(
+            self.itself(h) + self.propagate(both, message_in=composed, size=(len(x), len(x)))
+        )
 
     def message(self, message_in: Tensor) -> Tensor:
         return message_in

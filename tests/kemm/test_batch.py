@@ -26,7 +26,7 @@ def test_laying_out_keeps_further_dimensions_and_lets_gradients_through() -> Non
     placed = facts.lay_out(values)
     assert placed.shape == (4, 5, 2) and placed[1, 0].tolist() == [6.0, 7.0]
     placed.sum().backward()
-    assert torch.equal(values.grad, torch.ones(15, 2))
+    assert values.grad is not None and torch.equal(values.grad, torch.ones(15, 2))
 
 
 def test_nodes_of_different_questions_are_different_rows() -> None:

@@ -56,27 +56,34 @@ def fitted(outcomes: list[tuple[float, bool]], **more: Any) -> Calibration:
     return calibrate(Scripted(outcomes), dev(len(outcomes)), **more)  # type: ignore[arg-type]
 
 
-def test_the_threshold_is_above_the_last_tenth_that_is_mostly_wrong() -> None:
-    outcomes = [(0.35, n < 2) for n in range(10)] + [(0.75, n < 9) for n in range(10)]
-    calibration = fitted(outcomes)
-    assert calibration.threshold == 0.4
-    assert calibration.bins == [[0.35, 0.2, 10], [0.75, 0.9, 10]]  # mean confidence, share right, how many
+HALF_SURE = [(0.35, n < 2) for n in range(10)] + [(0.75, n < 9) for n in range(10)]
 
 
-def test_a_higher_target_withholds_more() -> None:
-    outcomes = [(0.35, n < 2) for n in range(10)] + [(0.75, n < 9) for n in range(10)]
-    assert fitted(outcomes, target=0.95).threshold == 0.8
+@pytest.mark.parametrize(
+    ("target", "threshold"),
+    [
+        (0.5, 0.0),  # 11 of all 20 are right
+        (0.6, 0.4),  # 9 of the 10 above 0.35
+        (0.9, 0.4),
+        (0.95, 0.9),  # no threshold does it: only what is surest is answered
+    ],
+)
+def test_the_threshold_is_the_lowest_that_keeps_the_promise(target: float, threshold: float) -> None:
+    assert fitted(HALF_SURE, target=target).threshold == threshold
 
 
-def test_answers_that_are_right_are_never_withheld_and_four_are_too_few_to_judge_by() -> None:
+def test_an_answer_as_sure_as_the_threshold_is_given() -> None:
+    outcomes = [(0.3, False)] * 5 + [(0.35, True)] * 5
+    assert fitted(outcomes, target=0.9).threshold == 0.35
+
+
+def test_bins_tell_confidence_accuracy_and_count_of_each_tenth() -> None:
+    assert fitted(HALF_SURE).bins == [[0.35, 0.2, 10], [0.75, 0.9, 10]]
+    assert fitted([(1.0, False), (0.94, True)]).bins == [[0.97, 0.5, 2]]  # the last tenth has both its ends
+
+
+def test_answers_that_are_right_are_never_withheld() -> None:
     assert fitted([(0.15, True)] * 10).threshold == 0.0
-    assert fitted([(0.55, False)] * 4).threshold == 0.0
-    assert fitted([(0.55, False)] * 5).threshold == 0.6
-
-
-def test_the_surest_answers_are_given_even_when_wrong() -> None:
-    assert fitted([(1.0, False)] * 10).threshold == 0.0  # or nothing would ever be answered
-    assert fitted([(1.0, False)] * 10).bins == [[1.0, 0.0, 10]]
 
 
 def test_without_dev_questions_nothing_is_withheld() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kemm.data.captions import FORMS, captions
-from kemm.data.questions import Holdout
+from kemm.data.questions import Fact, Holdout
 from kemm.settings import QuestionSettings
 from kg.records import RDFS, Literal
 
@@ -16,7 +16,7 @@ def holdout(facts: float = 0.0, entities: float = 0.0) -> Holdout:
     return Holdout(QuestionSettings(held_out_facts=facts, held_out_entities=entities), seed=0)
 
 
-FACTS = [
+FACTS: list[Fact] = [
     ("c:Italy", "r:capital", "p:Rome"),
     ("c:Italy", "r:area", Literal("302073")),
     ("c:Italy", RDFS + "label", Literal("Italia")),
@@ -40,7 +40,7 @@ def test_an_entity_without_facts_is_only_named() -> None:
 
 
 def test_held_out_facts_are_never_mentioned() -> None:
-    facts = [(f"c:{n}", "r:capital", f"p:{n}") for n in range(200)]
+    facts: list[Fact] = [(f"c:{n}", "r:capital", f"p:{n}") for n in range(200)]
     rule = holdout(facts=0.3, entities=0.2)
     made = captions(facts, [head for head, _, _ in facts], label, rule, seed=1)
     mentioned = {entity for entity, texts in made.items() if any("capital" in text for text in texts)}

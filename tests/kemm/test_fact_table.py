@@ -54,7 +54,9 @@ def test_paths_are_the_relations_from_the_anchor_and_are_said_in_words(bank: Tex
 
 def test_marks_tell_relevance_hop_direction_and_what_the_far_end_is(bank: TextBank) -> None:
     table = tabulate(evidence(), bank)
-    expected = [  # score / anchor's score, second hop, forward, far end is another anchor, is a literal, anchor was named
+    expected: list[
+        list[float]
+    ] = [  # score / anchor's, second hop, forward, far end is another anchor, is a literal, anchor was named
         [0.5, 0, 1, 0, 0, 0],
         [0.25, 0, 0, 1, 0, 0],
         [0.1, 0, 1, 0, 1, 0],
@@ -63,7 +65,7 @@ def test_marks_tell_relevance_hop_direction_and_what_the_far_end_is(bank: TextBa
     ]
     np.testing.assert_allclose(table.marks, expected, rtol=1e-6)
     np.testing.assert_allclose(table.log_score, np.log([0.8, 0.8, 0.8, 0.8, 0.5]), rtol=1e-6)
-    anchors = [[1, 0, 0.8], [0, 0, 0], [1, 0, 0.5], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    anchors: list[list[float]] = [[1, 0, 0.8], [0, 0, 0], [1, 0, 0.5], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
     np.testing.assert_allclose(table.node_marks, anchors, rtol=1e-6)
 
 

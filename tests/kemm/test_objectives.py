@@ -100,9 +100,11 @@ def test_pictures_of_one_entity_alone_are_all_matches() -> None:
     assert batch.pairs is not None
     same = replace(batch, pairs=replace(batch.pairs, entity=torch.zeros(4, dtype=torch.long)))
     encoded = Encoded(task.model, same, generator())
-    matched = task.objectives["itm"].head(encoded.fused["language"][:, 0])
+    itm = task.objectives["itm"]
+    assert isinstance(itm, ImageTextMatching)
+    matched = itm.head(encoded.fused["language"][:, 0])
     expected = -matched.log_softmax(1)[:, 1].mean()
-    torch.testing.assert_close(task.objectives["itm"](encoded), expected)
+    torch.testing.assert_close(itm(encoded), expected)
 
 
 def test_every_pair_is_shown_matched_with_a_wrong_picture_and_with_a_wrong_caption() -> None:
@@ -118,7 +120,7 @@ def test_every_pair_is_shown_matched_with_a_wrong_picture_and_with_a_wrong_capti
 @pytest.mark.parametrize(
     ("rate", "patches", "hidden"), [(0.4, 16, 6), (0.5, 4, 2), (0.05, 4, 1), (0.9, 4, 4), (0.0, 4, 0)]
 )
-def test_exactly_its_share_of_every_picture_is_hidden_and_at_least_one_patch(
+def test_the_exact_share_of_every_picture_is_hidden_and_at_least_one_patch(
     rate: float, patches: int, hidden: int
 ) -> None:
     batch = tiny_batch.batch()
@@ -190,6 +192,7 @@ def test_a_hidden_entity_tells_nothing_of_its_name() -> None:
     encoded = Encoded(model, batch, generator(), node_rate=0.5)
     assert batch.questions is not None and batch.questions.facts is not None
     facts = batch.questions.facts
+    assert encoded.masked_nodes is not None
     other = torch.where(encoded.masked_nodes[:, None], -facts.node_vectors, facts.node_vectors)
     changed = replace(batch, questions=replace(batch.questions, facts=replace(facts, node_vectors=other)))
     again = Encoded(model, changed, generator(), node_rate=0.5)
@@ -242,7 +245,7 @@ def test_the_same_tail_in_another_edge_is_no_negative() -> None:
 # ── answering ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def answers(batch: Batch, answering: Answering, task: Any) -> Answers:
+def answers(batch: Batch, answering: Any, task: Any) -> Answers:
     assert batch.questions is not None
     return answering.answers(batch.questions, Encoded(task.model, batch).asked)
 
@@ -260,7 +263,9 @@ def test_pointer_and_vocabulary_are_one_distribution() -> None:
 def test_without_facts_the_vocabulary_alone_is_one() -> None:
     task, batch = tiny_batch.task(["answering"]), tiny_batch.batch()
     assert batch.questions is not None
-    bare = replace(batch, questions=replace(batch.questions, facts=None, pointer_targets=torch.zeros(4, 0, dtype=bool)))
+    bare = replace(
+        batch, questions=replace(batch.questions, facts=None, pointer_targets=torch.zeros(4, 0, dtype=torch.bool))
+    )
     found = answers(bare, task.objectives["answering"], task)
     assert found.pointer.shape == (4, 0)
     torch.testing.assert_close(found.vocabulary.exp().sum(1), torch.ones(4))
@@ -406,7 +411,7 @@ def test_the_total_is_the_weighted_sum_and_a_weight_of_zero_costs_no_forward() -
 
 
 def test_a_run_needs_an_objective() -> None:
-    with pytest.raises(InputError, match="no objective is set; choose some of itc, itm"):
+    with pytest.raises(InputError, match=r"no objective .*itc, itm"):
         tiny_batch.task([])
 
 
@@ -414,5 +419,5 @@ def test_a_run_whose_objectives_all_weigh_nothing_is_refused() -> None:
     settings = tiny_batch.settings(["itc"])
     assert settings.objectives.itc is not None
     settings.objectives.itc.weight = 0.0
-    with pytest.raises(InputError, match="weight"):
+    with pytest.raises(InputError, match=r"no objective .*itc, itm"):
         PretrainTask(settings, tiny_batch.context())(tiny_batch.batch(), generator())

@@ -275,7 +275,7 @@ def test_an_unreadable_picture_is_one_clear_line(kind: str, tmp_path: Path) -> N
 
 def test_a_folder_and_a_missing_file_are_no_pictures(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.png"):
-        with pytest.raises(UnreadableImage, match="not a readable picture|no such picture"):
+        with pytest.raises(UnreadableImage, match=r"not a readable picture|no such picture"):
             open_image(path)
 
 

@@ -62,17 +62,17 @@ def test_an_answer_cites_the_fact_it_rests_on_with_its_source_and_version(predic
 def test_a_citations_effect_is_what_the_answer_loses_without_the_fact(predictor: Predictor) -> None:
     question = f"What is the weight of {LABELS[TOYS[4]]}?"
     evidence, table, reading = predictor.explain(None, question)
-    for cited in predictor.predict(question=question).citations:
-        (row,) = [
-            row
-            for row, fact in enumerate(evidence.facts)
-            if (evidence.label(fact.statement.relation), evidence.label(fact.statement.tail))
-            == (cited.relation, cited.tail)
-        ]
+    cited = {(c.head, c.relation, c.tail): c.effect for c in predictor.predict(question=question).citations}
+    assert cited
+    effects = {}
+    for row, fact in enumerate(evidence.facts):
         without = table.keep([other for other in range(len(table)) if other != row])
         again = predictor.reader.read([Question("", question, ())], [without], [None])[0]
-        lost = reading.answers[reading.best] - again.answers.get(reading.best, 0.0)
-        assert cited.effect == pytest.approx(lost, abs=1e-3)
+        said = tuple(map(evidence.label, fact.statement.fact))
+        effects[said] = reading.answers[reading.best] - again.answers.get(reading.best, 0.0)
+    assert {said: effects[said] for said in cited} == pytest.approx(cited, abs=1e-3)
+    uncited = [effect for said, effect in effects.items() if said not in cited]
+    assert all(effect <= min(cited.values()) + 1e-3 for effect in uncited)
 
 
 def test_a_corrected_fact_is_answered_at_once(predictor: Predictor) -> None:
@@ -95,6 +95,7 @@ def test_an_entity_without_facts_is_not_known(predictor: Predictor) -> None:
     prediction = predictor.predict(question="What is the weight of Zeppo?")
     assert prediction.trace["anchors"][0]["entity"] == "toy:new"
     assert (prediction.answer, prediction.known, prediction.citations) == (NOT_KNOWN, False, ())
+    assert prediction.trace["why"].startswith("the store has no facts about")
 
 
 def test_a_new_entity_is_answered_for_without_training(predictor: Predictor) -> None:
@@ -119,11 +120,10 @@ def test_below_the_threshold_the_answer_is_withheld_with_its_confidence(predicto
     withheld = ask_weight(predictor, TOYS[4])
     assert given.known and not withheld.known
     assert (withheld.answer, withheld.confidence, withheld.citations) == (NOT_KNOWN, given.confidence, ())
+    assert (given.trace["why"], withheld.trace["why"]) == ("", "the confidence is below 1.0")
 
 
-def test_the_same_question_gets_the_same_prediction_and_it_is_plain_json(
-    predictor: Predictor, tiny_run: Trained
-) -> None:
+def test_the_same_question_gets_the_same_prediction_in_plain_json(predictor: Predictor, tiny_run: Trained) -> None:
     picture = tiny_run.pictures / "3-4.png"
     once, again = (predictor.predict(picture, "Who makes this?") for _ in range(2))
     assert once == again

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from kemm.data.batch import Batch, Movable, Questions
+from kemm.data.batch import Batch, Movable, PicturedEntities, Questions
 from kemm.data.questions import NOT_KNOWN, Question
 from kemm.data.training_data import TrainingData, balanced, right_rows
 from tests.kemm import tiny_batch
@@ -83,6 +83,7 @@ def test_nothing_held_out_is_trained_on(data: TrainingData) -> None:
         pairs = data.batch(step).pairs
         assert pairs is not None
         assert not set(pairs.entity.tolist()) & {number[toy] for toy in held_out}
+    assert isinstance(data.entities, PicturedEntities)
     assert data.entities.held_out.tolist() == [name in held_out for name in data.names]
 
 
@@ -143,7 +144,7 @@ def test_pointers_point_at_right_answers_and_words_at_themselves(data: TrainingD
     pointed = said = 0
     for step in range(5):
         questions = asked_of(plain.batch(step))
-        texts = {text: row for text, row in data.world.bank._rows.items()}
+        texts = dict(data.world.bank._rows)
         facts = questions.facts
         assert facts is not None
         names = {data.world.bank.matrix[row].tobytes(): text for text, row in texts.items()}

@@ -1,4 +1,4 @@
-"""One step's data made by hand: 4 pairs, 4 questions with 3 to 5 facts, 8 edges, 5 pictured entities; and tasks for it."""
+"""One step's data made by hand: 4 pairs, 4 questions with 3 to 5 facts, 8 edges, 5 pictured entities; tasks for it."""
 
 from __future__ import annotations
 

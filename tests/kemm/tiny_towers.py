@@ -1,4 +1,4 @@
-"""Two frozen towers small enough to check: words as random but fixed vectors, pictures as the colours of their quarters."""
+"""Two frozen towers small enough to check: words as random but fixed vectors, pictures as their colours."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class TinyText(HuggingFaceText):
     So two texts are as alike as the words they share, and a hidden word leaves a trace of nothing in its neighbours.
     """
 
+    table: Tensor
+
     def __init__(self, width: int = 16, num_tokens: int = 997) -> None:
         nn.Module.__init__(self)  # no weights to load from a folder
         self.name, self.width, self.num_tokens = f"tiny-{width}", width, num_tokens
@@ -37,9 +39,8 @@ class TinyText(HuggingFaceText):
         ids = []
         for text in texts:
             words = re.findall(r"\w+", text.lower())[: max_tokens - 2]
-            ids.append(
-                [START, *(FIRST_WORD + zlib.crc32(w.encode()) % (self.num_tokens - FIRST_WORD) for w in words), END]
-            )
+            hashes = [zlib.crc32(word.encode()) % (self.num_tokens - FIRST_WORD) for word in words]
+            ids.append([START, *(FIRST_WORD + value for value in hashes), END])
         return ids
 
     @torch.no_grad()

@@ -11,11 +11,14 @@ from kg.records import RDFS, Literal
 from tests.kemm.tiny_towers import paint
 
 TOYS = [f"toy:{number}" for number in range(24)]
-NAMES = "Abra Bolo Cuno Dara Elmo Fina Gubo Hila Iska Juno Kora Lumi Mako Nilo Orla Puck Quin Rufo Sola Tiko Umba Vino Wila Zora"
+_NAMES = """
+    Abra Bolo Cuno Dara Elmo Fina Gubo Hila Iska Juno Kora Lumi
+    Mako Nilo Orla Puck Quin Rufo Sola Tiko Umba Vino Wila Zora
+"""
 MAKERS = ["Holzmann", "Barley", "Castell", "Dunkirk", "Engel", "Fontane"]
 TOWNS = ["Leipzig", "Oslo", "Turin"]
 MADE_BY, BASED_IN, WEIGHT = "r:madeBy", "r:basedIn", "r:weight"
-LABELS = {toy: name for toy, name in zip(TOYS, NAMES.split(), strict=True)}
+LABELS = dict(zip(TOYS, _NAMES.split(), strict=True))
 LABELS |= {f"maker:{name}": name for name in MAKERS} | {f"town:{name}": name for name in TOWNS}
 LABELS |= {MADE_BY: "made by", BASED_IN: "based in", WEIGHT: "weight"}
 

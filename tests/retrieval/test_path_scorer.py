@@ -72,6 +72,6 @@ def damaged(kind: str, path: Path) -> None:
 def test_a_damaged_file_is_one_clear_line(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "path_scorer.npy"
     damaged(kind, path)
-    with pytest.raises(InputError, match="not a path scorer .*run `kemm pretrain` again") as caught:
+    with pytest.raises(InputError, match=r"not a path scorer .*run `kemm pretrain` again") as caught:
         PathScorer.open(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
