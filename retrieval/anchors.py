@@ -95,3 +95,12 @@ def search_anchors(
     links = [Link(names[key], SEARCHED * score / both) for key, score in fused if key in names]
     by = [(*(name for name, ranking in found.items() if key in ranking), "graph") for key, _ in fused if key in names]
     return links, by
+
+
+def without_mentions(question: str, links: Iterable[Link]) -> str:
+    """The question with "this" for what it mentions: what is left says which relation is asked for."""
+    text, before = question, len(question)
+    for start, end in sorted({(link.start, link.end) for link in links if link.end > link.start}, reverse=True):
+        if end <= before:
+            text, before = f"{text[:start]}this{text[end:]}", start
+    return text

@@ -72,6 +72,8 @@ class PathScorer:
         """
         try:
             matrix = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+            if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+                raise ValueError(f"its shape is {matrix.shape}")
+        except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: not a path scorer ({error}); run `kemm pretrain` again") from None
         return cls(matrix)

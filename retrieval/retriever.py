@@ -77,6 +77,8 @@ class Retriever:
         anchors, found_by = merged(shown, mentioned), None
         if not anchors and vector is not None:
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
+        if mentioned:  # a name says which entity, not which relation
+            vector = self.text.embed([find.without_mentions(question, mentioned)])[0]
         return self.gather(anchors, vector, k, question, found_by)
 
     def gather(

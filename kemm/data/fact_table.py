@@ -15,6 +15,7 @@ from retrieval.verbalise import path_text
 NUM_MARKS = (
     6  # a fact's: relevance, second hop, forward, far end is an anchor, far end is a literal, anchor came from text
 )
+RELEVANCE = 0  # the column of the retriever's relevance, in [0, 1]
 FAR_IS_NAMED = 3  # the column of "far end is an anchor"
 NUM_NODE_MARKS = 3  # a node's: is an anchor, is a literal, link score
 

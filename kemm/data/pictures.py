@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,16 +85,18 @@ class FeatureBank:
             if saved["tower"] == tower.name and saved["grid"] == grid:
                 array = np.load(shard.with_suffix(".npy"), mmap_mode="r")
                 self.rows.update(zip(saved["keys"], array, strict=True))
-        self._hashes: dict[str, str] = {}
+        self._hashes: dict[tuple[str, int, int], str] = {}
 
     def key(self, file: str, view: int) -> str:
-        if file not in self._hashes:
-            try:
-                self._hashes[file] = hashlib.blake2b(Path(file).read_bytes(), digest_size=12).hexdigest()
-            except OSError:
-                open_image(file)  # says in one line what is wrong
-                raise
-        return f"{self._hashes[file]}/{view}"
+        try:
+            state = os.stat(file)
+            known = file, state.st_mtime_ns, state.st_size
+            if known not in self._hashes:
+                self._hashes[known] = hashlib.blake2b(Path(file).read_bytes(), digest_size=12).hexdigest()
+        except OSError:
+            open_image(file)  # says in one line what is wrong
+            raise
+        return f"{self._hashes[known]}/{view}"
 
     def compute(
         self, files: Sequence[str], views: int, progress: Callable[[int], object] | None = None, batch: int = 32

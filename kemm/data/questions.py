@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kemm.data.wordings import capitalise, local_name, share, split_wordings, wording_for
-from kemm.settings import QuestionSettings
+from kemm.settings import QuestionSettings, Wording
 from kg.errors import FormatError, InputError
 from kg.records import BOOKKEEPING_RELATIONS, Literal
 
@@ -172,13 +172,18 @@ class QuestionMaker:
         return made
 
     def two_hop(self) -> list[Question]:
-        """Chains head → middle → answer. Every middle that fits gives its answers; over eight is no question."""
+        """Chains head → middle → answer. Every middle that fits gives its answers; over eight is no question.
+
+        Where the settings word some relations, only those are chained: of others nobody would ask so.
+        """
         chains = []
-        for first in self.relations:
+        through = [r for r in self.relations if self._own(r).of] or self.relations
+        asked_for = [r for r in self.relations if self._own(r).ask] or self.relations
+        for first in through:
             capped = 0
             for head in self._sample(self.by_relation[first], self.settings.per_relation):
                 middles = [tail for tail in self.by_relation[first][head] if isinstance(tail, str)]
-                found = [self._chain(head, first, middles, second) for second in self.relations if middles]
+                found = [self._chain(head, first, middles, second) for second in asked_for if middles]
                 known = [chain for chain in found if chain is not None]
                 cap = self._cap(head)
                 if cap is not None and known:
@@ -203,6 +208,10 @@ class QuestionMaker:
             made += asked
         train = [question for question in made if question.split == "train"][: self.settings.two_hop]
         return train + [question for question in made if question.split != "train"]
+
+    def _own(self, relation: str) -> Wording:
+        given = self.settings.wordings
+        return given.get(relation) or given.get(local_name(relation)) or given.get(self.label(relation)) or Wording()
 
     def _chain(self, head: str, first: str, middles: list[str], second: str) -> tuple | None:
         supports: dict[tuple[str, str, str], None] = {}

@@ -20,6 +20,7 @@ from kemm.data.graph_edges import GraphEdges
 from kemm.data.questions import NOT_KNOWN, Question, QuestionMaker
 from kemm.data.world import World
 from kg.records import BOOKKEEPING_RELATIONS, Link
+from retrieval.anchors import without_mentions
 from retrieval.evidence import Evidence
 from retrieval.path_scorer import PathScorer
 from retrieval.retriever import merged
@@ -115,37 +116,39 @@ class TrainingData:
     def _examples(self, questions: Sequence[Question], progress: Callable) -> list[Example]:
         bank = self.world.bank
         bank.rows([q.question for q in questions])
-        self._train_path_scorer(questions)
+        mentions = [self.world.retriever.link_text(q.question, bool(q.image)) for q in questions]
+        asked = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
+        bank.rows(asked)
+        self._train_path_scorer(questions, asked)
         tick = progress("retrieve facts", len(questions))
         rng = random.Random(self.seed + 1)
         others = [name for name in self.names if not self.world.holdout.entity(name)]
         found = []
-        for question in questions:
-            found.append(self._evidence(question, rng, others))
+        for question, links, text in zip(questions, mentions, asked, strict=True):
+            found.append(self._evidence(question, links, bank.embed([text])[0], rng, others))
             tick(1)
         bank.rows(list({text for evidence in found for text in texts_of(evidence)}))  # in large batches
         tables = [tabulate(evidence, bank) for evidence in found]
         return [Example(q, table, right_rows(table, q)) for q, table in zip(questions, tables, strict=True)]
 
-    def _train_path_scorer(self, questions: Sequence[Question]) -> None:
+    def _train_path_scorer(self, questions: Sequence[Question], texts: Sequence[str]) -> None:
         """Teach the retriever which relations the training wordings ask for."""
         paths = self.world.retriever.walk.paths
-        asked = [q for q in questions if q.type in ("one-hop", "two-hop", "yes-no") and q.head]
+        asked = {q: text for q, text in zip(questions, texts, strict=True) if q.type != "unknown" and q.head}
         if not asked:
             return
-        texts = [path_text([(self.world.label(relation), True) for relation in q.path]) for q in asked]
-        targets = paths.rows(texts)
-        scorer = PathScorer.train(
-            self.world.bank.embed([q.question for q in asked]), targets.tolist(), paths.vectors, seed=self.seed
-        )
+        targets = paths.rows([path_text([(self.world.label(relation), True) for relation in q.path]) for q in asked])
+        vectors = self.world.bank.embed(list(asked.values()))
+        scorer = PathScorer.train(vectors, targets.tolist(), paths.vectors, steps=400, seed=self.seed)
         self.settings.run.mkdir(parents=True, exist_ok=True)
         scorer.save(self.settings.run / "path_scorer.npy")
         self.world.retriever.path_scorer = scorer
 
-    def _evidence(self, question: Question, rng: random.Random, others: list[str]) -> Evidence:
+    def _evidence(
+        self, question: Question, mentioned: list[Link], vector: np.ndarray, rng: random.Random, others: list[str]
+    ) -> Evidence:
         """The facts for a training question: around the right entity and, for a picture, two wrong ones beside it."""
         retriever = self.world.retriever
-        mentioned = retriever.link_text(question.question, bool(question.image))
         shown: list[Link] = []
         if question.image:
             sure = rng.uniform(0.6, 1.0) if rng.random() < 0.8 else rng.uniform(0.3, 0.6)
@@ -155,7 +158,6 @@ class TrainingData:
             shown = [Link(question.head, sure), *(Link(w, s) for w, s in zip(wrong, shares, strict=False))]
         elif question.head and question.head not in {link.entity for link in mentioned}:
             mentioned = [Link(question.head, 0.5, self.world.label(question.head)), *mentioned][:4]
-        vector = self.world.bank.embed([question.question])[0]
         return retriever.gather(merged(shown, mentioned), vector, self.settings.model.facts, question.question)
 
     def _encode(self, progress: Callable) -> None:

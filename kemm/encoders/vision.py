@@ -7,6 +7,7 @@ frozen is the caller's choice (``requires_grad_``).
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from kemm.compat import mend_torchvision
 from kemm.encoders.text import fast_dtype
 from kg.errors import InputError, UnreadableImage
 
+DECODER_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError)
 MAX_PIXELS = 100_000_000  # a larger picture is refused by its header, before it is decoded
 
 
@@ -30,20 +32,22 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
     Raises:
         UnreadableImage: there is no such file, it is no picture, it is truncated, or it has over 100 megapixels.
     """
-    if isinstance(source, Image.Image):
-        return source.convert("RGB")
+    name: object = "the picture" if isinstance(source, Image.Image) else source
     try:
-        with Image.open(source) as image:
+        with contextlib.nullcontext(source) if isinstance(source, Image.Image) else Image.open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(
-                    f"{source}: {image.width}×{image.height} pixels is too large; give at most 100 megapixels"
+                    f"{name}: {image.width}×{image.height} pixels is too large; give at most 100 megapixels"
                 )
             image.draft("RGB", (512, 512))  # JPEG only: decode at the nearest smaller scale that still exceeds this
-            return ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))  # else all but black turns white
+            return upright.convert("RGB")
     except FileNotFoundError:
         raise UnreadableImage(f"{source}: no such picture") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(f"{source}: not a readable picture ({error}); give a PNG, JPEG or WebP file") from None
+    except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
+        raise UnreadableImage(f"{name}: not a readable picture ({error}); give a PNG, JPEG or WebP file") from None
 
 
 def to_array(image: Image.Image, size: int) -> np.ndarray:

@@ -15,6 +15,7 @@ def calibrate(reader: Reader, data: TrainingData, target: float = 0.75) -> Calib
 
     The threshold is the lowest of 0, 0.05, … 0.9 for which the answers given are right at least ``target`` of the time.
     """
+    reader.calibration = Calibration()
     reader.calibration = Calibration(link_temperature=_link_temperature(reader, data))
     questions = [q for q in data.questions if q.split == "dev"][:600]
     if not questions:

@@ -11,6 +11,7 @@ from kemm.data.questions import Question
 from kemm.predict.reader import Reader
 from kg.errors import InputError
 from kg.records import BOOKKEEPING_RELATIONS, Link
+from retrieval.anchors import without_mentions
 from retrieval.evidence import Evidence, EvidenceFact
 
 CONDITIONS = ("full", "none", "shuffled", "random", "oracle")
@@ -78,8 +79,9 @@ def _some(items, most: int, rng: random.Random) -> list:  # type: ignore[no-unty
 
 def _oracle(reader: Reader, question: Question) -> FactTable:
     retriever, world = reader.world.retriever, reader.world
-    mentioned = [link for link in retriever.link_text(question.question, True) if link.entity != question.head]
-    vector = world.bank.embed([question.question])[0]
+    named = retriever.link_text(question.question, True)
+    mentioned = [link for link in named if link.entity != question.head]
+    vector = world.bank.embed([without_mentions(question.question, named)])[0]
     evidence = retriever.gather(
         [Link(question.head, 1.0), *mentioned], vector, world.settings.model.facts, question.question
     )

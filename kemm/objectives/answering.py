@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kemm.data.batch import Questions
-from kemm.data.fact_table import FAR_IS_NAMED, NUM_MARKS
+from kemm.data.fact_table import FAR_IS_NAMED, NUM_MARKS, RELEVANCE
 from kemm.fuse.model import Encoded
 from kemm.objectives.objective import Context, Objective
 
@@ -27,12 +27,13 @@ class Answers:
 class Answering(Objective):
     """Point at the fact whose far end answers, or say a word of the vocabulary (``answering``).
 
-        logit_f = ⟨W_q h_summary, W_k h_f⟩ / √D + s ⟨M x_question, x_path(f)⟩ + β log P(anchor of f)
+        m_f     = s ⟨M x_question, x_path(f)⟩ + γ logit(relevance of f) + β log P(anchor of f)
+        logit_f = ⟨W_q h_summary, W_k h_f⟩ / √D + m_f
         logit_a = MLP([h_summary; Σ_f w_f h_f; Σ_f w_f marks_f])_a
-        w = softmax over f of s ⟨M x_question, x_path(f)⟩ + β log P(anchor of f) + c [far end of f is named]
+        w       = softmax over f of m_f + c [far end of f is named]
         L = −log Σ_{right f} p_f          where a fact answers,   else −log p_answer
 
-    A pointer–generator (See et al., 2017, arXiv:1704.04368; KRISP, Marino et al., 2021, arXiv:2012.11014, points at
+    The relevance is the retriever's. A pointer–generator (See et al., 2017, arXiv:1704.04368; KRISP, Marino et al., 2021, arXiv:2012.11014, points at
     graph nodes the same way). ``M`` starts as the identity: before training, a fact is believed as far as its path
     sounds like the question. Where the evidence holds the answer only the pointer is rewarded, so that facts are read
     rather than remembered and an edited fact is followed. The vocabulary reads the facts that the question sounds like,
@@ -46,6 +47,7 @@ class Answering(Objective):
         self.match = nn.Linear(context.text_width, context.text_width, bias=False)
         nn.init.eye_(self.match.weight)
         self.match_scale = nn.Parameter(torch.tensor(10.0))
+        self.relevance_weight = nn.Parameter(torch.tensor(1.0))
         self.link_weight = nn.Parameter(torch.tensor(1.0))
         self.named_weight = nn.Parameter(torch.tensor(4.0))
         self.vocabulary = nn.Sequential(
@@ -65,7 +67,8 @@ class Answering(Objective):
         tokens, marks = fused["knowledge"], facts.lay_out(facts.marks)  # (B, K, D), (B, K, 6)
         path = facts.lay_out(facts.path_vectors)  # (B, K, D_t)
         match = torch.einsum("bd,bkd->bk", self.match(questions.text_vector), path) * self.match_scale
-        match = match + facts.lay_out(facts.log_score) * self.link_weight
+        relevance = marks[..., RELEVANCE].clamp(1e-3, 1 - 1e-3)  # the retriever's, of the path
+        match = match + torch.logit(relevance) * self.relevance_weight + facts.lay_out(facts.log_score) * self.link_weight
         weights = (match + self.named_weight * marks[..., FAR_IS_NAMED]).masked_fill(~facts.mask, NEVER).softmax(-1)
         weights = weights * facts.mask.any(1, keepdim=True)  # a question without facts reads zeros
         read = torch.einsum("bk,bkd->bd", weights, torch.cat([tokens, marks], dim=-1))  # (B, D + 6)

@@ -37,17 +37,15 @@ class ImageTextMatching(Objective):
     def forward(self, encoded: Encoded) -> Tensor:
         pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
         matched = self.head(encoded.fused["language"][:, 0])  # (B, 2)
-        usable = (pairs.entity[:, None] != pairs.entity[None, :]).any(1)  # has someone else to be confused with
-        if not usable.any():
+        if (pairs.entity == pairs.entity[0]).all():  # no one to be confused with
             return F.cross_entropy(matched, torch.ones_like(pairs.entity))
-        rows = usable.nonzero().squeeze(1)
-        others = rows[self.draw(encoded.image[rows], pairs.entity[rows], encoded.generator)]
-        captions = rows[self.draw(encoded.caption[rows], pairs.entity[rows], encoded.generator)]
+        others = self.draw(encoded.image, pairs.entity, encoded.generator)
+        captions = self.draw(encoded.caption, pairs.entity, encoded.generator)
         wrong = encoded.model.fuse(
-            torch.cat([pairs.patches[others], pairs.patches[rows]]),
-            torch.cat([pairs.text[rows], pairs.text[captions]]),
-            torch.cat([pairs.text_mask[rows], pairs.text_mask[captions]]),
+            torch.cat([pairs.patches[others], pairs.patches]),
+            torch.cat([pairs.text, pairs.text[captions]]),
+            torch.cat([pairs.text_mask, pairs.text_mask[captions]]),
         )
         logits = torch.cat([matched, self.head(wrong["language"][:, 0])])  # (3B, 2)
-        targets = torch.cat([torch.ones_like(pairs.entity), torch.zeros_like(pairs.entity).repeat(2)[: 2 * len(rows)]])
+        targets = torch.cat([torch.ones_like(pairs.entity), torch.zeros_like(pairs.entity).repeat(2)])
         return F.cross_entropy(logits, targets)

@@ -57,7 +57,7 @@ def load_weights(folder: Path, module: nn.Module) -> None:
     except Exception as error:  # safetensors raises its own bare exception type for a damaged file
         raise InputError(f"{path}: not a readable safetensors file ({error})") from None
     own = module.state_dict()
-    for name in own.keys() | state.keys():
+    for name in sorted(own.keys() | state.keys()):
         if name not in state or name not in own or own[name].shape != state[name].shape:
             theirs = tuple(state[name].shape) if name in state else "absent"
             ours = tuple(own[name].shape) if name in own else "absent"
@@ -75,7 +75,11 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
     if not (folder / "progress.json").is_file():
         return None
     load_weights(folder, module)
-    flat = load_file(folder / "optimizer.safetensors")
+    try:
+        flat = load_file(folder / "optimizer.safetensors")
+        progress = json.loads((folder / "progress.json").read_text())
+    except Exception as error:  # safetensors raises its own bare exception type for a damaged file
+        raise InputError(f"{folder}: can't go on from there ({error}); train anew with --no-resume") from None
     entries: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in flat.items():
         number, _, key = name.partition("/")
@@ -83,4 +87,4 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
     state = optimizer.state_dict()
     state["state"] = entries
     optimizer.load_state_dict(state)
-    return json.loads((folder / "progress.json").read_text())
+    return progress

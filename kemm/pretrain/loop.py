@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +45,7 @@ def fit(
 
     Raises:
         Diverged: names the step and the objective.
-        KeyboardInterrupt: passed on, after a checkpoint is written.
+        KeyboardInterrupt: after the step in hand is done and a checkpoint is written.
     """
     accelerator = Accelerator(
         mixed_precision="no" if settings.precision == "auto" else settings.precision,
@@ -61,6 +63,18 @@ def fit(
         if accelerator.is_main_process:
             save_state(folder, accelerator.unwrap_model(module), optimizer.optimizer, {"step": step, "losses": losses})
 
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    usual = signal.getsignal(signal.SIGINT)
+    stop = False
+
+    def interrupt(*_: Any) -> None:
+        """Ctrl-C takes effect between steps, as half a step can't be resumed; a second one at once."""
+        nonlocal stop
+        stop = True
+        signal.signal(signal.SIGINT, usual)
+
+    if is_main_thread:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         while step < settings.steps:
             for group in optimizer.param_groups:
@@ -84,11 +98,13 @@ def fit(
                 for name, value in values.items():
                     losses.setdefault(name, []).append([step, round(value, 5)])
             progress(step, values)
+            if stop:
+                checkpoint()
+                raise KeyboardInterrupt
             if step % settings.checkpoint_every == 0 and step < settings.steps:
                 checkpoint()
-    except KeyboardInterrupt:
-        optimizer.zero_grad(set_to_none=True)
-        checkpoint()
-        raise
+    finally:
+        if is_main_thread:
+            signal.signal(signal.SIGINT, usual)
     checkpoint()
     return {"steps": step, "first": first, "seconds": time.perf_counter() - started, "losses": losses}

@@ -30,7 +30,7 @@ class PretrainTask(nn.Module):
         self.model = KEMM(settings.model, context.vision_width, context.text_width)
         chosen = {name: getattr(settings.objectives, name) for name in OBJECTIVES}
         chosen = {name: part for name, part in chosen.items() if part is not None}
-        if not chosen:
+        if not any(part.weight for part in chosen.values()):
             raise InputError(f"no objective is set; choose some of {', '.join(OBJECTIVES)} under 'objectives'")
         self.objectives = nn.ModuleDict(
             {name: resolve(OBJECTIVES, name, "objective")(part, context) for name, part in chosen.items()}
@@ -42,7 +42,7 @@ class PretrainTask(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Return name → loss, unweighted; ``total`` is their weighted sum.
 
-        An objective of weight zero, or one whose kind of data the world has none of, is left out.
+        An objective of weight zero is left out; one whose kind of data the batch lacks raises ``MissingModality``.
         """
         encoded = Encoded(self.model, batch, generator, self.patch_rate, self.node_rate)
         losses = {name: objective(encoded) for name, objective in self.objectives.items() if self.weights[name] > 0}

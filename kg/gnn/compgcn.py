@@ -10,7 +10,7 @@ from torch_geometric.nn import MessagePassing
 class CompGCNLayer(MessagePassing):
     """One round of messages along typed edges, in both directions.
 
-        h'_v = h_v + W_self LN(h_v) + 1/|N(v)| Σ_{(u,r) ∈ N(v)} W_dir(r) (h_u ∘ z_r)
+        h'_v = h_v + GELU(W_self LN(h_v) + 1/|N(v)| Σ_{(u,r) ∈ N(v)} W_dir(r) (LN(h_u) ∘ z_r))
 
     Composition by product, as in CompGCN (Vashishth et al., 2020, arXiv:1911.03082, "mult"). Differences: the relation
     vectors ``z`` come from outside (text), the mean replaces the symmetric norm, and the update is residual.
