@@ -3,7 +3,7 @@
     relevance(f) = p_hop · max(0, cos(q, path_f)),   score(f) = P(anchor_f) · relevance(f)
 
 q and the path text ("capital of borders") are embedded by the same text embedder; a learned scorer may stand for the
-cosine and for p_hop. p_hop is 1 for one hop and less for two: what lies nearer is meant more often.
+cosine. p_hop is 1 for one hop and less for two: what lies nearer is meant more often.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ def relevance(
     elif scorer is None:
         of_path = np.clip(paths.vectors[near.path_rows] @ question, 0.0, 1.0)  # (P,)
     else:
-        logits = np.asarray(scorer(question, paths.vectors[near.path_rows]), dtype=np.float32)
-        return (1.0 / (1.0 + np.exp(-logits)))[near.path]  # it has learned how often two hops are meant
+        of_path = 1.0 / (1.0 + np.exp(-np.asarray(scorer(question, paths.vectors[near.path_rows]), dtype=np.float32)))
     return of_path[near.path] * np.where(near.hop == 1, np.float32(1), np.float32(SECOND_HOP_PRIOR))
 
 

@@ -33,8 +33,8 @@ class Answering(Objective):
         w       = softmax over f of m_f + c [far end of f is named]
         L = −log Σ_{right f} p_f          where a fact answers,   else −log p_answer
 
-    The relevance is the retriever's. A pointer–generator (See et al., 2017, arXiv:1704.04368; KRISP, Marino et al., 2021, arXiv:2012.11014, points at
-    graph nodes the same way). ``M`` starts as the identity: before training, a fact is believed as far as its path
+    The relevance is the retriever's. A pointer–generator (See et al., 2017, arXiv:1704.04368; KRISP, Marino et al.,
+    2021, arXiv:2012.11014, points at graph nodes the same way). ``M`` starts as the identity: before training, a fact is believed as far as its path
     sounds like the question. Where the evidence holds the answer only the pointer is rewarded, so that facts are read
     rather than remembered and an edited fact is followed. The vocabulary reads the facts that the question sounds like,
     those between two things it names first: that is what "yes", "no" and "not known" are judged by.
@@ -68,7 +68,9 @@ class Answering(Objective):
         path = facts.lay_out(facts.path_vectors)  # (B, K, D_t)
         match = torch.einsum("bd,bkd->bk", self.match(questions.text_vector), path) * self.match_scale
         relevance = marks[..., RELEVANCE].clamp(1e-3, 1 - 1e-3)  # the retriever's, of the path
-        match = match + torch.logit(relevance) * self.relevance_weight + facts.lay_out(facts.log_score) * self.link_weight
+        match = (
+            match + torch.logit(relevance) * self.relevance_weight + facts.lay_out(facts.log_score) * self.link_weight
+        )
         weights = (match + self.named_weight * marks[..., FAR_IS_NAMED]).masked_fill(~facts.mask, NEVER).softmax(-1)
         weights = weights * facts.mask.any(1, keepdim=True)  # a question without facts reads zeros
         read = torch.einsum("bk,bkd->bd", weights, torch.cat([tokens, marks], dim=-1))  # (B, D + 6)

@@ -18,6 +18,7 @@ from kg.records import Literal
 from retrieval.evidence import Evidence
 
 MAX_CITATIONS = 4
+MIN_CONFIDENCE = 0.2  # an answer held less likely than one in five is none, however lenient the calibration
 MIN_EFFECT = 0.05  # a fact whose removal lowers the answer's probability by less is not cited
 
 
@@ -140,8 +141,9 @@ class Predictor:
             return f"the store has no facts about {evidence.label(evidence.anchors[surest].entity)}"
         if reading.best == NOT_KNOWN:
             return "the facts found do not answer it"
-        if confidence < self.reader.calibration.threshold:
-            return f"the confidence is below {self.reader.calibration.threshold}"
+        least = max(self.reader.calibration.threshold, MIN_CONFIDENCE)
+        if confidence < least:
+            return f"the confidence is below {least}"
         return ""
 
     def _read(self, image: str | Path | Image.Image | None, question: str, tables: list[FactTable]) -> list[Reading]:
