@@ -34,10 +34,11 @@ class Answering(Objective):
         L = −log Σ_{right f} p_f          where a fact answers,   else −log p_answer
 
     The relevance is the retriever's. A pointer–generator (See et al., 2017, arXiv:1704.04368; KRISP, Marino et al.,
-    2021, arXiv:2012.11014, points at graph nodes the same way). ``M`` starts as the identity: before training, a fact is believed as far as its path
-    sounds like the question. Where the evidence holds the answer only the pointer is rewarded, so that facts are read
-    rather than remembered and an edited fact is followed. The vocabulary reads the facts that the question sounds like,
-    those between two things it names first: that is what "yes", "no" and "not known" are judged by.
+    2021, arXiv:2012.11014, points at graph nodes the same way). ``M`` starts as the identity: before training, a fact
+    is believed as far as its path sounds like the question. Where the evidence holds the answer only the pointer is
+    rewarded, so that facts are read rather than remembered and an edited fact is followed. The vocabulary reads the
+    facts that the question sounds like, those between two things it names first: that is what "yes", "no" and
+    "not known" are judged by.
     """
 
     def __init__(self, settings: Any, context: Context) -> None:

@@ -75,11 +75,13 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
     if not (folder / "progress.json").is_file():
         return None
     load_weights(folder, module)
-    try:
-        flat = load_file(folder / "optimizer.safetensors")
-        progress = json.loads((folder / "progress.json").read_text())
-    except Exception as error:  # safetensors raises its own bare exception type for a damaged file
-        raise InputError(f"{folder}: can't go on from there ({error}); train anew with --no-resume") from None
+    loaded: dict[str, Any] = {}
+    for name, read in (("optimizer.safetensors", load_file), ("progress.json", _read_json)):
+        try:
+            loaded[name] = read(folder / name)
+        except Exception as error:  # safetensors raises its own bare exception type for a damaged file
+            raise InputError(f"{folder / name}: can't be read ({error}); train anew with --no-resume") from None
+    flat, progress = loaded["optimizer.safetensors"], loaded["progress.json"]
     entries: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in flat.items():
         number, _, key = name.partition("/")
@@ -88,3 +90,7 @@ def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
     state["state"] = entries
     optimizer.load_state_dict(state)
     return progress
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())

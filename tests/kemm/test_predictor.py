@@ -208,5 +208,5 @@ def test_a_finished_run_describes_itself(tiny_run: Trained) -> None:
 
 
 def test_the_makers_of_pictured_toys_are_mostly_right(predictor: Predictor, tiny_run: Trained) -> None:
-    asked = {toy: predictor.predict(tiny_run.pictures / f"{toy[4:]}-4.png", "Who makes this?") for toy in TOYS}
+    asked = {toy: predictor.predict(tiny_run.pictures / f"{toy[4:]}-4.png", "Name the maker of this.") for toy in TOYS}
     assert sum(asked[toy].answer == maker_of(toy) for toy in TOYS) >= 12  # of 24; a guess is right one time in six
