@@ -7,12 +7,12 @@ from typing import Any
 
 from kemm.predict.predictor import Predictor
 from kemm.predict.reader import Reader
-from kg.ingest.countries import COUNTRY, PLACE, RELATION
+from kg.ingest.countries import PLACE
 
 #: (ISO code of the flag shown, question, right answers); fixed here, whatever the model says to them.
-ONE_HOP = ("EG", "What is the capital of this country?", ["Cairo"])
+ONE_HOP = ("BR", "What is the capital of this country?", ["Brasília"])
 TWO_HOP = ("PT", "What is the capital of a country that borders this country?", ["Madrid"])
-CORRECTED = ("EG", "Cairo", "Alexandria")
+ANOTHER = PLACE + "Rio_de_Janeiro"  # what the cited fact is made to say
 
 
 def ask_and_correct(reader: Reader, photographs: Path) -> dict[str, Any]:
@@ -21,29 +21,26 @@ def ask_and_correct(reader: Reader, photographs: Path) -> dict[str, Any]:
     examples = [
         _example(predictor, photographs / f"{code}-0.jpg", text, gold) for code, text, gold in (ONE_HOP, TWO_HOP)
     ]
-    code, old, new = CORRECTED
+    image, question = photographs / f"{ONE_HOP[0]}-0.jpg", ONE_HOP[1]
+    evidence, _, reading = predictor.explain(image, question)
+    cited = evidence.facts[int(reading.pointed.argmax())].statement
     graph = reader.world.graph
-    capital, country = RELATION + "capital", COUNTRY + code
-    before = next(graph.triples(head=country, relation=capital))
     version = graph.version
-    place = PLACE + new
-    predictor.edit(retract=before.fact, add=(country, capital, place), source="quick start")
-    graph_version = graph.version
-    after = predictor.predict(photographs / f"{code}-0.jpg", ONE_HOP[1]).as_dict()
-    predictor.edit(retract=(country, capital, place), add=before.fact, source=before.source)
+    predictor.edit(retract=cited.fact, add=(cited.head, cited.relation, ANOTHER), source="quick start")
+    edited = graph.version
+    after = predictor.predict(image, question).as_dict()
+    predictor.edit(retract=(cited.head, cited.relation, ANOTHER), add=cited.fact, source=cited.source)
+    said = f"{evidence.label(cited.head)}, {evidence.label(cited.relation)}"
     return {
         "examples": examples,
         "edit": {
-            "question": ONE_HOP[1],
-            "image": str(photographs / f"{code}-0.jpg"),
+            "question": question,
+            "image": str(image),
             "before": {key: examples[0][key] for key in ("answer", "confidence", "citations")},
-            "change": [
-                f"- {graph.labels([country])[country]}, capital: {old}",
-                f"+ {graph.labels([country])[country]}, capital: {new}",
-            ],
+            "change": [f"- {said}: {evidence.label(cited.tail)}", f"+ {said}: {graph.labels([ANOTHER])[ANOTHER]}"],
             "after": {key: after[key] for key in ("answer", "confidence", "citations")},
             "version_before": version,
-            "version_after": graph_version,
+            "version_after": edited,
         },
     }
 
