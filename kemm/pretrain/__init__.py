@@ -85,6 +85,7 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
             **trained,
             "samples_per_second": round(samples / max(trained["seconds"], 1e-9), 1),
             "parameters": sum(parameter.numel() for parameter in task.parameters()),
+            "trainable": sum(parameter.numel() for parameter in task.parameters() if parameter.requires_grad),
             "weights": task.weights,
         },
         "questions": {split: sum(q.split == split for q in data.questions) for split in ("train", "dev", "test")},

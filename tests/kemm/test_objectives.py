@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kemm.data.batch import Batch
+from kemm.data.fact_table import RELEVANCE
 from kemm.fuse.knowledge import EntityEncoder
 from kemm.fuse.model import Encoded
 from kemm.objectives.answering import Answering, Answers
@@ -295,7 +296,9 @@ def test_a_fact_of_a_likelier_entity_is_believed_in_proportion() -> None:
     for layer in (answering.query, answering.match):
         torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(answering.query.bias)
-    facts = replace(batch.questions.facts, log_score=torch.linspace(0.2, 0.9, 15).log())
+    marks = batch.questions.facts.marks.clone()
+    marks[:, RELEVANCE] = 0.7  # all alike
+    facts = replace(batch.questions.facts, log_score=torch.linspace(0.2, 0.9, 15).log(), marks=marks)
     found = answers(replace(batch, questions=replace(batch.questions, facts=facts)), answering, task)
     ratio = found.pointer.exp()[0, :3] / found.pointer.exp()[0, 0]
     torch.testing.assert_close(ratio, torch.tensor([0.2, 0.25, 0.3]) / 0.2)  # β = 1, so shares are as P(anchor)
