@@ -11,7 +11,7 @@ from typing import Any
 
 from kemm.config import load
 from kemm.progress import Progress
-from kemm.quickstart.showcase import ask_and_correct
+from kemm.quickstart.showcase import ONE_HOP, TWO_HOP, ask_and_correct
 from kemm.settings import Settings
 from kg.errors import InputError
 from kg.records import Picture
@@ -88,7 +88,8 @@ class QuickStart:
             absent: list[str] = []
             flags = flag_pictures(graph, self.out / "flags", absent)
             if self.size == "small":
-                flags = flags[:60]
+                asked = [f for f in flags if f.path.removesuffix(".png") in (ONE_HOP[0], TWO_HOP[0])]
+                flags = [*asked, *(f for f in flags if f not in asked)][:60]
             photos = take_photographs([Path(f.root) / f.path for f in flags], self.out / "photographs", PHOTOGRAPHS)
             of = {Path(f.root) / f.path: f.entity for f in flags}
             taken = [
