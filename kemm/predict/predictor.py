@@ -132,11 +132,13 @@ class Predictor:
 
     def _why_not(self, evidence: Evidence, reading: Reading, confidence: float) -> str:
         """Why no answer should be given; empty when one should."""
+        if not evidence.anchors:
+            return "nothing in the question is an entity of the store"
+        surest = max(range(len(evidence.anchors)), key=lambda row: evidence.anchors[row].score)
         if not evidence.facts:
-            return "the store has no facts about what is asked"
+            return f"the store has no facts about {evidence.label(evidence.anchors[surest].entity)}"
         if all(set(fact.found_by) & {"dense", "lexical"} for fact in evidence.facts):
             return "nothing in the question names an entity of the store"
-        surest = max(range(len(evidence.anchors)), key=lambda row: evidence.anchors[row].score)
         if not any(fact.anchor == surest for fact in evidence.facts):
             return f"the store has no facts about {evidence.label(evidence.anchors[surest].entity)}"
         if reading.best == NOT_KNOWN:
