@@ -49,10 +49,16 @@ def right_rows(table: FactTable, question: Question) -> tuple[int, ...]:
 
 
 def balanced(types: Sequence[str]) -> np.ndarray:
-    """The chance of each question to be drawn: its type by the square root of how many there are, then evenly."""
+    """The chance of each question to be drawn: its type by the square root of how many there are, then evenly.
+
+    Questions without an answer keep the share that they have: drawn oftener, they teach to say "not known" too soon.
+    """
     counts = Counter(types)
-    whole = sum(n**0.5 for n in counts.values())
-    return np.array([counts[t] ** -0.5 / whole for t in types])
+    unknown = counts["unknown"] / max(1, len(types))
+    roots = {type: count**0.5 for type, count in counts.items() if type != "unknown"}
+    whole = sum(roots.values())
+    share = {type: (1 - unknown) * root / whole for type, root in roots.items()} | {"unknown": unknown}
+    return np.array([share[type] / counts[type] for type in types])
 
 
 class TrainingData:

@@ -67,6 +67,12 @@ def test_kinds_of_questions_are_drawn_by_the_root_of_their_number() -> None:
     assert balanced(["a", "a", "b", "a", "a"]).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 3, 1 / 6, 1 / 6])
 
 
+def test_questions_without_an_answer_keep_their_share() -> None:
+    # one in six is "unknown"; the other five sixths are shared between 4 and 1 as 2 to 1
+    chance = balanced(["a", "a", "unknown", "b", "a", "a"])
+    assert chance.tolist() == pytest.approx([5 / 36, 5 / 36, 1 / 6, 5 / 18, 5 / 36, 5 / 36])
+
+
 # ── nothing held out is seen ──────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -151,3 +151,20 @@ def batch(seed: int = 0) -> Batch:
 
 def unit(*shape: int, generator: torch.Generator) -> Tensor:
     return F.normalize(torch.randn(*shape, generator=generator), dim=-1)
+
+
+FUSE = ("patches", "text", "text_mask", "facts", "has_image", "masked_patches", "masked_nodes")
+
+
+def count_fusions(model: Any) -> list[tuple]:
+    """Record what every later call of ``model.fuse`` is given; the call itself goes on."""
+    calls: list[tuple] = []
+    fuse = model.fuse
+
+    def counted(*arguments: Any, **named: Any) -> Mapping[str, Tensor]:
+        given = dict(zip(FUSE, arguments, strict=False)) | named
+        calls.append(tuple(given.get(name) for name in FUSE))
+        return fuse(*arguments, **named)
+
+    model.fuse = counted
+    return calls
