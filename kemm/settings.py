@@ -117,6 +117,9 @@ class Answering(ObjectiveSettings):
     thin: float = Field(
         0.4, ge=0, le=1, description="share of questions that lose some of the facts that don't answer them"
     )
+    noise: float = Field(
+        0.3, ge=0, description="of what is read of a question's words, in standard deviations: for wordings not heard"
+    )
     mute: float = Field(
         0.05, ge=0, le=1, description="share of questions whose answering facts are removed: 'not known'"
     )

@@ -35,6 +35,12 @@ class Embedder(Protocol):
     def embed(self, items: Sequence[Any]) -> np.ndarray: ...
 
 
+class TokenEmbedder(Embedder, Protocol):
+    """A text embedder that also gives the states of a text's tokens, special ones left out: (T, D) each, T ≥ 1."""
+
+    def tokens(self, items: Sequence[str]) -> list[np.ndarray]: ...
+
+
 def content_key(item: Any) -> bytes:
     """The sha256 of a text, of a picture file's bytes, or of an open picture's pixels: 32 bytes.
 

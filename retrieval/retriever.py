@@ -14,7 +14,8 @@ from retrieval.embed import Embedder
 from retrieval.entity_index import EntityIndex
 from retrieval.evidence import Evidence, Query
 from retrieval.index.graph_walk import GraphWalk
-from retrieval.selection import PathScorer, select
+from retrieval.path_scorer import PathScorer
+from retrieval.selection import Judge, by_cosine, select
 
 if TYPE_CHECKING:
     from kg import EntityLinker, KnowledgeGraph
@@ -34,7 +35,7 @@ class Retriever:
             nearest pictures of the index.
         hops: 1 or 2.
         k: how many facts at most, unless a call says otherwise.
-        path_scorer: a learned judge of paths in place of the cosine; see `retrieval.selection`.
+        path_scorer: a learned judge of paths in place of the cosine.
 
     Raises:
         InputError: the index was made with other embedders.
@@ -77,14 +78,13 @@ class Retriever:
         anchors, found_by = merged(shown, mentioned), None
         if not anchors and vector is not None:
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
-        if mentioned:  # a name says which entity, not which relation
-            vector = self.text.embed([find.without_mentions(question, mentioned)])[0]
-        return self.gather(anchors, vector, k, question, found_by)
+        asked = find.without_mentions(question, mentioned)  # a name says which entity, not which relation
+        return self.gather(anchors, asked, k, question, found_by)
 
     def gather(
         self,
         anchors: Sequence[Link],
-        question_vector: np.ndarray | None,
+        asked: str,
         k: int | None = None,
         question: str = "",
         found_by: Sequence[tuple[str, ...]] | None = None,
@@ -92,28 +92,26 @@ class Retriever:
         """Return the evidence around known anchors: what `retrieve` does after linking.
 
         Args:
-            question_vector: float32 (D,) by the text embedder; None ranks by anchor and hop alone.
-            question: its text; far ends spelt out in it are kept whatever their relation.
+            asked: the question without the names in it, by which paths are judged; "" ranks by anchor and hop alone.
+            question: its whole text; far ends spelt out in it are kept whatever their relation.
             found_by: one an anchor; ``("graph",)`` when not given.
         """
         version = self.walk.refresh()
         near = [self.walk.candidates(link.entity) for link in anchors]
-        facts = select(
-            near,
-            anchors,
-            self.walk.paths,
-            question_vector,
-            self.k if k is None else k,
-            question,
-            self.path_scorer,
-            found_by or (),
-        )
+        facts = select(near, anchors, self._judge(asked), self.k if k is None else k, question, found_by or ())
         ends = [link.entity for link in anchors]
         for fact in facts:
             ends += (fact.statement.head, fact.statement.relation)
             if isinstance(fact.statement.tail, str):
                 ends.append(fact.statement.tail)
         return Evidence(tuple(facts), tuple(anchors), version, self.walk.labels(ends))
+
+    def _judge(self, asked: str) -> Judge | None:
+        if not asked:
+            return None
+        if self.path_scorer is not None:
+            return self.path_scorer.judge(asked, self.walk.paths)
+        return by_cosine(self.text.embed([asked])[0], self.walk.paths)
 
     def link_text(
         self, question: str, has_picture: bool = False, question_vector: np.ndarray | None = None

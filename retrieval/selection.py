@@ -2,7 +2,7 @@
 
     relevance(f) = p_hop · max(0, cos(q, path_f)),   score(f) = P(anchor_f) · relevance(f)
 
-q and the path text ("capital of borders") are embedded by the same text embedder; a learned scorer may stand for the
+q and the path text ("capital of borders") are embedded by the same text embedder; a learned judge may stand for the
 cosine. p_hop is 1 for one hop and less for two: what lies nearer is meant more often.
 """
 
@@ -17,27 +17,25 @@ from kg.records import Link
 from retrieval.evidence import EvidenceFact
 from retrieval.index.graph_walk import Neighbourhood, PathVectors, fold
 
-#: (question vector (D,), path vectors (P, D)) → (P,) logits; relevance is their sigmoid.
-PathScorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
+#: Rows of the known paths (P,) → how likely each is what the question asks for, (P,) in [0, 1].
+Judge = Callable[[np.ndarray], np.ndarray]
 
 SECOND_HOP_PRIOR = 0.9
 _WORDS = 8  # of a label looked for in the question
 
 
-def relevance(
-    near: Neighbourhood, paths: PathVectors, question: np.ndarray | None, scorer: PathScorer | None = None
-) -> np.ndarray:
+def by_cosine(question: np.ndarray, paths: PathVectors) -> Judge:
+    """The judge that needs no training: the cosine of a question's vector (D,) and a path's, 0 where it is negative."""
+    return lambda rows: np.clip(paths.vectors[rows] @ question, 0.0, 1.0)
+
+
+def relevance(near: Neighbourhood, judge: Judge | None) -> np.ndarray:
     """How much each fact's path sounds like the question, float32 (F,) in [0, 1]; ½ · p_hop without a question."""
     if not len(near):
         return np.zeros(0, dtype=np.float32)
-    of_path: np.ndarray
-    if question is None:
-        of_path = np.full(len(near.path_rows), 0.5, dtype=np.float32)
-    elif scorer is None:
-        of_path = np.clip(paths.vectors[near.path_rows] @ question, 0.0, 1.0)  # (P,)
-    else:
-        of_path = 1.0 / (1.0 + np.exp(-np.asarray(scorer(question, paths.vectors[near.path_rows]), dtype=np.float32)))
-    return of_path[near.path] * np.where(near.hop == 1, np.float32(1), np.float32(SECOND_HOP_PRIOR))
+    of_path = np.full(len(near.path_rows), 0.5) if judge is None else judge(near.path_rows)  # (P,)
+    scores = of_path[near.path] * np.where(near.hop == 1, 1.0, SECOND_HOP_PRIOR)
+    return scores.astype(np.float32)
 
 
 def named(near: Neighbourhood, anchors: Sequence[Link], question: str) -> list[int]:
@@ -57,11 +55,9 @@ def named(near: Neighbourhood, anchors: Sequence[Link], question: str) -> list[i
 def select(
     near: Sequence[Neighbourhood],
     anchors: Sequence[Link],
-    paths: PathVectors,
-    question: np.ndarray | None,
+    judge: Judge | None,
     k: int,
     text: str = "",
-    scorer: PathScorer | None = None,
     found_by: Sequence[tuple[str, ...]] = (),
 ) -> list[EvidenceFact]:
     """Keep at most ``k`` facts of the neighbourhoods, one a different anchor each.
@@ -75,9 +71,7 @@ def select(
     offsets = np.cumsum([0, *(len(one) for one in near)])
     if not offsets[-1] or k < 1:
         return []
-    scores = np.concatenate(
-        [link.score * relevance(one, paths, question, scorer) for one, link in zip(near, anchors, strict=True)]
-    )
+    scores = np.concatenate([link.score * relevance(one, judge) for one, link in zip(near, anchors, strict=True)])
     owner = np.repeat(np.arange(len(near)), np.diff(offsets))
     hop = np.concatenate([one.hop for one in near])
     kept = _keep(near, anchors, offsets, owner, scores, hop, k, text)

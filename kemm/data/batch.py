@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from kemm.data.fact_table import FactTable
+from kemm.data.fact_table import RELEVANCE, FactTable
 
 
 class Movable:
@@ -180,4 +181,31 @@ def collate_facts(tables: Sequence[FactTable], matrix: np.ndarray, most: int) ->
         log_score=joined("log_score"),
         slot=torch.from_numpy(np.concatenate(slots)),
         mask=torch.from_numpy(mask),
+    )
+
+
+def jitter(questions: Questions, noise: float, seed: int) -> Questions:
+    """Questions as if worded a little differently, for training: what is read of their words is made uncertain.
+
+    Token states and vectors get Gaussian noise of ``noise`` standard deviations; the logit of each fact's relevance,
+    the retriever's judgement of the wording, gets it fourfold.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator)
+
+    text = questions.text + noise * questions.text[questions.text_mask].std() * normal(questions.text)
+    vector = questions.text_vector + noise * normal(questions.text_vector) / questions.text_vector.shape[1] ** 0.5
+    facts = questions.facts
+    if facts is not None:
+        relevance = torch.logit(facts.marks[:, RELEVANCE].clamp(1e-3, 1 - 1e-3))
+        marks = facts.marks.clone()
+        marks[:, RELEVANCE] = torch.sigmoid(relevance + 4 * noise * normal(relevance))
+        facts = replace(facts, marks=marks)
+    return replace(
+        questions,
+        text=text * questions.text_mask.unsqueeze(-1),
+        text_vector=functional.normalize(vector, dim=-1),
+        facts=facts,
     )

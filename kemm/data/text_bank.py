@@ -52,6 +52,14 @@ class TextBank:
             states[number, : len(row)], mask[number, : len(row)] = row, True
         return torch.from_numpy(states), torch.from_numpy(mask)
 
+    def tokens(self, items: Sequence[str]) -> list[np.ndarray]:
+        """Token states of each text without the special tokens, ``(T, D)`` float16; all of them where nothing else is.
+
+        What ``retrieval.embed.TokenEmbedder`` asks for.
+        """
+        self.warm(items)
+        return [self._states[text][1:-1] if len(self._states[text]) > 2 else self._states[text] for text in items]
+
     def rows(self, texts: Sequence[str]) -> np.ndarray:
         """Row numbers of the texts in ``matrix``, encoding those that are new."""
         new = [text for text in dict.fromkeys(texts) if text not in self._rows]

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kemm.data.batch import Batch, Edges, Pairs, PicturedEntities, Questions, collate_facts
+from kemm.data.batch import Batch, Edges, Pairs, PicturedEntities, Questions, collate_facts, jitter
 from kemm.data.captions import captions
 from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.graph_edges import GraphEdges
 from kemm.data.questions import NOT_KNOWN, Question, QuestionMaker
-from kemm.data.world import World
+from kemm.data.world import PATH_SCORER, World
 from kg.records import BOOKKEEPING_RELATIONS, Link
 from retrieval.anchors import without_mentions
 from retrieval.evidence import Evidence
@@ -131,7 +131,7 @@ class TrainingData:
         others = [name for name in self.names if not self.world.holdout.entity(name)]
         found = []
         for question, links, text in zip(questions, mentions, asked, strict=True):
-            found.append(self._evidence(question, links, bank.embed([text])[0], rng, others))
+            found.append(self._evidence(question, links, text, rng, others))
             tick(1)
         bank.rows(list({text for evidence in found for text in texts_of(evidence)}))  # in large batches
         tables = [tabulate(evidence, bank) for evidence in found]
@@ -144,14 +144,13 @@ class TrainingData:
         if not asked:
             return
         targets = paths.rows([path_text([(self.world.label(relation), True) for relation in q.path]) for q in asked])
-        vectors = self.world.bank.embed(list(asked.values()))
-        scorer = PathScorer.train(vectors, targets.tolist(), paths.vectors, steps=400, seed=self.seed)
+        scorer = PathScorer.train(self.world.bank, list(asked.values()), targets.tolist(), paths, seed=self.seed)
         self.settings.run.mkdir(parents=True, exist_ok=True)
-        scorer.save(self.settings.run / "path_scorer.npy")
+        scorer.save(self.settings.run / PATH_SCORER)
         self.world.retriever.path_scorer = scorer
 
     def _evidence(
-        self, question: Question, mentioned: list[Link], vector: np.ndarray, rng: random.Random, others: list[str]
+        self, question: Question, mentioned: list[Link], asked: str, rng: random.Random, others: list[str]
     ) -> Evidence:
         """The facts for a training question: around the right entity and, for a picture, two wrong ones beside it."""
         retriever = self.world.retriever
@@ -164,7 +163,7 @@ class TrainingData:
             shown = [Link(question.head, sure), *(Link(w, s) for w, s in zip(wrong, shares, strict=False))]
         elif question.head and question.head not in {link.entity for link in mentioned}:
             mentioned = [Link(question.head, 0.5, self.world.label(question.head)), *mentioned][:4]
-        return retriever.gather(merged(shown, mentioned), vector, self.settings.model.facts, question.question)
+        return retriever.gather(merged(shown, mentioned), asked, self.settings.model.facts, question.question)
 
     def _encode(self, progress: Callable) -> None:
         texts = [text for texts in self.captions.values() for text in texts]
@@ -254,7 +253,7 @@ class TrainingData:
             tables.append(table)
             targets.append(rows)
             words.append(next((self._word[a] for a in answers if a in self._word), -1))
-        return batch_questions(
+        questions = batch_questions(
             self.world,
             [example.question for example in chosen],
             tables,
@@ -263,6 +262,9 @@ class TrainingData:
             words,
             [self._number.get(example.question.head, -1) for example in chosen],
         )
+        if answering is None or not answering.noise:
+            return questions
+        return jitter(questions, answering.noise, int(rng.integers(2**31)))
 
     def _other_answer(self, example: Example, rng: np.random.Generator) -> str:
         """An answer that other questions of the same relation have."""

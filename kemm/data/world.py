@@ -19,6 +19,9 @@ from kg.store.graph import KnowledgeGraph
 from retrieval.catalogue import EntityIndex
 from retrieval.retriever import Retriever
 
+#: The retriever's judge of paths, in a run's folder.
+PATH_SCORER = "path_scorer.safetensors"
+
 
 class World:
     """Open the store and everything around it.

@@ -81,10 +81,9 @@ def _oracle(reader: Reader, question: Question) -> FactTable:
     retriever, world = reader.world.retriever, reader.world
     named = retriever.link_text(question.question, True)
     mentioned = [link for link in named if link.entity != question.head]
-    vector = world.bank.embed([without_mentions(question.question, named)])[0]
-    evidence = retriever.gather(
-        [Link(question.head, 1.0), *mentioned], vector, world.settings.model.facts, question.question
-    )
+    asked = without_mentions(question.question, named)
+    anchors = [Link(question.head, 1.0), *mentioned]
+    evidence = retriever.gather(anchors, asked, world.settings.model.facts, question.question)
     table = reader.tables([evidence])[0]
     on_path = [
         row

@@ -14,7 +14,7 @@ from PIL import Image
 from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.questions import Question
 from kemm.data.training_data import batch_questions
-from kemm.data.world import World, picture_links
+from kemm.data.world import PATH_SCORER, World, picture_links
 from kemm.objectives.answering import Answering
 from kemm.objectives.objective import Context
 from kemm.pretrain.checkpoint import load_weights
@@ -108,8 +108,8 @@ class Reader:
             raise InputError(f"{run}: no finished run there; run `kemm pretrain CONFIG` first")
         saved = json.loads(described.read_text())
         world = World(settings, allow_stale=allow_stale)
-        if (run / "path_scorer.npy").is_file():
-            world.retriever.path_scorer = PathScorer.open(run / "path_scorer.npy")
+        if (run / PATH_SCORER).is_file():
+            world.retriever.path_scorer = PathScorer.open(run / PATH_SCORER, world.bank)
         task = build_task(settings, world, saved["vocabulary"])
         load_weights(run / "checkpoint", task)
         return cls(task, world, saved["vocabulary"], Calibration(**saved["calibration"]))

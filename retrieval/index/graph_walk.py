@@ -63,10 +63,11 @@ class Neighbourhood:
 
 
 class PathVectors:
-    """Every path text met so far with its vector, each embedded once: rows of ``vectors`` (P, D)."""
+    """Every path text met so far with its vector, each embedded once: rows of ``texts`` and of ``vectors`` (P, D)."""
 
     def __init__(self, embed: Callable[[list[str]], np.ndarray]) -> None:
         self._embed = embed
+        self.texts: list[str] = []
         self._rows: dict[str, int] = {}
         self.vectors = np.zeros((0, 0), dtype=np.float32)
 
@@ -80,7 +81,9 @@ class PathVectors:
     def learn(self, texts: list[str], vectors: np.ndarray) -> None:
         """Take vectors (N, D) computed elsewhere, such as an index's relations."""
         fresh = [i for i, text in enumerate(texts) if text not in self._rows]
-        self._rows.update((texts[i], len(self._rows)) for i in fresh)
+        for i in fresh:
+            self._rows[texts[i]] = len(self.texts)
+            self.texts.append(texts[i])
         held = self.vectors if len(self.vectors) else np.zeros((0, vectors.shape[1]), dtype=np.float32)
         self.vectors = np.concatenate([held, np.asarray(vectors, dtype=np.float32)[fresh]])
 

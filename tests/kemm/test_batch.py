@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from kemm.data.batch import Batch, collate_facts
+from kemm.data.batch import Batch, collate_facts, jitter
+from kemm.data.fact_table import RELEVANCE
 from kemm.data.text_bank import TextBank
 from tests.kemm import tiny_batch
 from tests.kemm.tiny_towers import TinyText
@@ -92,3 +93,20 @@ def test_states_are_padded_to_the_longest_and_do_not_depend_on_company() -> None
 def test_a_text_longer_than_the_model_reads_is_cut() -> None:
     states, mask = TextBank(TinyText(), 5).states(["one two three four five six"])
     assert states.shape == (1, 5, 16) and mask.all()
+
+
+def test_jitter_changes_what_is_read_of_the_words_and_nothing_else() -> None:
+    questions = tiny_batch.batch().questions
+    assert questions is not None and questions.facts is not None
+    noisy = jitter(questions, 0.3, seed=1)
+    assert noisy.facts is not None
+    assert not torch.equal(noisy.text, questions.text) and not torch.equal(noisy.text_vector, questions.text_vector)
+    assert not noisy.text[~questions.text_mask].any()
+    torch.testing.assert_close(noisy.text_vector.norm(dim=1), torch.ones(4))
+    changed = [
+        column for column in range(6) if not torch.equal(noisy.facts.marks[:, column], questions.facts.marks[:, column])
+    ]
+    assert changed == [RELEVANCE]
+    assert noisy.facts.marks[:, RELEVANCE].min() >= 0 and noisy.facts.marks[:, RELEVANCE].max() <= 1
+    assert torch.equal(noisy.pointer_targets, questions.pointer_targets)
+    assert torch.equal(jitter(questions, 0.3, seed=1).text, noisy.text)

@@ -25,7 +25,7 @@ def data(tiny_run: Trained) -> TrainingData:
 
 def with_answering(data: TrainingData, **changes: float) -> TrainingData:
     """The same data, other shares of questions being changed: none but those given."""
-    changes = {"swap": 0.0, "drop": 0.0, "thin": 0.0, "mute": 0.0, **changes}
+    changes = {"swap": 0.0, "drop": 0.0, "thin": 0.0, "mute": 0.0, "noise": 0.0, **changes}
     answering = data.settings.objectives.answering.model_copy(update=changes)  # type: ignore[union-attr]
     objectives = data.settings.objectives.model_copy(update={"answering": answering})
     changed = copy.copy(data)

@@ -62,6 +62,9 @@ class HashedWords:
             vectors[row, 0] = 0.01  # a text without words has a direction too
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
+    def tokens(self, items: Sequence[str]) -> list[np.ndarray]:
+        return [self.embed(re.findall(r"\w+", text.lower()) or [""]) for text in items]
+
 
 class Thumbnail:
     """A picture as its 4 × 4 thumbnail."""

@@ -1,4 +1,4 @@
-"""The learned judge of paths: the cosine before it is trained, the right path for an unheard wording afterwards."""
+"""The learned judge of paths: untrained it follows likeness of words; trained, it understands an unheard wording."""
 
 from __future__ import annotations
 
@@ -8,70 +8,110 @@ import numpy as np
 import pytest
 
 from kg.errors import InputError
-from retrieval.path_scorer import BIAS, SCALE, PathScorer
+from retrieval.index.graph_walk import PathVectors
+from retrieval.path_scorer import PathScorer
+from tests.retrieval.small_world import HashedWords
+
+WORDINGS = {
+    "capital": ["chief city of this", "seat of government of this", "capital of this"],
+    "borders": ["land beside this", "neighbour of this", "what borders this"],
+    "capital of borders": ["chief city of a neighbour of this", "seat of government of what borders this"],
+}
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+def known(text: HashedWords) -> PathVectors:
+    paths = PathVectors(text.embed)
+    paths.rows([*WORDINGS, "population", "area"])
+    return paths
 
 
-def test_the_identity_ranks_as_the_cosine_and_a_cosine_of_a_half_is_even_odds() -> None:
-    rng = np.random.default_rng(0)
-    question, paths = 3 * unit(rng.normal(size=5)), unit(rng.normal(size=(7, 5)))
-    logits = PathScorer(np.eye(5, dtype=np.float32))(question, paths)
-    cosine = paths @ (question / np.linalg.norm(question))
-    np.testing.assert_allclose(logits, 12 * cosine - 6, atol=1e-5)
-    assert SCALE * 0.5 + BIAS == 0.0
+def trained(text: HashedWords, paths: PathVectors) -> PathScorer:
+    pairs = [(wording, row) for row, wordings in enumerate(WORDINGS.values()) for wording in wordings]
+    return PathScorer.train(text, [w for w, _ in pairs], [r for _, r in pairs], paths, seed=1)
 
 
-def test_a_question_of_no_direction_has_no_favourite() -> None:
-    logits = PathScorer(np.eye(3, dtype=np.float32))(np.zeros(3, dtype=np.float32), np.eye(3, dtype=np.float32))
-    assert logits.tolist() == [-6.0, -6.0, -6.0]
+def by_hand(**changed: np.ndarray) -> dict[str, np.ndarray]:
+    """Two dimensions, M and A the identity, all tokens of equal weight."""
+    two, none = np.eye(2, dtype=np.float32), np.zeros(2, dtype=np.float32)
+    weights = {"matrix": two, "projection": two, "question_weight": none, "path_weight": none}
+    return {**weights, "scales": np.array([2.0, 3.0, 5.0, -1.0], dtype=np.float32), **changed}
 
 
-def test_it_learns_which_path_a_wording_means_and_understands_an_unheard_one() -> None:
-    rng = np.random.default_rng(0)
-    paths = np.eye(8, dtype=np.float32)[:4]
-    # Wordings of path n stand around axis 4 + (n + 1) mod 4, and lean to the wrong path n + 1.
-    centres = np.eye(8)[[5, 6, 7, 4]] + 0.5 * np.eye(8)[[1, 2, 3, 0]]
-    targets = [n for n in range(4) for _ in range(6)]
-    questions = unit(centres[targets] + 0.05 * rng.normal(size=(24, 8)))
-    held_out = unit(centres + 0.05 * rng.normal(size=(4, 8)))
-    untrained = PathScorer(np.eye(8, dtype=np.float32))
-    assert [int(untrained(q, paths).argmax()) for q in held_out] == [1, 2, 3, 0]
-    trained = PathScorer.train(questions, targets, paths, steps=800, seed=1)
-    assert [int(trained(q, paths).argmax()) for q in held_out] == [0, 1, 2, 3]
-    again = PathScorer.train(questions, targets, paths, steps=800, seed=1)
-    np.testing.assert_array_equal(trained.matrix, again.matrix)
+class TwoWords:
+    """Tokens "x" and "y" are the two axes."""
+
+    name, dimension = "two words", 2
+
+    def tokens(self, items: list[str]) -> list[np.ndarray]:
+        return [np.array([[1, 0] if word == "x" else [0, 1] for word in item.split()], np.float32) for item in items]
+
+    def embed(self, items: list[str]) -> np.ndarray:
+        means = np.stack([rows.mean(axis=0) for rows in self.tokens(items)])
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
-def test_saved_and_opened_it_is_the_same(tmp_path: Path) -> None:
-    matrix = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    PathScorer(matrix).save(tmp_path / "path_scorer.npy")
-    np.testing.assert_array_equal(PathScorer.open(tmp_path / "path_scorer.npy").matrix, matrix)
+def test_the_logit_of_two_paths_by_hand() -> None:
+    text = TwoWords()
+    paths = PathVectors(text.embed)
+    rows = paths.rows(["x", "x y"])
+    found = PathScorer(text, by_hand()).judge("x", paths)(rows)
+    # "x" says all of "x"; of "x y" it says half, and nothing of the question is left over
+    logits = [2 * 1 + 3 * 1 + 5 * 1 - 1, 2 / np.sqrt(2) + 3 * 1 + 5 * 0.5 - 1]
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-np.array(logits))), atol=1e-6)
+
+
+def test_a_heavier_word_of_the_question_counts_for_more() -> None:
+    text, heavy = TwoWords(), np.array([0.0, 5.0], dtype=np.float32)
+    paths = PathVectors(text.embed)
+    rows = paths.rows(["x"])
+    plain, weighed = (
+        PathScorer(text, weights).judge("x y", paths)(rows)[0]
+        for weights in (by_hand(), by_hand(question_weight=heavy))
+    )
+    assert weighed < plain  # what "x" leaves unexplained matters more
+
+
+def test_it_learns_which_path_a_wording_means_and_composes_steps_that_it_heard_apart() -> None:
+    text = HashedWords()
+    paths = known(text)
+    scorer = trained(text, paths)
+    rows = np.arange(len(paths.texts))
+    unheard = {"seat of government of a neighbour of this": 2, "the chief city": 0, "the land beside it": 1}
+    for question, row in unheard.items():
+        assert int(scorer.judge(question, paths)(rows).argmax()) == row, question
+    again = trained(text, paths)
+    for name, weight in scorer.weights.items():
+        np.testing.assert_array_equal(weight, again.weights[name])
+
+
+def test_saved_and_opened_it_judges_alike(tmp_path: Path) -> None:
+    text = HashedWords()
+    paths = known(text)
+    scorer, rows = trained(text, paths), np.arange(5)
+    scorer.save(tmp_path / "path_scorer.safetensors")
+    opened = PathScorer.open(tmp_path / "path_scorer.safetensors", text)
+    question = "chief city of this"
+    np.testing.assert_array_equal(opened.judge(question, paths)(rows), scorer.judge(question, paths)(rows))
 
 
 def damaged(kind: str, path: Path) -> None:
-    PathScorer(np.eye(4, dtype=np.float32)).save(path)
+    PathScorer(HashedWords(), by_hand()).save(path)
     whole = path.read_bytes()
-    if kind == "of objects":
-        np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    elif kind == "of another shape":
-        np.save(path, np.zeros(4, dtype=np.float32))
+    if kind == "of other weights":
+        scorer = PathScorer(HashedWords(), {"matrix": np.zeros((2, 2), dtype=np.float32)})
+        scorer.save(path)
     elif kind == "missing":
         path.unlink()
     else:
         path.write_bytes(
-            {"empty": b"", "truncated": whole[:-7], "text": b"no matrix", "cut in the head": whole[:20]}[kind]
+            {"empty": b"", "truncated": whole[:-7], "text": b"no weights", "cut in the head": whole[:20]}[kind]
         )
 
 
-@pytest.mark.parametrize(
-    "kind", ["missing", "empty", "truncated", "cut in the head", "text", "of objects", "of another shape"]
-)
+@pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "cut in the head", "text", "of other weights"])
 def test_a_damaged_file_is_one_clear_line(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "path_scorer.npy"
+    path = tmp_path / "path_scorer.safetensors"
     damaged(kind, path)
     with pytest.raises(InputError, match=r"not a path scorer .*run `kemm pretrain` again") as caught:
-        PathScorer.open(path)
+        PathScorer.open(path, HashedWords())
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)

@@ -9,7 +9,7 @@ from kg import KnowledgeGraph
 from kg.records import Link
 from retrieval.evidence import EvidenceFact
 from retrieval.index.graph_walk import GraphWalk
-from retrieval.selection import SECOND_HOP_PRIOR, select
+from retrieval.selection import SECOND_HOP_PRIOR, by_cosine, select
 from tests.retrieval.small_world import HashedWords
 
 
@@ -20,7 +20,7 @@ def chosen(
     walk.refresh()
     links = [Link(iri, score) for iri in anchors]
     near = [walk.candidates(iri) for iri in anchors]
-    return select(near, links, walk.paths, text.embed([question])[0], k, question)
+    return select(near, links, by_cosine(text.embed([question])[0], walk.paths), k, question)
 
 
 def said(facts: list[EvidenceFact]) -> list[tuple[str, str, str]]:
@@ -71,17 +71,17 @@ def test_a_statement_reached_from_both_ends_is_kept_once(graph: KnowledgeGraph, 
     assert len(said_once) == len(set(said_once)) == 9  # all but Japan's
 
 
-def test_a_learned_scorer_takes_the_place_of_the_cosine(graph: KnowledgeGraph, text: HashedWords) -> None:
+def test_a_learned_judge_takes_the_place_of_the_cosine(graph: KnowledgeGraph, text: HashedWords) -> None:
     walk = GraphWalk(graph, text.embed, hops=1)
     walk.refresh()
     near, (row,) = walk.candidates("c:it"), walk.paths.rows(["population"])
 
-    def likes_population(question: np.ndarray, paths: np.ndarray) -> np.ndarray:
-        return np.where((paths == walk.paths.vectors[row]).all(axis=1), 2.0, -2.0)
+    def likes_population(rows: np.ndarray) -> np.ndarray:
+        return np.where(rows == row, 0.9, 0.1)
 
-    facts = select([near], [Link("c:it", 1.0)], walk.paths, text.embed(["capital"])[0], 2, scorer=likes_population)
+    facts = select([near], [Link("c:it", 1.0)], likes_population, 2)
     assert said(facts)[0] == ("c:it", "r:population", "58940000")
-    assert [f.score for f in facts] == pytest.approx([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))])
+    assert [f.score for f in facts] == pytest.approx([0.9, 0.1])
 
 
 def test_no_candidates_give_no_facts(graph: KnowledgeGraph, text: HashedWords) -> None:
