@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SCALE = 12.0  # s before training
 WIDTH = 64  # rows of A
 NEGATIVES = 64  # wrong paths a step, drawn anew, beside those that the batch asks for
+MOST_TOKENS = 12  # of a path
 _SHAPES = {"matrix": 2, "projection": 2, "question_weight": 1, "path_weight": 1, "scales": 1}
 
 
@@ -41,7 +42,6 @@ class PathScorer:
     def __init__(self, text: TokenEmbedder, weights: dict[str, np.ndarray]) -> None:
         self.text, self.weights = text, weights
         self._paths: PathVectors | None = None
-        self._projected: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def judge(self, question: str, paths: PathVectors) -> Callable[[np.ndarray], np.ndarray]:
         """A function from rows of ``paths`` (P,) to how likely each is what the question asks for, (P,) in [0, 1]."""
@@ -51,31 +51,37 @@ class PathScorer:
         s, a, c, b = self.weights["scales"].tolist()
 
         def relevance(rows: np.ndarray) -> np.ndarray:
-            parts = self._parts(paths, rows)
-            likeness = np.concatenate([part for part, _ in parts]) @ tokens.T  # (Σ J, T)
-            starts = np.cumsum([0, *(len(part) for part, _ in parts)])[:-1]
-            explained = np.maximum.reduceat(likeness, starts, axis=0) @ importance  # (P,)
-            found = likeness.max(axis=1) * np.concatenate([weight for _, weight in parts])  # (Σ J,)
-            logits = s * (paths.vectors[rows] @ asked) + a * explained + c * np.add.reduceat(found, starts) + b
+            parts, shares = self._parts(paths, rows)  # (P, J, K), (P, J)
+            likeness = parts @ tokens.T  # (P, J, T)
+            absent = np.where(shares > 0, 0.0, -4.0).astype(np.float32)
+            explained = (likeness + absent[..., None]).max(axis=1) @ importance  # (P,)
+            found = (likeness.max(axis=2) * shares).sum(axis=1)
+            logits = s * (paths.vectors[rows] @ asked) + a * explained + c * found + b
             return 1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30)))
 
         return relevance
 
     def _project(self, states: np.ndarray, weight: str) -> tuple[np.ndarray, np.ndarray]:
-        tokens = states.astype(np.float32) @ self.weights["projection"].T
+        states = states.astype(np.float32)
+        tokens = states @ self.weights["projection"].T
         tokens /= np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-9)
-        importance = np.logaddexp(0.0, states.astype(np.float32) @ self.weights[weight])
+        importance = np.logaddexp(np.float32(0), states @ self.weights[weight])
         return tokens, importance / importance.sum()
 
-    def _parts(self, paths: PathVectors, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The projected tokens of paths and their weights, from memory where possible."""
+    def _parts(self, paths: PathVectors, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The projected tokens of paths, zeros after the last, and their weights; each path is encoded once."""
         if self._paths is not paths:
-            self._paths, self._projected = paths, {}
-        new = [row for row in dict.fromkeys(rows.tolist()) if row not in self._projected]
-        if new:
-            for row, states in zip(new, self.text.tokens([paths.texts[row] for row in new]), strict=True):
-                self._projected[row] = self._project(states, "path_weight")
-        return [self._projected[row] for row in rows.tolist()]
+            self._paths = paths
+            self._tokens = np.zeros((0, MOST_TOKENS, len(self.weights["projection"])), dtype=np.float32)
+            self._shares = np.zeros((0, MOST_TOKENS), dtype=np.float32)
+        if more := len(paths.texts) - len(self._tokens):
+            self._tokens = np.concatenate([self._tokens, np.zeros((more, *self._tokens.shape[1:]), dtype=np.float32)])
+            self._shares = np.concatenate([self._shares, np.zeros((more, MOST_TOKENS), dtype=np.float32)])
+        new = np.unique(rows[self._shares[rows, 0] == 0]).tolist()
+        for row, states in zip(new, self.text.tokens([paths.texts[row] for row in new]) if new else (), strict=True):
+            tokens, share = self._project(states[:MOST_TOKENS], "path_weight")
+            self._tokens[row, : len(tokens)], self._shares[row, : len(share)] = tokens, share
+        return self._tokens[rows], self._shares[rows]
 
     @classmethod
     def train(

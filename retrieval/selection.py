@@ -1,9 +1,11 @@
 """Which of the candidate facts are kept: those whose path sounds most like the question, and those it names.
 
-    relevance(f) = p_hop · max(0, cos(q, path_f)),   score(f) = P(anchor_f) · relevance(f)
+    odds(f) = o_hop · r / (1 − r),   r = max(0, cos(q, path_f)),   relevance = odds / (1 + odds)
+    score(f) = P(anchor_f) · relevance(f)
 
 q and the path text ("capital of borders") are embedded by the same text embedder; a learned judge may stand for the
-cosine. p_hop is 1 for one hop and less for two: what lies nearer is meant more often.
+cosine. o_hop is 1 for one hop and less for two: what lies nearer is meant more often. It multiplies the odds, since a
+judge that is sure of two hops must be able to say so.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from retrieval.index.graph_walk import Neighbourhood, PathVectors, fold
 #: Rows of the known paths (P,) → how likely each is what the question asks for, (P,) in [0, 1].
 Judge = Callable[[np.ndarray], np.ndarray]
 
-SECOND_HOP_PRIOR = 0.9
+SECOND_HOP_ODDS = 0.9
 _WORDS = 8  # of a label looked for in the question
 
 
@@ -30,12 +32,13 @@ def by_cosine(question: np.ndarray, paths: PathVectors) -> Judge:
 
 
 def relevance(near: Neighbourhood, judge: Judge | None) -> np.ndarray:
-    """How much each fact's path sounds like the question, float32 (F,) in [0, 1]; ½ · p_hop without a question."""
+    """How much each fact's path sounds like the question, float32 (F,) in [0, 1]; r = ½ without a question."""
     if not len(near):
         return np.zeros(0, dtype=np.float32)
     of_path = np.full(len(near.path_rows), 0.5) if judge is None else judge(near.path_rows)  # (P,)
-    scores = of_path[near.path] * np.where(near.hop == 1, 1.0, SECOND_HOP_PRIOR)
-    return scores.astype(np.float32)
+    prior = np.where(near.hop == 1, 1.0, SECOND_HOP_ODDS)
+    judged = of_path[near.path]
+    return (prior * judged / (1.0 - judged + prior * judged)).astype(np.float32)
 
 
 def named(near: Neighbourhood, anchors: Sequence[Link], question: str) -> list[int]:

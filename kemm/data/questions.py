@@ -213,14 +213,15 @@ class QuestionMaker:
             splits = {self.holdout.fact(fact_head, relation) for fact_head, relation, _ in supports}
             split = "test" if "test" in splits else "dev" if "dev" in splits else "train"
             key = f"{split} {first} {second}"
-            if paths[key] >= (cap if split == "train" else cap // 4):
+            if paths[key] >= (2 * cap if split == "train" else cap // 4):
                 continue
             held_out = split == "test"
-            inner = self._pick(self.wordings[first].of, held_out)
-            outer = [text.replace("{x}", inner) for text in self._side(self.wordings[second].ask, held_out)]
-            asked = self._ask(outer, split, head, (first, second), answers, supports, "two-hop", {}, sided=True)
-            paths[key] += len(asked)
-            made += asked
+            for _ in range(2 if split == "train" else 1):  # few chains are wholly in training: word each twice
+                inner = self._pick(self.wordings[first].of, held_out)
+                outer = [text.replace("{x}", inner) for text in self._side(self.wordings[second].ask, held_out)]
+                asked = self._ask(outer, split, head, (first, second), answers, supports, "two-hop", {}, sided=True)
+                paths[key] += len(asked)
+                made += asked
         train = [question for question in made if question.split == "train"][: self.settings.two_hop]
         return train + [question for question in made if question.split != "train"]
 

@@ -245,7 +245,7 @@ class TrainingData:
                 table = table.with_answer(rows, answer, int(self.world.bank.rows([answer])[0]))
                 answers = (answer,)
             if answering is not None and len(table) > 1 and rng.random() < answering.thin:
-                share = rng.random()
+                share = rng.uniform(-0.5, 1) if rows else rng.random()  # a third of them: what answers, and no more
                 kept = [row for row in range(len(table)) if row in rows or rng.random() < share]
                 parents = {int(table.parent[row]) for row in kept}
                 order = sorted(set(kept) | parents - {-1})

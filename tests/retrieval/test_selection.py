@@ -9,7 +9,7 @@ from kg import KnowledgeGraph
 from kg.records import Link
 from retrieval.evidence import EvidenceFact
 from retrieval.index.graph_walk import GraphWalk
-from retrieval.selection import SECOND_HOP_PRIOR, by_cosine, select
+from retrieval.selection import SECOND_HOP_ODDS, by_cosine, select
 from tests.retrieval.small_world import HashedWords
 
 
@@ -40,7 +40,14 @@ def test_a_two_hop_fact_brings_its_parent_and_stands_after_it(graph: KnowledgeGr
         parent = facts[child.parent]
         assert facts.index(parent) < facts.index(child)
         assert (parent.hop, parent.far) == (1, child.near)
-        assert child.score == pytest.approx(SECOND_HOP_PRIOR, abs=1e-3)
+        assert child.score == pytest.approx(1.0, abs=1e-3)  # who is sure of two hops is believed
+
+
+def test_of_two_paths_that_sound_alike_the_nearer_is_meant(graph: KnowledgeGraph, text: HashedWords) -> None:
+    walk = GraphWalk(graph, text.embed)
+    walk.refresh()
+    facts = select([walk.candidates("c:it")], [Link("c:it", 1.0)], lambda rows: np.full(len(rows), 0.5), 32)
+    assert {f.hop: f.score for f in facts} == pytest.approx({1: 0.5, 2: SECOND_HOP_ODDS / (1 + SECOND_HOP_ODDS)})
 
 
 @pytest.mark.parametrize("k", (0, 1, 2, 3, 4, 5, 9, 10, 11))
