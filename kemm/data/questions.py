@@ -215,10 +215,9 @@ class QuestionMaker:
             key = f"{split} {first} {second}"
             if paths[key] >= (2 * cap if split == "train" else cap // 4):
                 continue
-            held_out = split == "test"
             for _ in range(2 if split == "train" else 1):  # few chains are wholly in training: word each twice
-                inner = self._pick(self.wordings[first].of, held_out)
-                outer = [text.replace("{x}", inner) for text in self._side(self.wordings[second].ask, held_out)]
+                inner = self._pick(self.wordings[first].of, split)
+                outer = [text.replace("{x}", inner) for text in self._side(self.wordings[second].ask, split)]
                 asked = self._ask(outer, split, head, (first, second), answers, supports, "two-hop", {}, sided=True)
                 paths[key] += len(asked)
                 made += asked
@@ -286,12 +285,11 @@ class QuestionMaker:
             self._tails_of[relation] = sorted(tails)
         return self._tails_of[relation]
 
-    def _side(self, texts: Sequence[str], held_out: bool) -> list[str]:
-        train, test = split_wordings(texts, self.settings.held_out_wordings, self.seed)
-        return test if held_out and test else train
+    def _side(self, texts: Sequence[str], split: str) -> list[str]:
+        return split_wordings(texts, self.settings.held_out_wordings, self.seed)[split]
 
-    def _pick(self, texts: Sequence[str], held_out: bool) -> str:
-        return self.random.choice(self._side(texts, held_out))
+    def _pick(self, texts: Sequence[str], split: str) -> str:
+        return self.random.choice(self._side(texts, split))
 
     def _inverse(self, relation: str, texts: list[str]) -> list[Question]:
         """Given the tail, which head? Asked in words, about the tail."""
@@ -324,13 +322,13 @@ class QuestionMaker:
     ) -> list[Question]:
         """Word one question; of a picture where there is one to ask of, else in words, else not at all."""
         held_out = split == "test"
-        text = self.random.choice(list(texts)) if sided else self._pick(texts, held_out)
+        text = self.random.choice(list(texts)) if sided else self._pick(texts, split)
         image, name = "", ""
         if "{x}" not in blanks:
             pictures = self.pictured.get("test" if held_out else split, {}).get(head, ())
             if pictures and self.random.random() < self.settings.with_picture:
                 image = self.random.choice(pictures)
-                name = self._pick(self.settings.this, held_out)
+                name = self._pick(self.settings.this, split)
             elif head in self.named_alone:
                 name = self.label(head)
             else:

@@ -48,6 +48,11 @@ def right_rows(table: FactTable, question: Question) -> tuple[int, ...]:
     )
 
 
+def muted(table: FactTable, question: Question) -> FactTable:
+    """The facts without those by which the question could be answered: its path's first step and all beyond it."""
+    return table.keep([row for row in range(len(table)) if table.paths[row][0] != question.path[0]])
+
+
 def balanced(types: Sequence[str]) -> np.ndarray:
     """The chance of each question to be drawn: its type by the square root of how many there are, then evenly.
 
@@ -237,9 +242,7 @@ class TrainingData:
             if answering is not None and draw < answering.drop:
                 table, rows = table.keep([]), ()
             elif answering is not None and rows and draw < answering.drop + answering.mute:
-                asked = example.question.path[0]
-                table = table.keep([row for row in range(len(table)) if table.paths[row][0] != asked])
-                rows, answers = (), (NOT_KNOWN,)
+                table, rows, answers = muted(table, example.question), (), (NOT_KNOWN,)
             elif answering is not None and rows and draw < answering.drop + answering.mute + answering.swap:
                 answer = self._other_answer(example, rng)
                 table = table.with_answer(rows, answer, int(self.world.bank.rows([answer])[0]))

@@ -54,11 +54,17 @@ def wording_for(relation: str, label: str, given: Mapping[str, Wording]) -> Word
     )
 
 
-def split_wordings(texts: Sequence[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:
-    """Train and held-out wordings: a share drawn by hash, at least one, always leaving one to train on."""
+def split_wordings(texts: Sequence[str], held_out: float, seed: int) -> dict[str, list[str]]:
+    """Wordings to train with, to calibrate with (``dev``) and to test with, drawn by hash.
+
+    A share is held out for the test, at least one, and half as many for ``dev`` where six or more are given; one to
+    train with is always left. A side that got none uses training's.
+    """
     count = min(len(texts) - 1, max(1, round(len(texts) * held_out))) if len(texts) > 1 else 0
-    drawn = set(sorted(texts, key=lambda text: share(seed, "wording", text))[:count])
-    return [text for text in texts if text not in drawn], [text for text in texts if text in drawn]
+    drawn = sorted(texts, key=lambda text: share(seed, "wording", text))
+    between = count + max(1, count // 2) if len(texts) >= 6 else count
+    sides = {"test": drawn[:count], "dev": drawn[count:between], "train": drawn[between:]}
+    return {side: [text for text in texts if text in chosen] or sides["train"] for side, chosen in sides.items()}
 
 
 def share(seed: int, *parts: str) -> float:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from kemm.data.fact_table import FactTable, tabulate, texts_of
-from kemm.data.questions import Question
+from kemm.data.questions import NOT_KNOWN, Question
 from kemm.data.training_data import batch_questions
 from kemm.data.world import PATH_SCORER, World, picture_links
 from kemm.objectives.answering import Answering
@@ -49,11 +49,13 @@ class Calibration:
 
     Attributes:
         threshold: below this confidence the answer is "not known".
+        doubt: what the odds of "not known" are multiplied with.
         link_temperature: divides the picture linker's logits.
         bins: [mean confidence, accuracy, count] of dev answers in tenths.
     """
 
     threshold: float = 0.0
+    doubt: float = 1.0
     link_temperature: float = 1.0
     bins: list[list[float]] = field(default_factory=list)
 
@@ -190,8 +192,11 @@ class Reader:
         return readings
 
     def _reading(self, table: FactTable, pointer: np.ndarray, words: np.ndarray) -> Reading:
-        pointed = pointer[: len(table)]
         chances = dict(zip(self.vocabulary, words.tolist(), strict=True))
+        chances[NOT_KNOWN] *= self.calibration.doubt
+        total = sum(chances.values()) + float(pointer[: len(table)].sum())
+        chances = {answer: chance / total for answer, chance in chances.items()}
+        pointed = pointer[: len(table)] / total
         for answer, chance in zip(table.answers, pointed.tolist(), strict=False):
             chances[answer] = chances.get(answer, 0.0) + chance
         return Reading(dict(sorted(chances.items(), key=lambda item: -item[1])), pointed)

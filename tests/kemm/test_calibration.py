@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from kemm.data.questions import Question
+from kemm.data.questions import NOT_KNOWN, Question
 from kemm.evaluate.calibration import calibrate
 from kemm.predict.reader import Calibration, Reader, Reading
 from tests.kemm.conftest import Trained
@@ -119,3 +119,21 @@ def test_calibrating_a_calibrated_run_again_changes_nothing(tiny_run: Trained) -
 def test_without_dev_pictures_the_linker_is_left_alone() -> None:
     reader, _ = links(7, 10)
     assert calibrate(reader, dev(0)).link_temperature == 1.0  # type: ignore[arg-type]
+
+
+def test_doubt_takes_from_not_known_and_gives_to_all_others_alike(tiny_run: Trained) -> None:
+    reader = tiny_run.reader
+    before, kept = reader.calibration, [q for q in tiny_run.data.questions if q.split == "dev"][:3]
+    tables = reader.tables([reader.retrieve(q.question, q.image or None) for q in kept])
+    patches = [reader.patches(q.image) if q.image else None for q in kept]
+    try:
+        reader.calibration = replace(before, doubt=1.0)
+        plain = reader.read(kept, tables, patches)
+        reader.calibration = replace(before, doubt=0.1)
+        doubting = reader.read(kept, tables, patches)
+    finally:
+        reader.calibration = before
+    for one, other in zip(plain, doubting, strict=True):
+        whole = sum(p for answer, p in one.answers.items() if answer != NOT_KNOWN) + 0.1 * one.answers[NOT_KNOWN]
+        assert other.answers[NOT_KNOWN] == pytest.approx(0.1 * one.answers[NOT_KNOWN] / whole, rel=1e-4)
+        assert sum(other.answers.values()) == pytest.approx(1.0, abs=1e-4)

@@ -54,7 +54,7 @@ def test_no_training_question_rests_on_a_held_out_fact_or_entity() -> None:
 def test_every_test_question_has_a_wording_that_training_never_uses() -> None:
     questions = make(repeats=8)
     test = {q for q in questions if q.split == "test" and q.type == "one-hop" and q.path == (CAPITAL,)}
-    held_out = split_wordings(wording_for(CAPITAL, "capital", {}).ask, 0.25, seed=0)[1]
+    held_out = split_wordings(wording_for(CAPITAL, "capital", {}).ask, 0.25, seed=0)["test"]
     assert test
     shapes = [re.compile(re.escape(text).replace(r"\{x\}", ".+"), re.IGNORECASE) for text in held_out]
     train = [q for q in questions if q.split == "train" and q.path == (CAPITAL,)]
@@ -127,3 +127,13 @@ def test_an_absent_or_empty_file_is_refused(tmp_path) -> None:
     (tmp_path / "q.jsonl").write_text("\n")
     with pytest.raises(InputError, match="no questions in it"):
         load_questions(tmp_path / "q.jsonl")
+
+
+def test_wordings_are_split_three_ways_and_few_of_them_two_ways() -> None:
+    texts = [f"wording {number}" for number in range(12)]
+    sides = split_wordings(texts, 0.25, seed=0)
+    assert {side: len(chosen) for side, chosen in sides.items()} == {"train": 8, "dev": 1, "test": 3}
+    assert sorted(sides["train"] + sides["dev"] + sides["test"]) == sorted(texts)
+    few = split_wordings(texts[:4], 0.25, seed=0)
+    assert len(few["test"]) == 1 and few["dev"] == few["train"] and len(few["train"]) == 3
+    assert split_wordings(texts[:1], 0.25, seed=0) == {"train": texts[:1], "dev": texts[:1], "test": texts[:1]}
