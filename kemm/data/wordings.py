@@ -64,7 +64,8 @@ def split_wordings(texts: Sequence[str], held_out: float, seed: int) -> dict[str
     drawn = sorted(texts, key=lambda text: share(seed, "wording", text))
     between = count + max(1, count // 2) if len(texts) >= 6 else count
     sides = {"test": drawn[:count], "dev": drawn[count:between], "train": drawn[between:]}
-    return {side: [text for text in texts if text in chosen] or sides["train"] for side, chosen in sides.items()}
+    in_order = {side: [text for text in texts if text in chosen] for side, chosen in sides.items()}
+    return {side: chosen or in_order["train"] for side, chosen in in_order.items()}
 
 
 def share(seed: int, *parts: str) -> float:

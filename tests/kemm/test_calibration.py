@@ -122,17 +122,14 @@ def test_without_dev_pictures_the_linker_is_left_alone() -> None:
 
 
 def test_doubt_takes_from_not_known_and_gives_to_all_others_alike(tiny_run: Trained) -> None:
-    reader = tiny_run.reader
+    reader = Reader.load(tiny_run.folder, tiny_run.world.settings)
     before, kept = reader.calibration, [q for q in tiny_run.data.questions if q.split == "dev"][:3]
     tables = reader.tables([reader.retrieve(q.question, q.image or None) for q in kept])
     patches = [reader.patches(q.image) if q.image else None for q in kept]
-    try:
-        reader.calibration = replace(before, doubt=1.0)
-        plain = reader.read(kept, tables, patches)
-        reader.calibration = replace(before, doubt=0.1)
-        doubting = reader.read(kept, tables, patches)
-    finally:
-        reader.calibration = before
+    reader.calibration = replace(before, doubt=1.0)
+    plain = reader.read(kept, tables, patches)
+    reader.calibration = replace(before, doubt=0.1)
+    doubting = reader.read(kept, tables, patches)
     for one, other in zip(plain, doubting, strict=True):
         whole = sum(p for answer, p in one.answers.items() if answer != NOT_KNOWN) + 0.1 * one.answers[NOT_KNOWN]
         assert other.answers[NOT_KNOWN] == pytest.approx(0.1 * one.answers[NOT_KNOWN] / whole, rel=1e-4)
