@@ -2,7 +2,8 @@
 
 A key stands for one relation with one datatype, language and unit, which attributes of our own namespace name exactly;
 its ``attr.name`` is what other tools show. XML has no place for most control characters: a value with one is written as
-JSON, a name as an IRI of our own. The literals are held in memory, since a node is written once, with all its data.
+JSON, a name or a unit as an IRI of our own. Literals are held in memory, since a node is written
+once, with all its data.
 """
 
 from __future__ import annotations
@@ -81,9 +82,10 @@ def _key(kind: Kind, number: int, is_typed: bool) -> str:
     shown += f"@{language}" if language and shown != "label" else ""
     shown += f" [{unit}]" if unit else ""
     type_ = _TYPES[str(datatype)][0] if is_typed else "string"
-    own = {"relation": _name(relation), "datatype": datatype, "language": language, "unit": unit}
-    more = "".join(f" kemm:{name}={quoteattr(_legal(value))}" for name, value in own.items() if value is not None)
-    return f'<key id="d{number}" for="node" attr.name={quoteattr(_legal(shown))} attr.type="{type_}"{more}/>\n'
+    own = {"relation": relation, "datatype": datatype, "language": language, "unit": unit}
+    more = "".join(f" kemm:{name}={quoteattr(_name(value))}" for name, value in own.items() if value is not None)
+    shown = _ILLEGAL.sub("\ufffd", shown)
+    return f'<key id="d{number}" for="node" attr.name={quoteattr(shown)} attr.type="{type_}"{more}/>\n'
 
 
 def _data(key: str, value: str, qualifiers: Qualifiers) -> str:
@@ -102,8 +104,3 @@ def _name(name: str) -> str:
 
 def _id(name: str) -> str:
     return quoteattr(_name(name))
-
-
-def _legal(text: str) -> str:
-    """A datatype, language or unit that XML can't hold is none that anybody has."""
-    return _ILLEGAL.sub("\ufffd", text)

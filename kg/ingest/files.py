@@ -162,8 +162,8 @@ class _Bounded(io.RawIOBase):
             raise FormatError(
                 str(self._path),
                 0,
-                f"unpacks to more than {MOST_RATIO} times its size ({self._packed.count:,} bytes gave {self._count:,}): "
-                "unpack it yourself if you trust it",
+                f"unpacks to more than {MOST_RATIO} times its size ({self._packed.count:,} bytes gave "
+                f"{self._count:,}): unpack it yourself if you trust it",
             )
         if self._longest:
             self._measure(data, self._longest)

@@ -1,7 +1,7 @@
 """GraphML (http://graphml.graphdrawing.org), read node by node, so that memory stays bounded.
 
 A node is an entity, its data are facts with a literal tail (``label`` becomes ``rdfs:label``). An edge's relation is
-its data ``relation``, else ``label``; its other data are qualifiers. An edge of an undirected graph goes both ways. What
+its data ``relation``, else ``label``; its other data are qualifiers. An undirected edge goes both ways. What
 ``kg.export`` writes in attributes of its own namespace (a literal's datatype, language and unit) is read back exactly.
 """
 
@@ -160,8 +160,7 @@ def _relation(key: Any) -> str:
 
 
 def _literal(key: Any, value: str) -> Literal:
-    if key.get(_OWN + "relation") is not None:
-        datatype = key.get(_OWN + "datatype")
-    else:
-        datatype = _DATATYPES.get(key.get("attr.type", "string"))
-    return Literal(value, datatype, key.get(_OWN + "language"), key.get(_OWN + "unit"))
+    if key.get(_OWN + "relation") is None:
+        return Literal(value, _DATATYPES.get(key.get("attr.type", "string")))
+    parts = (key.get(_OWN + name) for name in ("datatype", "language", "unit"))
+    return Literal(value, *(part and from_iri(part) for part in parts))

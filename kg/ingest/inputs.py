@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kg.errors import InputError
 from kg.ingest.files import STDIN
+from kg.ingest.id_files import ENTITIES, RELATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ def find(path: str | Path | Sequence[str | Path], format: str | None = None) -> 
     """Return the files that ``path`` names.
 
     A folder means all files below it whose suffix tells a format (every file when ``format`` is given), in the order of
-    their names; what is hidden is left out.
+    their names; what is hidden is left out, and so are the id files of tables.
 
     Raises:
         InputError: there is nothing there, or nothing that can be read.
@@ -67,7 +68,9 @@ def _folder(folder: Path, format: str | None) -> Iterator[Input]:
     num_found = 0
     for file in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.is_file() and not hidden and (format or suffix_of(file) in READERS):
+        if hidden or not file.is_file() or file.name in (ENTITIES, RELATIONS):
+            continue
+        if format or suffix_of(file) in READERS:
             num_found += 1
             yield Input(file, format_of(file, format))
     if not num_found:
