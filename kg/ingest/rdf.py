@@ -13,6 +13,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,8 @@ BLOCK = 5_000
 _NO_DATATYPE = (XSD + "string", "http://www.w3.org/1999/02/22-rdf-syntax-ns#langString")
 _DIRECTED = "http://www.w3.org/1999/02/22-rdf-syntax-ns#dirLangString"
 _REIFIES = "http://www.w3.org/1999/02/22-rdf-syntax-ns#reifies"
+_BATCH = 1_000
+_ANY = pyoxigraph.Literal("")
 
 
 def read_n_triples(
@@ -93,15 +96,20 @@ def read_json_ld(
     return _read_whole(path, RdfFormat.JSON_LD, _Terms(path, reject, "refuse", keep_blank), base, context)
 
 
+class _MetQuoted(Exception):
+    """There is a quoted triple in a batch that was taken for one of plain triples."""
+
+
 class _Terms:
     """pyoxigraph's terms as ours."""
 
-    def __init__(self, path: Path, reject: Reject, quoted: Quoted, keep_blank: bool) -> None:
+    def __init__(self, path: Path, reject: Reject, quoted: Quoted = "refuse", keep_blank: bool = False) -> None:
         self._path, self._reject, self._keep_blank = path, reject, keep_blank
         self._stem: str | None = None  # the file is hashed only when it has blank nodes
         self._blanks: dict[str, str] = {}
         self._annotations = Annotations(str(path), reject, quoted)
         self._held: Any = None
+        self._is_plain = False  # no annotation is open: facts need not be looked at one by one
 
     def blank(self, name: str) -> str:
         if self._keep_blank:
@@ -114,12 +122,20 @@ class _Terms:
                     self._stem = hashlib.file_digest(file, "sha256").hexdigest()[:12]
         return self._blanks.setdefault(name, f"_:{self._stem}b{len(self._blanks)}")
 
+    def tail(self, term: Any) -> Tail:
+        """Return one term of an object's place, which is no quoted triple."""
+        if term.__class__ is pyoxigraph.NamedNode:
+            return from_iri(term.value)
+        if term.__class__ is pyoxigraph.BlankNode:
+            return self.blank(term.value)
+        datatype = term.datatype.value
+        if datatype == _DIRECTED:  # RDF 1.2's direction stays in the language tag, as it is written: "en--rtl"
+            return Literal(term.value, None, f"{term.language}--{term.direction}")
+        return Literal(term.value, None if datatype in _NO_DATATYPE else from_iri(datatype), term.language)
+
     def facts(self, quads: Iterable[Any]) -> Iterator[Fact]:
-        """Yield facts, each one quad late, since an annotation may follow; ``finish`` yields the last."""
+        """Yield the facts of quads without regard to annotations; a quoted triple is rejected."""
         iri, literal, quoted = pyoxigraph.NamedNode, pyoxigraph.Literal, pyoxigraph.Triple
-        annotations, held = self._annotations, self._held
-        recent, opened = annotations.recent, annotations.open
-        self._held = None
         for quad in quads:
             head, relation, tail = quad.subject, quad.predicate.value, quad.object
             if head.__class__ is iri:
@@ -134,36 +150,57 @@ class _Terms:
                 if end.startswith(NAME):
                     end = from_iri(end)
             elif tail.__class__ is literal:
-                datatype = tail.datatype.value
-                end = Literal(tail.value, None if datatype in _NO_DATATYPE else datatype, tail.language)
-                if datatype == _DIRECTED:
-                    end = _directed(tail)
-                elif datatype.startswith(NAME):
-                    end = Literal(tail.value, from_iri(datatype))
-            elif tail.__class__ is quoted:
-                if relation == _REIFIES:
-                    fact = self._triple(tail)
-                    if fact is not None:
-                        is_last = fact == held
-                        held = None if is_last else held
-                        yield from annotations.quote(start, fact, is_last)
+                if tail.datatype.value in _NO_DATATYPE:
+                    end = Literal(tail.value, None, tail.language)
                 else:
-                    self._fail(f"a triple as the object of a triple can't be stored: {tail}")
+                    end = self.tail(tail)
+            elif tail.__class__ is quoted:
+                if self._is_plain:
+                    raise _MetQuoted
+                self._fail(f"a triple as the object of a triple can't be stored: {tail}")
                 continue
             else:
                 end = self.blank(tail.value)
-            if relation.startswith(NAME):
-                relation = from_iri(relation)
-            if opened and start in opened:
-                opened[start].qualifiers.append((relation, end))
+            yield start, from_iri(relation) if relation.startswith(NAME) else relation, end
+
+    def annotated(self, quads: Iterable[Any]) -> Iterator[Fact]:
+        """Yield facts with their annotations. The last is held back, since one may follow; ``finish`` is the rest."""
+        rest = iter(quads)
+        while batch := list(islice(rest, _BATCH)):
+            self._is_plain = not self._annotations.open
+            try:
+                facts = list(self.facts(batch)) if self._is_plain else None
+            except _MetQuoted:
+                facts = None
+            self._is_plain = False
+            if facts is None:
+                yield from self._annotated(batch)
+            elif facts:
+                self._annotations.recent.extend(facts)
+                if self._held is not None:
+                    yield self._held
+                self._held = facts.pop()
+                yield from facts
+
+    def _annotated(self, quads: Iterable[Any]) -> Iterator[Fact]:
+        quoted, annotations = pyoxigraph.Triple, self._annotations
+        recent, opened = annotations.recent, annotations.open
+        for quad in quads:
+            if quad.object.__class__ is quoted and quad.predicate.value == _REIFIES:
+                (start,) = (fact[0] for fact in self.facts([pyoxigraph.Quad(quad.subject, quad.predicate, _ANY)]))
+                for about in self.facts([quad.object]):
+                    is_last = about == self._held
+                    self._held = None if is_last else self._held
+                    yield from annotations.quote(start, about, is_last)
                 continue
-            if held is not None:
-                yield held
-            held = (start, relation, end)
-            recent.append(held)
-            if opened and annotations.is_awaited(held):
-                held = None
-        self._held = held
+            for fact in self.facts((quad,)):
+                if opened and fact[0] in opened:
+                    opened[fact[0]].qualifiers.append(fact[1:])
+                    continue
+                if self._held is not None:
+                    yield self._held
+                recent.append(fact)
+                self._held = None if opened and annotations.is_awaited(fact) else fact
 
     def finish(self) -> Iterator[Fact]:
         if self._held is not None:
@@ -171,24 +208,8 @@ class _Terms:
             self._held = None
         yield from self._annotations.finish()
 
-    def _triple(self, triple: Any) -> tuple[str, str, Tail] | None:
-        """Return a quoted triple as a fact; None, rejected, when there is yet another one in it."""
-        if isinstance(triple.object, pyoxigraph.Triple):
-            self._fail(f"a triple within a quoted triple can't be stored: {triple}")
-            return None
-        quad = pyoxigraph.Quad(triple.subject, triple.predicate, triple.object)
-        inner = _Terms(self._path, self._reject, "drop", self._keep_blank)
-        inner.blank = self.blank  # type: ignore[method-assign]
-        (fact,) = (*inner.facts([quad]), *inner.finish())
-        return fact  # type: ignore[no-any-return]
-
     def _fail(self, reason: str) -> None:
         self._reject(FormatError(str(self._path), 0, " ".join(reason.split())[:300]))
-
-
-def _directed(literal: Any) -> Literal:
-    """RDF 1.2's text with a direction keeps it in its language tag, as it is written: ``en--rtl``."""
-    return Literal(literal.value, None, f"{literal.language}--{literal.direction}")
 
 
 def _read_whole(
@@ -205,11 +226,11 @@ def _read_whole(
         except ValueError as error:
             raise InputError(f"the option 'base' is an absolute IRI, not '{base}' ({error})") from None
         try:
-            yield from terms.facts(quads)
+            yield from terms.annotated(quads)
             yield from terms.finish()
         except SyntaxError as error:
             line = error.lineno or (file.line if isinstance(file, GuardedXml) else 0)
-            raise FormatError(str(path), line, _reason(error)) from None
+            raise FormatError(str(path), line, reason(error)) from None
         except MemoryError as error:
             raise FormatError(str(path), 0, f"a term is longer than 16 MiB ({error}): shorten it") from None
 
@@ -226,10 +247,10 @@ def _read_lines(path: Path, format: RdfFormat, terms: _Terms, reject: Reject) ->
                     try:
                         quads += pyoxigraph.parse(line, format=format)
                     except SyntaxError as error:
-                        reject(FormatError(str(path), number, _reason(error)))
+                        reject(FormatError(str(path), number, reason(error)))
                     except MemoryError:
                         reject(FormatError(str(path), number, "a term is longer than 16 MiB"))
-            yield from terms.facts(quads)
+            yield from terms.annotated(quads)
             first += len(lines)
         yield from terms.finish()
 
@@ -260,7 +281,7 @@ def _with_context(path: Path, file: IO[bytes], context: Path) -> IO[bytes]:
         raise FormatError(str(path), getattr(error, "lineno", 0), f"not JSON ({error})") from None
 
 
-def _reason(error: SyntaxError) -> str:
+def reason(error: SyntaxError) -> str:
     """Return pyoxigraph's message without its place, which the error gives itself, on one line, with the remedy."""
     text = str(error.msg)
     if text.startswith("Parser error") and ": " in text:
