@@ -36,7 +36,7 @@ BLOCK = 5_000
 _NO_DATATYPE = (XSD + "string", "http://www.w3.org/1999/02/22-rdf-syntax-ns#langString")
 _DIRECTED = "http://www.w3.org/1999/02/22-rdf-syntax-ns#dirLangString"
 _REIFIES = "http://www.w3.org/1999/02/22-rdf-syntax-ns#reifies"
-_BATCH = 1_000
+_BATCH = 256
 _ANY = pyoxigraph.Literal("")
 
 

@@ -11,6 +11,9 @@ from xml.parsers import expat
 
 from kg.errors import FormatError
 
+#: Elements within each other; pyoxigraph's time grows with the square of them.
+DEEPEST = 1_000
+
 
 class GuardedXml:
     """A file of XML, opened for reading bytes, that raises before a reader could meet what is wrong with it.
@@ -22,6 +25,8 @@ class GuardedXml:
     def __init__(self, path: str, file: IO[bytes]) -> None:
         self._path, self._file = path, file
         self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler, self._parser.EndElementHandler = self._start, self._end
+        self._depth = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)  # never more than asked for: pyoxigraph aborts the process at that
@@ -35,6 +40,14 @@ class GuardedXml:
         except UnicodeError as error:
             raise FormatError(self._path, self._parser.CurrentLineNumber, str(error)) from None
         return data
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise FormatError(self._path, self.line, f"elements are nested more than {DEEPEST:,} deep: no graph is")
+
+    def _end(self, name: str) -> None:
+        self._depth -= 1
 
     @property
     def line(self) -> int:
