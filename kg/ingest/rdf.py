@@ -232,7 +232,8 @@ def _read_whole(
             line = error.lineno or (file.line if isinstance(file, GuardedXml) else 0)
             raise FormatError(str(path), line, reason(error)) from None
         except MemoryError as error:
-            raise FormatError(str(path), 0, f"a term is longer than 16 MiB ({error}): shorten it") from None
+            longest = 8 if format == RdfFormat.JSON_LD else 16  # what pyoxigraph's buffer of 16 MiB is good for
+            raise FormatError(str(path), 0, f"a term is longer than {longest} MiB ({error}): shorten it") from None
 
 
 def _read_lines(path: Path, format: RdfFormat, terms: _Terms, reject: Reject) -> Iterator[Fact]:
@@ -249,7 +250,7 @@ def _read_lines(path: Path, format: RdfFormat, terms: _Terms, reject: Reject) ->
                     except SyntaxError as error:
                         reject(FormatError(str(path), number, reason(error)))
                     except MemoryError:
-                        reject(FormatError(str(path), number, "a term is longer than 16 MiB"))
+                        reject(FormatError(str(path), number, "a term is longer than 16 MiB: shorten it"))
             yield from terms.annotated(quads)
             first += len(lines)
         yield from terms.finish()
