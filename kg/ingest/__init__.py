@@ -166,6 +166,11 @@ def _facts(path: Any, format: str | None, reject: Reject, options: dict[str, Any
     files = inputs.find(path, format)
     readers: dict[str, Reader] = {one.format: registry.resolve(READERS, one.format, "reader") for one in files}
     chosen = choose(readers, options)
+    if len(files) == 1:
+        (one,) = files
+        facts = readers[one.format](one.path, reject, **chosen[one.format])
+        # A reader that has its facts by columns as well hands itself to the store.
+        return facts if hasattr(facts, "batches") else storable(facts, str(one.path), reject)
     return (
         fact
         for one in files
