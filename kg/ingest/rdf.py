@@ -1,126 +1,295 @@
-"""RDF files through pyoxigraph: N-Triples, N-Quads, Turtle, TriG, RDF/XML and JSON-LD, plain or gzipped.
+"""RDF files through pyoxigraph: N-Triples, N-Quads, Turtle, TriG, RDF/XML and JSON-LD, plain or packed.
 
 Blank nodes get a name made of the file's content and their order in it, so that reading the same file twice adds
 nothing, and two files never share one. The names of named graphs are not kept: a statement's source is the load's.
+Annotations become qualifiers (kg/ingest/rdf_star.py).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+import json
+import re
+import uuid
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyoxigraph
 from pyoxigraph import RdfFormat
 
-from kg.errors import FormatError
-from kg.ingest.files import open_bytes
+from kg.errors import FormatError, InputError
+from kg.ingest.files import LONGEST_LINE, STDIN, open_bytes
+from kg.ingest.rdf_names import NAME, from_iri
+from kg.ingest.rdf_star import Annotations, Quoted
+from kg.ingest.xml_guard import GuardedXml
 from kg.records import XSD, Literal, Tail
 
-Fact = tuple[str, str, Tail]
+Fact = Any  # (head, relation, tail) or (head, relation, tail, qualifiers)
 Reject = Callable[[FormatError], None]
 
 #: Lines that are parsed together when wrong ones shall be left out; a wrong one costs parsing its block line by line.
 BLOCK = 5_000
 
 _NO_DATATYPE = (XSD + "string", "http://www.w3.org/1999/02/22-rdf-syntax-ns#langString")
+_DIRECTED = "http://www.w3.org/1999/02/22-rdf-syntax-ns#dirLangString"
+_REIFIES = "http://www.w3.org/1999/02/22-rdf-syntax-ns#reifies"
+_BATCH = 256
+_ANY = pyoxigraph.Literal("")
 
 
-def read_n_triples(path: Path, reject: Reject) -> Iterator[Fact]:
+def read_n_triples(
+    path: Path, reject: Reject, *, quoted: Quoted = "refuse", keep_blank: bool = False
+) -> Iterator[Fact]:
     """Yield the facts of an N-Triples file; a wrong line is rejected and the next one read."""
-    return _read_lines(path, RdfFormat.N_TRIPLES, reject)
+    return _read_lines(path, RdfFormat.N_TRIPLES, _Terms(path, reject, quoted, keep_blank), reject)
 
 
-def read_n_quads(path: Path, reject: Reject) -> Iterator[Fact]:
+def read_n_quads(path: Path, reject: Reject, *, quoted: Quoted = "refuse", keep_blank: bool = False) -> Iterator[Fact]:
     """Yield the facts of an N-Quads file; a wrong line is rejected and the next one read."""
-    return _read_lines(path, RdfFormat.N_QUADS, reject)
+    return _read_lines(path, RdfFormat.N_QUADS, _Terms(path, reject, quoted, keep_blank), reject)
 
 
-def read_turtle(path: Path, reject: Reject) -> Iterator[Fact]:
+def read_turtle(
+    path: Path, reject: Reject, *, base: str | None = None, quoted: Quoted = "refuse", keep_blank: bool = False
+) -> Iterator[Fact]:
     """Yield the facts of a Turtle file.
+
+    Args:
+        base: the IRI that relative IRIs are relative to.
+        quoted: what to do with a quoted triple that is not stated.
+        keep_blank: keep the names of blank nodes as they are in the file, for a file that a store was written to.
 
     Raises:
         FormatError: a syntax error. What follows one can't be told in this format, so it always ends the load.
     """
-    return _read_whole(path, RdfFormat.TURTLE)
+    return _read_whole(path, RdfFormat.TURTLE, _Terms(path, reject, quoted, keep_blank), base)
 
 
-def read_trig(path: Path, reject: Reject) -> Iterator[Fact]:
+def read_trig(
+    path: Path, reject: Reject, *, base: str | None = None, quoted: Quoted = "refuse", keep_blank: bool = False
+) -> Iterator[Fact]:
     """Yield the facts of a TriG file; a syntax error ends the load."""
-    return _read_whole(path, RdfFormat.TRIG)
+    return _read_whole(path, RdfFormat.TRIG, _Terms(path, reject, quoted, keep_blank), base)
 
 
-def read_rdf_xml(path: Path, reject: Reject) -> Iterator[Fact]:
-    """Yield the facts of an RDF/XML file; a syntax error ends the load."""
-    return _read_whole(path, RdfFormat.RDF_XML)
+def read_rdf_xml(
+    path: Path, reject: Reject, *, base: str | None = None, quoted: Quoted = "refuse", keep_blank: bool = False
+) -> Iterator[Fact]:
+    """Yield the facts of an RDF/XML file; a syntax error ends the load, and so do entities without bounds."""
+    return _read_whole(path, RdfFormat.RDF_XML, _Terms(path, reject, quoted, keep_blank), base)
 
 
-def read_json_ld(path: Path, reject: Reject) -> Iterator[Fact]:
-    """Yield the facts of a JSON-LD file; a syntax error, or a context that is not in the file, ends the load."""
-    return _read_whole(path, RdfFormat.JSON_LD)
+def read_json_ld(
+    path: Path, reject: Reject, *, base: str | None = None, context: Path | None = None, keep_blank: bool = False
+) -> Iterator[Fact]:
+    """Yield the facts of a JSON-LD file; a syntax error ends the load.
+
+    Args:
+        context: a file with the context that the document names by its address. None is ever fetched.
+
+    Raises:
+        FormatError: a syntax error, or a context that is neither in the file nor given.
+    """
+    return _read_whole(path, RdfFormat.JSON_LD, _Terms(path, reject, "refuse", keep_blank), base, context)
+
+
+class _MetQuoted(Exception):
+    """There is a quoted triple in a batch that was taken for one of plain triples."""
 
 
 class _Terms:
     """pyoxigraph's terms as ours."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, reject: Reject, quoted: Quoted = "refuse", keep_blank: bool = False) -> None:
+        self._path, self._reject, self._keep_blank = path, reject, keep_blank
         self._stem: str | None = None  # the file is hashed only when it has blank nodes
         self._blanks: dict[str, str] = {}
+        self._annotations = Annotations(str(path), reject, quoted)
+        self._held: Any = None
+        self._is_plain = False  # no annotation is open: facts need not be looked at one by one
 
     def blank(self, name: str) -> str:
+        if self._keep_blank:
+            return f"_:{name}"
         if self._stem is None:
-            with self._path.open("rb") as file:
-                self._stem = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+            if str(self._path) == STDIN:  # can't be read twice: the names are new each time
+                self._stem = uuid.uuid4().hex[:12]
+            else:
+                with self._path.open("rb") as file:
+                    self._stem = hashlib.file_digest(file, "sha256").hexdigest()[:12]
         return self._blanks.setdefault(name, f"_:{self._stem}b{len(self._blanks)}")
 
+    def tail(self, term: Any) -> Tail:
+        """Return one term of an object's place, which is no quoted triple."""
+        if term.__class__ is pyoxigraph.NamedNode:
+            return from_iri(term.value)
+        if term.__class__ is pyoxigraph.BlankNode:
+            return self.blank(term.value)
+        datatype = term.datatype.value
+        if datatype == _DIRECTED:  # RDF 1.2's direction stays in the language tag, as it is written: "en--rtl"
+            return Literal(term.value, None, f"{term.language}--{term.direction}")
+        return Literal(term.value, None if datatype in _NO_DATATYPE else from_iri(datatype), term.language)
+
     def facts(self, quads: Iterable[Any]) -> Iterator[Fact]:
-        iri, literal, blank = pyoxigraph.NamedNode, pyoxigraph.Literal, pyoxigraph.BlankNode
+        """Yield the facts of quads without regard to annotations; a quoted triple is rejected."""
+        iri, literal, quoted = pyoxigraph.NamedNode, pyoxigraph.Literal, pyoxigraph.Triple
         for quad in quads:
-            head, tail = quad.subject, quad.object
+            head, relation, tail = quad.subject, quad.predicate.value, quad.object
+            if head.__class__ is iri:
+                start = head.value
+                if start.startswith(NAME):
+                    start = from_iri(start)
+            else:
+                start = self.blank(head.value)
             end: Tail
             if tail.__class__ is iri:
                 end = tail.value
+                if end.startswith(NAME):
+                    end = from_iri(end)
             elif tail.__class__ is literal:
-                datatype = tail.datatype.value
-                end = Literal(tail.value, None if datatype in _NO_DATATYPE else datatype, tail.language)
-            elif tail.__class__ is blank:
-                end = self.blank(tail.value)
+                if tail.datatype.value in _NO_DATATYPE:
+                    end = Literal(tail.value, None, tail.language)
+                else:
+                    end = self.tail(tail)
+            elif tail.__class__ is quoted:
+                if self._is_plain:
+                    raise _MetQuoted
+                self._fail(f"a triple as the object of a triple can't be stored: {tail}")
+                continue
             else:
-                raise FormatError(str(self._path), 0, f"a triple about a triple can't be stored: {tail}")
-            yield head.value if head.__class__ is iri else self.blank(head.value), quad.predicate.value, end
+                end = self.blank(tail.value)
+            yield start, from_iri(relation) if relation.startswith(NAME) else relation, end
+
+    def annotated(self, quads: Iterable[Any]) -> Iterator[Fact]:
+        """Yield facts with their annotations. The last is held back, since one may follow; ``finish`` is the rest."""
+        rest = iter(quads)
+        while batch := list(islice(rest, _BATCH)):
+            self._is_plain = not self._annotations.open
+            try:
+                facts = list(self.facts(batch)) if self._is_plain else None
+            except _MetQuoted:
+                facts = None
+            self._is_plain = False
+            if facts is None:
+                yield from self._annotated(batch)
+            elif facts:
+                self._annotations.recent.extend(facts)
+                if self._held is not None:
+                    yield self._held
+                self._held = facts.pop()
+                yield from facts
+
+    def _annotated(self, quads: Iterable[Any]) -> Iterator[Fact]:
+        quoted, annotations = pyoxigraph.Triple, self._annotations
+        recent, opened = annotations.recent, annotations.open
+        for quad in quads:
+            if quad.object.__class__ is quoted and quad.predicate.value == _REIFIES:
+                (start,) = (fact[0] for fact in self.facts([pyoxigraph.Quad(quad.subject, quad.predicate, _ANY)]))
+                for about in self.facts([quad.object]):
+                    is_last = about == self._held
+                    self._held = None if is_last else self._held
+                    yield from annotations.quote(start, about, is_last)
+                continue
+            for fact in self.facts((quad,)):
+                if opened and fact[0] in opened:
+                    opened[fact[0]].qualifiers.append(fact[1:])
+                    continue
+                if self._held is not None:
+                    yield self._held
+                recent.append(fact)
+                self._held = None if opened and annotations.is_awaited(fact) else fact
+
+    def finish(self) -> Iterator[Fact]:
+        if self._held is not None:
+            yield self._held
+            self._held = None
+        yield from self._annotations.finish()
+
+    def _fail(self, reason: str) -> None:
+        self._reject(FormatError(str(self._path), 0, " ".join(reason.split())[:300]))
 
 
-def _read_whole(path: Path, format: RdfFormat) -> Iterator[Fact]:
-    with open_bytes(path) as file:
+def _read_whole(
+    path: Path, format: RdfFormat, terms: _Terms, base: str | None, context: Path | None = None
+) -> Iterator[Fact]:
+    with open_bytes(path) as opened:
+        file: Any = opened
+        if format == RdfFormat.RDF_XML:
+            file = GuardedXml(str(path), opened)
+        elif context is not None:
+            file = _with_context(path, opened, context)
         try:
-            yield from _Terms(path).facts(pyoxigraph.parse(file, format=format))
+            quads = pyoxigraph.parse(file, format=format, base_iri=base)
+        except ValueError as error:
+            raise InputError(f"the option 'base' is an absolute IRI, not '{base}' ({error})") from None
+        try:
+            yield from terms.annotated(quads)
+            yield from terms.finish()
         except SyntaxError as error:
-            raise FormatError(str(path), error.lineno or 0, _reason(error)) from None
+            line = error.lineno or (file.line if isinstance(file, GuardedXml) else 0)
+            raise FormatError(str(path), line, reason(error)) from None
+        except MemoryError as error:
+            longest = 8 if format == RdfFormat.JSON_LD else 16  # what pyoxigraph's buffer of 16 MiB is good for
+            raise FormatError(str(path), 0, f"a term is longer than {longest} MiB ({error}): shorten it") from None
 
 
-def _read_lines(path: Path, format: RdfFormat, reject: Reject) -> Iterator[Fact]:
-    terms = _Terms(path)
-    with open_bytes(path) as file:
+def _read_lines(path: Path, format: RdfFormat, terms: _Terms, reject: Reject) -> Iterator[Fact]:
+    with open_bytes(path, LONGEST_LINE) as file:
         first = 1
         while lines := file.readlines(BLOCK * 100):
             try:
                 quads = list(pyoxigraph.parse(b"".join(lines), format=format))
-            except SyntaxError:
+            except (SyntaxError, MemoryError):
                 quads = []
                 for number, line in enumerate(lines, first):
                     try:
                         quads += pyoxigraph.parse(line, format=format)
                     except SyntaxError as error:
-                        reject(FormatError(str(path), number, _reason(error)))
-            yield from terms.facts(quads)
+                        reject(FormatError(str(path), number, reason(error)))
+                    except MemoryError:
+                        reject(FormatError(str(path), number, "a term is longer than 16 MiB: shorten it"))
+            yield from terms.annotated(quads)
             first += len(lines)
+        yield from terms.finish()
 
 
-def _reason(error: SyntaxError) -> str:
-    """Return pyoxigraph's message without its place, which the error gives itself, on one line."""
+def _with_context(path: Path, file: IO[bytes], context: Path) -> IO[bytes]:
+    """Return a JSON-LD document whose contexts' addresses are replaced by the context in a file."""
+    try:
+        local = json.loads(context.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{context} can't be read as a JSON-LD context: {error}") from None
+    known = local.get("@context", local) if isinstance(local, dict) else local
+
+    def put(value: Any) -> Any:
+        if isinstance(value, list):
+            return [put(one) for one in value]
+        if isinstance(value, dict):
+            return {key: _known(one) if key == "@context" else put(one) for key, one in value.items()}
+        return value
+
+    def _known(value: Any) -> Any:
+        if isinstance(value, list):
+            return [_known(one) for one in value]
+        return known if isinstance(value, str) else value
+
+    try:
+        return io.BytesIO(json.dumps(put(json.loads(file.read()))).encode())
+    except (ValueError, RecursionError) as error:
+        raise FormatError(str(path), getattr(error, "lineno", 0), f"not JSON ({error})") from None
+
+
+def reason(error: SyntaxError) -> str:
+    """Return pyoxigraph's message without its place, which the error gives itself, on one line, with the remedy."""
     text = str(error.msg)
     if text.startswith("Parser error") and ": " in text:
         text = text.split(": ", 1)[1]
-    return " ".join(text.split())
+    text = " ".join(text.split())
+    if "LoadDocumentCallback" in text:
+        return "the context is not in the file, and nothing is fetched: give a local copy with the option context=FILE"
+    if re.search("No scheme found", text):
+        text += " (a relative IRI? The option base=IRI of Turtle, TriG, RDF/XML and JSON-LD completes those)"
+    return text[:400]

@@ -13,6 +13,7 @@ from kemm.fuse import FUSIONS
 from kemm.objectives import OBJECTIVES
 from kemm.settings import Objectives
 from kg.errors import InputError
+from kg.export import EXPORTERS
 from kg.gnn import GNNS
 from kg.ingest import READERS
 from kg.registry import resolve
@@ -24,6 +25,7 @@ TABLES: dict[str, Mapping[str, str]] = {
     "objective": OBJECTIVES,
     "graph encoder": GNNS,
     "reader": READERS,
+    "exporter": EXPORTERS,
     "index": INDEXES,
     "benchmark": BENCHMARKS,
 }
