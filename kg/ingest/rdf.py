@@ -29,7 +29,9 @@ _NO_DATATYPE = (XSD + "string", "http://www.w3.org/1999/02/22-rdf-syntax-ns#lang
 
 def read_n_triples(path: Path, reject: Reject) -> Iterator[Fact]:
     """Yield the facts of an N-Triples file; a wrong line is rejected and the next one read."""
-    return _read_lines(path, RdfFormat.N_TRIPLES, reject)
+    from kg.ingest.n_triples import NTriples
+
+    return NTriples(path, reject, _Terms(path))
 
 
 def read_n_quads(path: Path, reject: Reject) -> Iterator[Fact]:
@@ -97,7 +99,7 @@ def _read_whole(path: Path, format: RdfFormat) -> Iterator[Fact]:
         try:
             yield from _Terms(path).facts(pyoxigraph.parse(file, format=format))
         except SyntaxError as error:
-            raise FormatError(str(path), error.lineno or 0, _reason(error)) from None
+            raise FormatError(str(path), error.lineno or 0, reason(error)) from None
 
 
 def _read_lines(path: Path, format: RdfFormat, reject: Reject) -> Iterator[Fact]:
@@ -113,12 +115,12 @@ def _read_lines(path: Path, format: RdfFormat, reject: Reject) -> Iterator[Fact]
                     try:
                         quads += pyoxigraph.parse(line, format=format)
                     except SyntaxError as error:
-                        reject(FormatError(str(path), number, _reason(error)))
+                        reject(FormatError(str(path), number, reason(error)))
             yield from terms.facts(quads)
             first += len(lines)
 
 
-def _reason(error: SyntaxError) -> str:
+def reason(error: SyntaxError) -> str:
     """Return pyoxigraph's message without its place, which the error gives itself, on one line."""
     text = str(error.msg)
     if text.startswith("Parser error") and ": " in text:

@@ -164,7 +164,7 @@ class Database:
         if self._writer_thread == threading.get_ident():
             raise StoreError("an edit is under way in this thread: use the object that `with graph.edit()` gave")
         with self._lock, self._clear_errors(), self.engine.connect() as plain:
-            connection = plain.execution_options(kemm_write=True)
+            connection = plain.execution_options(kemm_write=True, kemm_view={})
             self._writer, self._writer_thread = connection, threading.get_ident()
             try:
                 with connection.begin():

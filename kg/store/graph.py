@@ -182,7 +182,7 @@ class KnowledgeGraph:
     def sources(self) -> list[str]:
         """Return the names of all sources there have been."""
         with self.database.read() as connection:
-            return list(connection.execute(select(schema.source.c.name).order_by(schema.source.c.id)).scalars())
+            return list(reading.source_names(connection).values())
 
     def count_facts(self) -> int:
         """Return the number of different active facts; one that two sources state counts once."""

@@ -1,0 +1,262 @@
+"""N-Triples by columns: millions of lines are split at once, and each different term is read once.
+
+What the splitter takes is ``<iri> <iri> object .`` with single blanks. Of each different term it reads by itself only
+the plain ones: IRIs of ASCII without escapes, texts without escapes. All others go to pyoxigraph, one by one; lines of
+another shape (comments, tabs, mistakes) go to it whole. So what is read, and what is refused, is what pyoxigraph says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyoxigraph
+from pyoxigraph import RdfFormat
+
+from kg.errors import FormatError
+from kg.ingest.files import open_bytes
+from kg.records import Tail
+from kg.store.batches import Batch, batches_of, facts_of
+
+Fact = tuple[str, str, Tail]
+Reject = Callable[[FormatError], None]
+
+#: Bytes that are split at once; memory is about eight times this.
+CHUNK = 24 << 20
+
+_PATH = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/]*"
+_PLAIN_IRI = rf"^<[A-Za-z][A-Za-z0-9+.\-]*:(//[A-Za-z0-9.\-_~]+)?(/{_PATH})?([A-Za-z0-9\-._~]{_PATH})?(\?{_PATH})?(#{_PATH})?>$"
+_BAD = np.int64(1) << 62
+
+
+class NTriples:
+    """The facts of an N-Triples file: one by one as an iterator, or as batches.
+
+    Args:
+        reject: called with the error of a line that can't be read.
+        read_terms: turns pyoxigraph's quads into facts.
+    """
+
+    def __init__(self, path: Path, reject: Reject, terms: Any) -> None:
+        self._path, self._reject, self._terms = path, reject, terms
+        self._suffixes: dict[str, str] = {}  # of literals: what follows the closing quote → the content's beginning
+        self._facts: Iterator[Fact] | None = None
+
+    def __iter__(self) -> Iterator[Fact]:
+        return self
+
+    def __next__(self) -> Fact:
+        if self._facts is None:
+            self._facts = (fact for batch in self.batches() for fact in facts_of(batch))
+        return next(self._facts)
+
+    def batches(self, position: int = 0) -> Iterator[Batch]:
+        """Yield the facts from a byte of the unpacked file on, which must begin a line."""
+        with open_bytes(self._path) as file:
+            line, at, rest = 1 + _skip(file, position), position, b""
+            while True:
+                data = file.read(CHUNK)
+                if not data and not rest:
+                    return
+                end = data.rfind(b"\n") + 1
+                if not data:
+                    whole, rest = rest + b"\n", b""
+                elif not end:
+                    rest += data
+                    continue
+                else:
+                    whole, rest = rest + data[:end], data[end:]
+                at += len(whole)
+                yield from self._read(whole, line, at)
+                line += whole.count(b"\n")
+
+    def _read(self, data: bytes, line: int, position: int) -> Iterator[Batch]:
+        """Yield a chunk of whole lines as a batch of those split, and one of those that pyoxigraph has read."""
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        offsets = np.concatenate([[0], np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1])
+        lines = pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+        odd = np.arange(len(lines))
+        batch = None
+        if data.isascii() or _is_utf8(data):
+            batch, odd = self._split(lines)
+        facts = list(self._read_odd(data, offsets, odd, line)) if len(odd) else []
+        for one in [*([batch] if batch is not None and len(batch) else []), *batches_of(facts)]:
+            one.position = position
+            yield one
+
+    def _split(self, lines: pa.LargeStringArray) -> tuple[Batch, np.ndarray]:
+        """Return what the splitter takes, and the places of the other lines."""
+        frame = pl.DataFrame({"line": pl.Series(lines, dtype=pl.String)})
+        is_whole = frame["line"].str.ends_with(" .\n").to_numpy()
+        parts = frame.select(pl.col("line").str.strip_suffix(" .\n").str.splitn(" ", 3).struct.unnest())
+        del frame
+        heads, head_terms = _encode(parts["field_0"])
+        relations, relation_terms = _encode(parts["field_1"])
+        tails, tail_terms = _encode(parts["field_2"])
+        del parts
+        iris: list[pl.Series] = []
+        literals: list[pl.Series] = []
+        head = self._places(head_terms, iris, literals, "<_")[heads]
+        relation = self._places(relation_terms, iris, literals, "<")[relations]
+        tail = self._places(tail_terms, iris, literals, '<_"')[tails]
+        kept = is_whole & (head != _BAD) & (relation != _BAD) & (tail != _BAD)
+        batch = Batch(_join(iris), _join(literals), head[kept], relation[kept], tail[kept])
+        return batch, np.flatnonzero(~kept)
+
+    def _places(self, terms: pl.Series, iris: list[pl.Series], literals: list[pl.Series], begins: str) -> np.ndarray:
+        """Read different terms; return where they are, as a batch's tails; ``_BAD`` for what is no such term."""
+        places = np.full(len(terms) + 1, _BAD)  # the last is that of a line without
+        first = terms.str.head(1)
+        kinds = {mark: np.flatnonzero((first == mark).to_numpy()) for mark in begins}
+        plain = kinds["<"]
+        if len(plain):
+            some = terms.gather(plain)
+            is_plain = some.str.contains(_PLAIN_IRI).to_numpy()
+            self._put(iris, places, plain[is_plain], some.filter(pl.Series(is_plain)).str.head(-1).str.slice(1))
+            odd = plain[~is_plain]
+        else:
+            odd = plain
+        odd = np.concatenate([odd, kinds.get("_", plain[:0])])
+        if len(quoted := kinds.get('"', plain[:0])):
+            odd = np.concatenate([odd, self._texts(terms.gather(quoted), quoted, literals, places)])
+        if len(odd):
+            self._odd_terms(terms.gather(odd).to_list(), odd, iris, literals, places)
+        return places
+
+    @staticmethod
+    def _put(kept: list[pl.Series], places: np.ndarray, where: np.ndarray, contents: pl.Series) -> None:
+        start = sum(map(len, kept))
+        numbers = np.arange(start, start + len(where))
+        places[where] = numbers
+        kept.append(contents)
+
+    def _texts(self, some: pl.Series, where: np.ndarray, literals: list[pl.Series], places: np.ndarray) -> np.ndarray:
+        """Read literals of two quotes and no backslash; return the places of the others."""
+        frame = some.to_frame("term").select(
+            (pl.col("term").str.count_matches('"', literal=True) == 2).alias("is_simple")
+            & ~pl.col("term").str.contains("\\", literal=True)
+            & ~pl.col("term").str.contains("\r", literal=True),
+            pl.col("term").str.slice(1).str.splitn('"', 2).alias("parts"),
+        )
+        frame = frame.unnest("parts")
+        is_simple = frame["is_simple"].to_numpy()
+        frame = frame.filter(pl.col("is_simple"))
+        for suffix in frame["field_1"].unique().to_list():
+            if suffix not in self._suffixes:
+                self._suffixes[suffix] = self._beginning(suffix)
+        known = {suffix: begin for suffix, begin in self._suffixes.items() if begin}
+        begins = frame["field_1"].replace_strict(known, default=None, return_dtype=pl.String)
+        is_known = begins.is_not_null().to_numpy()
+        contents = begins.filter(pl.Series(is_known)) + frame["field_0"].filter(pl.Series(is_known))
+        good = where[is_simple][is_known]
+        start = sum(map(len, literals))
+        places[good] = -1 - np.arange(start, start + len(good))
+        literals.append(contents)
+        return np.concatenate([where[~is_simple], where[is_simple][~is_known]])
+
+    def _beginning(self, suffix: str) -> str:
+        """Return how the content of a literal with that suffix begins; nothing when pyoxigraph refuses it."""
+        found = self._parse([f'"x"{suffix}'])
+        if found is None or found[0].__class__ is not pyoxigraph.Literal or found[0].value != "x":
+            return ""
+        fact = next(iter(self._terms.facts([_quad(found[0])])))[2]
+        from kg.store.terms import content
+
+        return content(fact)[:-1]
+
+    @staticmethod
+    def _parse(tokens: list[str]) -> list[Any] | None:
+        """Return the terms that tokens spell, as pyoxigraph reads them; None when one of them is no single term."""
+        text = "".join([f"<x:s> <x:{number}> {token} .\n" for number, token in enumerate(tokens)])
+        try:
+            quads = list(pyoxigraph.parse(text.encode(), format=RdfFormat.N_TRIPLES))
+        except SyntaxError:
+            return None
+        if [quad.predicate.value for quad in quads] != [f"x:{number}" for number in range(len(tokens))]:
+            return None
+        return [quad.object for quad in quads]
+
+    def _odd_terms(
+        self, tokens: list[str], where: np.ndarray, iris: list[pl.Series], literals: list[pl.Series], places: np.ndarray
+    ) -> None:
+        """Let pyoxigraph read terms, all at once or, when one is wrong, one by one."""
+        found = self._parse(tokens)
+        each = [(found[i] if found else (self._parse([token]) or [None])[0]) for i, token in enumerate(tokens)]
+        from kg.store.terms import content
+
+        start, names, texts = sum(map(len, iris)), [], []
+        first_text = sum(map(len, literals))
+        for place, term in zip(where.tolist(), each, strict=True):
+            if term is None or term.__class__ is pyoxigraph.Triple:
+                continue
+            tail = next(iter(self._terms.facts([_quad(term)])))[2]
+            if isinstance(tail, str):
+                places[place] = start + len(names)
+                names.append(tail)
+            else:
+                places[place] = -1 - (first_text + len(texts))
+                texts.append(content(tail))
+        iris.append(pl.Series(names, dtype=pl.String))
+        literals.append(pl.Series(texts, dtype=pl.String))
+
+    def _read_odd(self, data: bytes, offsets: np.ndarray, odd: np.ndarray, first: int) -> Iterator[Fact]:
+        """Yield what pyoxigraph reads in lines; a wrong one is rejected."""
+        bounds = offsets.tolist()
+        lines = [data[bounds[place] : bounds[place + 1]] for place in odd.tolist()]
+        try:
+            quads = list(pyoxigraph.parse(b"".join(lines), format=RdfFormat.N_TRIPLES))
+        except SyntaxError:
+            from kg.ingest.rdf import reason
+
+            quads = []
+            for place, line in zip(odd.tolist(), lines, strict=True):
+                try:
+                    quads += pyoxigraph.parse(line, format=RdfFormat.N_TRIPLES)
+                except SyntaxError as error:
+                    self._reject(FormatError(str(self._path), first + place, reason(error)))
+        yield from self._terms.facts(quads)
+
+
+_S, _P = pyoxigraph.NamedNode("x:s"), pyoxigraph.NamedNode("x:p")
+
+
+def _quad(term: Any) -> Any:
+    return pyoxigraph.Quad(_S, _P, term)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _skip(file: IO[bytes], position: int) -> int:
+    """Move to a byte of the unpacked file; return how many lines lie before it."""
+    lines = 0
+    while position > 0 and (part := file.read(min(position, CHUNK))):
+        lines += part.count(b"\n")
+        position -= len(part)
+    return lines
+
+
+def _encode(column: pl.Series) -> tuple[np.ndarray, pl.Series]:
+    """Return the places of values among the different ones (-1: none), and these in the order of their first."""
+    coded = column.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    places = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places, pl.Series(coded.dictionary, dtype=pl.String)
+
+
+def _join(parts: list[pl.Series]) -> pa.LargeStringArray:
+    if not parts:
+        return pa.array([], pa.large_string())
+    joined = pl.concat(parts).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return joined.cast(pa.large_string())
+
+

@@ -1,0 +1,119 @@
+"""Facts on their way into a store, as columns: each term of a batch once, and the facts as places of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+
+from kg.errors import InputError
+from kg.records import Literal, Tail
+from kg.store import terms
+from kg.store.blocks import Array
+
+#: Facts between two batches, and between two calls of ``progress``.
+BATCH = 50_000
+
+Qualifiers = Sequence[tuple[str, Tail]]
+Fact = tuple[str, str, Tail] | tuple[str, str, Tail, Qualifiers]
+
+
+@dataclass(slots=True)
+class Batch:
+    """M facts over I IRIs and L literals.
+
+    Attributes:
+        iris, literals: contents of terms (see ``kg.store.terms``), LargeString, (I,) and (L,).
+        head, relation: places in ``iris``, (M,) int64.
+        tail: a place in ``iris``, or -1 minus a place in ``literals``, (M,) int64.
+        qualifiers: (place of the fact, place of the key, place of the value as of a tail).
+        position: how far the reader is after this batch, for it to go on from; its own measure.
+    """
+
+    iris: pa.LargeStringArray
+    literals: pa.LargeStringArray
+    head: Array
+    relation: Array
+    tail: Array
+    qualifiers: list[tuple[int, int, int]] = field(default_factory=list)
+    position: int = 0
+
+    def __len__(self) -> int:
+        return len(self.head)
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A reader that can give its facts as batches, from a position on; as an iterator, it gives them one by one."""
+
+    def batches(self, position: int = 0) -> Iterator[Batch]: ...
+
+
+def batches_of(facts: Iterable[Fact], position: int = 0) -> Iterator[Batch]:
+    """Yield facts as batches, leaving out the first ``position`` of them.
+
+    Raises:
+        InputError: one of the facts can't be one.
+    """
+    if isinstance(facts, Batched):
+        yield from facts.batches(position)
+        return
+    done = 0
+    for part in terms.chunks(facts, BATCH):
+        done += len(part)
+        if done > position:
+            yield _batch(part[-(done - position) :] if done - position < len(part) else part, done)
+
+
+def facts_of(batch: Batch) -> Iterator[tuple[str, str, Tail]]:
+    """Yield the facts of a batch one by one, without qualifiers."""
+    iris = batch.iris.to_pylist()
+    literals = [terms.literal_of(text) for text in batch.literals.to_pylist()]
+    for head, relation, tail in zip(batch.head.tolist(), batch.relation.tolist(), batch.tail.tolist(), strict=True):
+        yield iris[head], iris[relation], iris[tail] if tail >= 0 else literals[-1 - tail]
+
+
+def _batch(facts: Sequence[Fact], position: int) -> Batch:
+    said = [(at, fact[3]) for at, fact in enumerate(facts) if len(fact) > 3 and fact[3]]
+    if said or any(len(fact) != 3 for fact in facts):
+        facts = [fact[:3] for fact in facts]
+    heads, relations, tails = zip(*facts, strict=True)
+    if not {*map(type, heads), *map(type, relations)} <= {str} or not {*map(type, tails)} <= {str, Literal}:
+        for fact in facts:
+            terms.check_fact(*fact[:3])
+    iris: dict[str, int] = {}
+    literals: dict[str, int] = {}
+
+    def places(names: Iterable[str], known: dict[str, int]) -> list[int]:
+        return [known.setdefault(name, len(known)) for name in names]
+
+    def end(tail: Tail) -> int:
+        if isinstance(tail, str):
+            return iris.setdefault(tail, len(iris))
+        return -1 - literals.setdefault(terms.content(tail), len(literals))
+
+    head, relation = places(heads, iris), places(relations, iris)
+    tail = [end(one) for one in tails]
+    qualifiers = []
+    for at, pairs in said:
+        for key, value in pairs:
+            terms.check_fact(heads[at], key, value)
+            qualifiers.append((at, iris.setdefault(key, len(iris)), end(value)))
+    if "" in iris:
+        terms.check_fact(*next(fact for fact in facts if "" in fact)[:3])
+    return Batch(
+        _texts(iris), _texts(literals), *(np.array(ids, dtype=np.int64) for ids in (head, relation, tail)),
+        qualifiers, position,
+    )  # fmt: skip
+
+
+def _texts(values: Iterable[str]) -> Any:
+    try:
+        return pa.array(list(values), pa.large_string())
+    except UnicodeEncodeError:
+        for value in values:
+            terms.content_key(value)  # names the one that is no text
+        raise InputError("a term is not valid Unicode text") from None
