@@ -19,6 +19,7 @@ from pyoxigraph import RdfFormat
 
 from kg.errors import FormatError
 from kg.ingest.files import open_bytes
+from kg.ingest.split import Splitter
 from kg.records import Tail
 from kg.store.batches import Batch, batches_of, facts_of
 
@@ -26,7 +27,7 @@ Fact = tuple[str, str, Tail]
 Reject = Callable[[FormatError], None]
 
 #: Bytes that are split at once; memory is about eight times this.
-CHUNK = 24 << 20
+CHUNK = 12 << 20
 
 _PATH = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/]*"
 _PLAIN_IRI = rf"^<[A-Za-z][A-Za-z0-9+.\-]*:(//[A-Za-z0-9.\-_~]+)?(/{_PATH})?([A-Za-z0-9\-._~]{_PATH})?(\?{_PATH})?(#{_PATH})?>$"
@@ -57,54 +58,37 @@ class NTriples:
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
         with open_bytes(self._path) as file:
-            line, at, rest = 1 + _skip(file, position), position, b""
-            while True:
-                data = file.read(CHUNK)
-                if not data and not rest:
-                    return
-                end = data.rfind(b"\n") + 1
-                if not data:
-                    whole, rest = rest + b"\n", b""
-                elif not end:
-                    rest += data
-                    continue
-                else:
-                    whole, rest = rest + data[:end], data[end:]
-                at += len(whole)
-                yield from self._read(whole, line, at)
-                line += whole.count(b"\n")
+            line, at = 1 + _skip(file, position), position
+            while data := file.read(CHUNK):
+                data += b"" if data.endswith(b"\n") else file.readline()
+                at += len(data)
+                lines = data.count(b"\n")
+                yield from self._read(data, line, at)
+                line += lines
 
     def _read(self, data: bytes, line: int, position: int) -> Iterator[Batch]:
         """Yield a chunk of whole lines as a batch of those split, and one of those that pyoxigraph has read."""
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
-        offsets = np.concatenate([[0], np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1])
-        lines = pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
-        odd = np.arange(len(lines))
-        batch = None
+        split = Splitter(data, b" ", b" .")
+        batch, odd = None, np.arange(len(split.places))
         if data.isascii() or _is_utf8(data):
-            batch, odd = self._split(lines)
-        facts = list(self._read_odd(data, offsets, odd, line)) if len(odd) else []
+            batch, odd = self._split(split)
+        facts = list(self._read_odd(data, split.places[odd, 6:], odd, line)) if len(odd) else []
         for one in [*([batch] if batch is not None and len(batch) else []), *batches_of(facts)]:
             one.position = position
             yield one
 
-    def _split(self, lines: pa.LargeStringArray) -> tuple[Batch, np.ndarray]:
+    def _split(self, split: Splitter) -> tuple[Batch, np.ndarray]:
         """Return what the splitter takes, and the places of the other lines."""
-        frame = pl.DataFrame({"line": pl.Series(lines, dtype=pl.String)})
-        is_whole = frame["line"].str.ends_with(" .\n").to_numpy()
-        parts = frame.select(pl.col("line").str.strip_suffix(" .\n").str.splitn(" ", 3).struct.unnest())
-        del frame
-        heads, head_terms = _encode(parts["field_0"])
-        relations, relation_terms = _encode(parts["field_1"])
-        tails, tail_terms = _encode(parts["field_2"])
-        del parts
         iris: list[pl.Series] = []
         literals: list[pl.Series] = []
-        head = self._places(head_terms, iris, literals, "<_")[heads]
-        relation = self._places(relation_terms, iris, literals, "<")[relations]
-        tail = self._places(tail_terms, iris, literals, '<_"')[tails]
-        kept = is_whole & (head != _BAD) & (relation != _BAD) & (tail != _BAD)
+        columns = []
+        for number, begins in enumerate(("<_", "<", '<_"')):
+            codes, values = split.column(number)
+            columns.append(self._places(pl.Series(values, dtype=pl.String), iris, literals, begins)[codes])
+        head, relation, tail = columns
+        kept = (head != _BAD) & (relation != _BAD) & (tail != _BAD)
         batch = Batch(_join(iris), _join(literals), head[kept], relation[kept], tail[kept])
         return batch, np.flatnonzero(~kept)
 
@@ -137,13 +121,26 @@ class NTriples:
 
     def _texts(self, some: pl.Series, where: np.ndarray, literals: list[pl.Series], places: np.ndarray) -> np.ndarray:
         """Read literals of two quotes and no backslash; return the places of the others."""
-        frame = some.to_frame("term").select(
-            (pl.col("term").str.count_matches('"', literal=True) == 2).alias("is_simple")
-            & ~pl.col("term").str.contains("\\", literal=True)
-            & ~pl.col("term").str.contains("\r", literal=True),
-            pl.col("term").str.slice(1).str.splitn('"', 2).alias("parts"),
+        term = pl.col("term")
+        frame = some.to_frame("term")
+        is_escaped = frame["term"].str.contains("\\", literal=True)
+        is_marked = frame["term"].str.contains("\x00", literal=True)
+        if is_escaped.any() or is_marked.any():  # an escaped quote is the usual one: put a mark in its place
+            is_odd = is_marked | frame["term"].str.contains(r'\\[^"]|\\$')
+            swapped = term.str.replace_all('\\"', "\x00", literal=True)
+            frame = frame.select(pl.when(is_odd).then(pl.lit("?")).when(is_escaped).then(swapped).otherwise(term))
+            frame.columns = ["term"]
+        frame = frame.select(
+            (
+                (term.str.count_matches('"', literal=True) == 2)
+                & ~term.str.contains("\r", literal=True)
+                & ~term.str.ends_with("\x00")
+            ).alias("is_simple"),
+            term.str.slice(1).str.splitn('"', 2).alias("parts"),
         )
         frame = frame.unnest("parts")
+        if is_escaped.any():
+            frame = frame.with_columns(pl.col("field_0").str.replace_all("\x00", '"', literal=True))
         is_simple = frame["is_simple"].to_numpy()
         frame = frame.filter(pl.col("is_simple"))
         for suffix in frame["field_1"].unique().to_list():
@@ -204,10 +201,9 @@ class NTriples:
         iris.append(pl.Series(names, dtype=pl.String))
         literals.append(pl.Series(texts, dtype=pl.String))
 
-    def _read_odd(self, data: bytes, offsets: np.ndarray, odd: np.ndarray, first: int) -> Iterator[Fact]:
+    def _read_odd(self, data: bytes, places: np.ndarray, odd: np.ndarray, first: int) -> Iterator[Fact]:
         """Yield what pyoxigraph reads in lines; a wrong one is rejected."""
-        bounds = offsets.tolist()
-        lines = [data[bounds[place] : bounds[place + 1]] for place in odd.tolist()]
+        lines = [data[start:end] for start, end in places.tolist()]
         try:
             quads = list(pyoxigraph.parse(b"".join(lines), format=RdfFormat.N_TRIPLES))
         except SyntaxError:
@@ -244,13 +240,6 @@ def _skip(file: IO[bytes], position: int) -> int:
         lines += part.count(b"\n")
         position -= len(part)
     return lines
-
-
-def _encode(column: pl.Series) -> tuple[np.ndarray, pl.Series]:
-    """Return the places of values among the different ones (-1: none), and these in the order of their first."""
-    coded = column.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    places = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return places, pl.Series(coded.dictionary, dtype=pl.String)
 
 
 def _join(parts: list[pl.Series]) -> pa.LargeStringArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -59,13 +61,48 @@ def batches_of(facts: Iterable[Fact], position: int = 0) -> Iterator[Batch]:
         InputError: one of the facts can't be one.
     """
     if isinstance(facts, Batched):
-        yield from facts.batches(position)
+        yield from read_ahead(facts.batches(position))
         return
     done = 0
     for part in terms.chunks(facts, BATCH):
         done += len(part)
         if done > position:
             yield _batch(part[-(done - position) :] if done - position < len(part) else part, done)
+
+
+def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield what another thread reads meanwhile, one batch ahead: splitting and numbering share the processors."""
+    ahead: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=1)
+    is_over = threading.Event()
+
+    def put(item: Batch | BaseException | None) -> bool:
+        while not is_over.is_set():
+            try:
+                ahead.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def read() -> None:
+        try:
+            for batch in batches:
+                if not put(batch):
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    reader = threading.Thread(target=read, name="kemm-read-ahead", daemon=True)
+    reader.start()
+    try:
+        while (item := ahead.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        is_over.set()
+        reader.join()
 
 
 def facts_of(batch: Batch) -> Iterator[tuple[str, str, Tail]]:

@@ -30,7 +30,7 @@ from kg.store.segments import BY_HEAD, IRIS, Segment, view
 __all__ = ["Fact", "Loaded", "load"]
 
 #: Statements of one segment: 24 bytes each while they wait, three times that while they are sorted.
-PORTION = 1_500_000
+PORTION = 1_000_000
 #: Loads of fewer facts become rows.
 SMALL = 20_000
 

@@ -109,7 +109,7 @@ class Database:
         if not self.in_memory:
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA cache_size = -131072")  # 128 MiB
+        cursor.execute("PRAGMA cache_size = -16384")  # 16 MiB: decoded blocks are kept, not pages
         cursor.close()
 
     @staticmethod
