@@ -134,6 +134,7 @@ def _sort_out(connection: Connection, found: Facts, known: Naming) -> dict[int, 
     places = {known.type: (_TYPE, 0)}
     for what, ranks in ((_DESCRIPTION, known.descriptions), (_ALIAS, known.aliases), (_LABEL, known.labels)):
         places |= {relation: (what, rank) for relation, rank in ranks.items()}
+    found = found.take(np.lexsort((np.abs(found.tail), found.added)))  # what came first: ids rise with every new term
     ends = terms.read_many(connection, found.tail)
     said: dict[int, list[_Text]] = defaultdict(list)
     rows = zip(found.head.tolist(), found.relation.tolist(), found.tail.tolist(), strict=True)

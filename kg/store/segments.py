@@ -248,7 +248,7 @@ class View:
                 at = np.searchsorted(np.array(firsts), wanted, "right") - 1
                 starts = np.flatnonzero(np.diff(at, prepend=-2))
                 places, bounds = at[starts].tolist(), [*starts.tolist(), len(wanted)]
-            for place, start, stop in zip(places, bounds, bounds[1:], strict=True):
+            for place, start, stop in zip(places, bounds[:-1], bounds[1:], strict=True):
                 if place < 0:
                     continue
                 one, number, count = blocks[place]

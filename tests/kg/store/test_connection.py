@@ -50,7 +50,7 @@ def test_a_store_of_another_schema_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as store:
         store.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
     store.close()
-    with pytest.raises(StoreError, match="has schema 0, this kemm reads schema 1: ingest it anew"):
+    with pytest.raises(StoreError, match="has schema 0, this kemm reads schema 2: ingest it anew"):
         KnowledgeGraph.open(path)
 
 
