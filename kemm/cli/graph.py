@@ -34,20 +34,28 @@ def register(app: typer.Typer) -> None:
 
 
 def ingest(
-    path: Annotated[str, typer.Argument(help="A file, or `wordnet` or `countries`", show_default=False)],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders, globs, `-`; or `wordnet` or `countries`", show_default=False),
+    ],
     store: Store,
     source: Annotated[str | None, typer.Option("--source", help="Where it comes from; citations name it")] = None,
     format: Annotated[str | None, typer.Option("--format", help="The reader; by default by the file's ending")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="Of the reader, as `language=en`; docs/formats.md lists them")
+    ] = None,
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option("--on-error", help="Stop at a bad line, or list it and go on")
     ] = "stop",
     json: Json = False,
 ) -> None:
-    """Read a knowledge graph into a store."""
+    """Read a knowledge graph into a store, all files as one version."""
     from kg.ingest import load
 
+    options = terms.options(option or ())
+    path = paths[0] if len(paths) == 1 else paths
     with screen.work(json), _new_or_existing(store) as graph, screen.counting("read") as progress:
-        report = load(path, into=graph, source=source, format=format, on_error=on_error, progress=progress)
+        report = load(path, into=graph, source=source, format=format, on_error=on_error, progress=progress, **options)
     for line in report.rejected:
         screen.note(line)
     if report.num_rejected > len(report.rejected):
@@ -190,21 +198,37 @@ def retract(
 
 @media_commands.command("add")
 def media_add(
-    table: Annotated[
-        Path, typer.Argument(help="TSV or CSV with the columns path, entity[, split]", show_default=False)
-    ],
     store: Store,
+    table: Annotated[
+        Path | None,
+        typer.Argument(help="TSV, CSV or Parquet with the columns path, entity[, split]", show_default=False),
+    ] = None,
+    property: Annotated[
+        str | None, typer.Option("--property", help="Instead of a table: the relation whose tails name files (`P18`)")
+    ] = None,
     root: Annotated[
         Path | None, typer.Option("--root", help="Folder of the pictures; by default the table's own")
     ] = None,
     source: Annotated[str, typer.Option("--source", help="Who says so; by default the table's name")] = "",
+    on_error: Annotated[
+        Literal["stop", "skip"], typer.Option("--on-error", help="With --property: skip what is not a picture there")
+    ] = "stop",
     json: Json = False,
 ) -> None:
-    """Say which pictures show which entities. The pictures stay where they are."""
+    """Say which pictures show which entities. The pictures stay where they are; none is fetched."""
+    from kg.ingest.property_pictures import add_pictures_from_property, property_iri
     from kg.store.media import add_pictures_from_table
 
+    if (table is None) == (property is None):
+        raise typer.BadParameter("give either a table or --property")
+    if property is not None and root is None:
+        raise typer.BadParameter("--property needs --root, the folder of the pictures")
     with screen.work(json), _existing(store) as graph:
-        result = add_pictures_from_table(graph, table, root=root, source=source)
+        if table is not None:
+            result = add_pictures_from_table(graph, table, root=root, source=source)
+        else:
+            relation = property_iri(str(property)) or terms.relation(graph, str(property))
+            result = add_pictures_from_property(graph, relation, root or "", source, on_error)
     screen.show(result, json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kg.errors import InputError, UnknownEntity
@@ -104,3 +105,18 @@ def _bare(text: str) -> str:
     """``<iri>`` without its brackets."""
     text = text.strip()
     return text[1:-1] if text.startswith("<") and text.endswith(">") else text
+
+
+def options(pairs: Iterable[str]) -> dict[str, str]:
+    """Return ``language=en`` as {"language": "en"}; a hyphen in an option's name is an underscore.
+
+    Raises:
+        InputError: a word without "=".
+    """
+    result = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"an option is written NAME=VALUE, not '{pair}'")
+        result[name.strip().replace("-", "_")] = value
+    return result

@@ -18,12 +18,11 @@ import pyoxigraph
 from pyoxigraph import RdfFormat
 
 from kg.errors import FormatError
-from kg.ingest.files import open_bytes
+from kg.ingest import storable
+from kg.ingest.files import LONGEST_LINE, open_bytes
 from kg.ingest.split import Splitter
-from kg.records import Tail
-from kg.store.batches import Batch, batches_of, facts_of
+from kg.store.batches import Batch, Fact, batches_of, facts_of
 
-Fact = tuple[str, str, Tail]
 Reject = Callable[[FormatError], None]
 
 #: Bytes that are split at once; memory is about eight times this.
@@ -46,6 +45,7 @@ class NTriples:
         self._path, self._reject, self._terms = path, reject, terms
         self._suffixes: dict[str, str] = {}  # of literals: what follows the closing quote → the content's beginning
         self._facts: Iterator[Fact] | None = None
+        self._is_annotated = False
 
     def __iter__(self) -> Iterator[Fact]:
         return self
@@ -57,7 +57,7 @@ class NTriples:
 
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
-        with open_bytes(self._path) as file:
+        with open_bytes(self._path, LONGEST_LINE) as file:
             line, at = 1 + _skip(file, position), position
             while data := file.read(CHUNK):
                 data += b"" if data.endswith(b"\n") else file.readline()
@@ -65,14 +65,19 @@ class NTriples:
                 lines = data.count(b"\n")
                 yield from self._read(data, line, at)
                 line += lines
+        for one in batches_of(list(self._terms.finish())):
+            one.position = at
+            yield one
 
     def _read(self, data: bytes, line: int, position: int) -> Iterator[Batch]:
         """Yield a chunk of whole lines as a batch of those split, and one of those that pyoxigraph has read."""
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
+        # An annotation is said of a fact in several lines: from the first on, one line can't be read by itself.
+        self._is_annotated = self._is_annotated or b"<<" in data
         split = Splitter(data, b" ", b" .")
         batch, odd = None, np.arange(len(split.places))
-        if data.isascii() or _is_utf8(data):
+        if not self._is_annotated and b"\0" not in data and (data.isascii() or _is_utf8(data)):
             batch, odd = self._split(split)
         facts = list(self._read_odd(data, split.places[odd, 6:], odd, line)) if len(odd) else []
         for one in [*([batch] if batch is not None and len(batch) else []), *batches_of(facts)]:
@@ -161,7 +166,7 @@ class NTriples:
         found = self._parse([f'"x"{suffix}'])
         if found is None or found[0].__class__ is not pyoxigraph.Literal or found[0].value != "x":
             return ""
-        fact = next(iter(self._terms.facts([_quad(found[0])])))[2]
+        fact = self._terms.fact(_quad(found[0]))[2]
         from kg.store.terms import content
 
         return content(fact)[:-1]
@@ -172,7 +177,7 @@ class NTriples:
         text = "".join([f"<x:s> <x:{number}> {token} .\n" for number, token in enumerate(tokens)])
         try:
             quads = list(pyoxigraph.parse(text.encode(), format=RdfFormat.N_TRIPLES))
-        except SyntaxError:
+        except (SyntaxError, MemoryError):
             return None
         if [quad.predicate.value for quad in quads] != [f"x:{number}" for number in range(len(tokens))]:
             return None
@@ -191,13 +196,15 @@ class NTriples:
         for place, term in zip(where.tolist(), each, strict=True):
             if term is None or term.__class__ is pyoxigraph.Triple:
                 continue
-            tail = next(iter(self._terms.facts([_quad(term)])))[2]
+            tail = self._terms.fact(_quad(term))[2]
+            if "\0" in (text := content(tail)):
+                continue
             if isinstance(tail, str):
                 places[place] = start + len(names)
                 names.append(tail)
             else:
                 places[place] = -1 - (first_text + len(texts))
-                texts.append(content(tail))
+                texts.append(text)
         iris.append(pl.Series(names, dtype=pl.String))
         literals.append(pl.Series(texts, dtype=pl.String))
 
@@ -206,16 +213,18 @@ class NTriples:
         lines = [data[start:end] for start, end in places.tolist()]
         try:
             quads = list(pyoxigraph.parse(b"".join(lines), format=RdfFormat.N_TRIPLES))
-        except SyntaxError:
-            from kg.ingest.rdf import reason
+        except (SyntaxError, MemoryError):
+            from kg.ingest.rdf import _reason
 
             quads = []
             for place, line in zip(odd.tolist(), lines, strict=True):
                 try:
                     quads += pyoxigraph.parse(line, format=RdfFormat.N_TRIPLES)
                 except SyntaxError as error:
-                    self._reject(FormatError(str(self._path), first + place, reason(error)))
-        yield from self._terms.facts(quads)
+                    self._reject(FormatError(str(self._path), first + place, _reason(error)))
+                except MemoryError:
+                    self._reject(FormatError(str(self._path), first + place, "a term is longer than 16 MiB"))
+        yield from storable(self._terms.facts(quads), str(self._path), self._reject)
 
 
 _S, _P = pyoxigraph.NamedNode("x:s"), pyoxigraph.NamedNode("x:p")

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,6 +55,36 @@ class Batched(Protocol):
     def batches(self, position: int = 0) -> Iterator[Batch]: ...
 
 
+class Chain:
+    """The facts of several readers, one after the other."""
+
+    def __init__(self, readers: Sequence[Iterable[Fact]]) -> None:
+        self._readers = readers
+        self._facts: Iterator[Fact] | None = None
+
+    def __iter__(self) -> Iterator[Fact]:
+        return self
+
+    def __next__(self) -> Fact:
+        if self._facts is None:
+            self._facts = chain.from_iterable(self._readers)
+        return next(self._facts)
+
+    def batches(self, position: int = 0) -> Iterator[Batch]:
+        """Yield the batches of all readers. Positions count the facts before, or the bytes of an only reader."""
+        if len(self._readers) == 1 and isinstance(self._readers[0], Batched):
+            yield from self._readers[0].batches(position)
+            return
+        done = 0
+        for reader in self._readers:
+            found = reader.batches() if isinstance(reader, Batched) else _in_batches(reader, 0)
+            for batch in found:
+                done += len(batch)
+                batch.position = done
+                if done > position:
+                    yield batch  # whole batches only: the same are cut each time
+
+
 def batches_of(facts: Iterable[Fact], position: int = 0) -> Iterator[Batch]:
     """Yield facts as batches, leaving out the first ``position`` of them.
 
@@ -62,7 +93,11 @@ def batches_of(facts: Iterable[Fact], position: int = 0) -> Iterator[Batch]:
     """
     if isinstance(facts, Batched):
         yield from read_ahead(facts.batches(position))
-        return
+    else:
+        yield from _in_batches(facts, position)
+
+
+def _in_batches(facts: Iterable[Fact], position: int) -> Iterator[Batch]:
     done = 0
     for part in terms.chunks(facts, BATCH):
         done += len(part)
@@ -105,12 +140,17 @@ def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
         reader.join()
 
 
-def facts_of(batch: Batch) -> Iterator[tuple[str, str, Tail]]:
-    """Yield the facts of a batch one by one, without qualifiers."""
+def facts_of(batch: Batch) -> Iterator[Fact]:
+    """Yield the facts of a batch one by one."""
     iris = batch.iris.to_pylist()
     literals = [terms.literal_of(text) for text in batch.literals.to_pylist()]
-    for head, relation, tail in zip(batch.head.tolist(), batch.relation.tolist(), batch.tail.tolist(), strict=True):
-        yield iris[head], iris[relation], iris[tail] if tail >= 0 else literals[-1 - tail]
+    said: dict[int, list[tuple[str, Tail]]] = {}
+    for at, key, value in batch.qualifiers:
+        said.setdefault(at, []).append((iris[key], iris[value] if value >= 0 else literals[-1 - value]))
+    ends = zip(batch.head.tolist(), batch.relation.tolist(), batch.tail.tolist(), strict=True)
+    for at, (head, relation, tail) in enumerate(ends):
+        fact = iris[head], iris[relation], iris[tail] if tail >= 0 else literals[-1 - tail]
+        yield (*fact, tuple(said[at])) if at in said else fact
 
 
 def _batch(facts: Sequence[Fact], position: int) -> Batch:

@@ -27,7 +27,7 @@ def add_pictures_from_table(
 
     Args:
         path: a table with a header that names the columns ``path`` and ``entity``, and may name ``split``; others are
-            ignored. Tabs or commas, whichever its header has.
+            ignored. Tabs or commas, whichever its header has; or Parquet, by its suffix.
         root: the folder that the paths are relative to; the table's own by default.
         source: who says so; the table's file name by default.
         check: decode each picture's header and structure, rather than trust its name.
@@ -55,7 +55,7 @@ def add_pictures_from_table(
         elif entity not in known:
             fault = f"the store has no entity <{entity}>"
         else:
-            fault, digest = _look(folder / relative, check)
+            fault, digest = look(folder / relative, check)
         if fault:
             faults.append(f"{path}:{line}: {fault}")
         pictures.append(Picture(relative, entity, split, str(folder), digest))
@@ -76,6 +76,10 @@ def add_pictures_from_table(
 
 def _rows(table: Path) -> list[tuple[int, str, str, str]]:
     """Return (line, entity, path, split) of each row."""
+    if table.suffix.lower() == ".parquet":
+        from kg.ingest.columnar import read_picture_rows
+
+        return read_picture_rows(table)
     try:
         data = table.read_bytes()
     except OSError as error:
@@ -100,7 +104,7 @@ def _rows(table: Path) -> list[tuple[int, str, str, str]]:
     return rows
 
 
-def _look(file: Path, check: bool) -> tuple[str, str]:
+def look(file: Path, check: bool) -> tuple[str, str]:
     """Return (what is wrong with a picture file, or nothing; its sha256)."""
     try:
         data = file.read_bytes()
