@@ -13,7 +13,6 @@ import pyarrow as pa
 from kg.errors import FormatError
 from kg.ingest import storable
 from kg.ingest.files import LONGEST_LINE, open_bytes
-from kg.ingest.split import Splitter
 from kg.ingest.tables import COLUMNS, SYNONYMS, parse_columns
 from kg.store.batches import Batch, Fact, batches_of, facts_of
 
@@ -75,40 +74,60 @@ class Tsv:
     def _read(self, data: bytes, line: int, position: int, order: list[str]) -> Iterator[Batch]:
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
-        split = Splitter(data, b"\t", b"")
-        batch, odd = None, np.arange(len(split.places))
+        batch, facts = None, list[Fact]()
         is_text = data.isascii() or _is_utf8(data)
-        if sorted(order) == sorted(COLUMNS) and is_text:
-            if line == 1:
-                split.places[0, 0] = -1  # it may be a header
-            batch, odd = self._split(split, [order.index(name) for name in COLUMNS])
-        facts: list[Fact] = []
+        starts = _starts(data)
+        odd = np.arange(len(starts) - 1)
+        frame = self._frame(data, len(odd)) if sorted(order) == sorted(COLUMNS) and is_text else None
+        if frame is not None:
+            batch, odd = self._split(frame, [order.index(name) for name in COLUMNS], is_first=line == 1)
         if len(odd):
-            rows = self._rows(data, split.places[odd, 6:].tolist(), (odd + line).tolist())
+            rows = self._rows(data, [(starts[place], starts[place + 1]) for place in odd.tolist()], (odd + line).tolist())
             facts = list(storable(self._read_rows(rows, order), str(self._path), self._reject))
         for one in [*batches_of(facts), *([batch] if batch is not None and len(batch) else [])]:
             one.position = position
             yield one
 
     @staticmethod
-    def _split(split: Splitter, order: list[int]) -> tuple[Batch, np.ndarray]:
-        """Return what the splitter takes, and the places of the other lines."""
+    def _frame(data: bytes, num_lines: int) -> pl.DataFrame | None:
+        """Return three columns, and what follows them, of each line; None where polars counts the lines otherwise."""
+        schema = {name: pl.String for name in (*COLUMNS, "more")}
+        try:
+            frame = pl.read_csv(
+                data,
+                has_header=False,
+                separator="\t",
+                quote_char=None,
+                schema=schema,
+                truncate_ragged_lines=True,
+                missing_columns="insert",
+            )
+        except pl.exceptions.PolarsError:
+            return None
+        return frame if len(frame) == num_lines else None
+
+    @staticmethod
+    def _split(frame: pl.DataFrame, order: list[int], is_first: bool) -> tuple[Batch, np.ndarray]:
+        """Return the facts of plain lines, and the places of the others."""
         iris: list[pl.Series] = []
         columns = []
         for number in order:
-            codes, values = split.column(number)
-            names = pl.Series(values, dtype=pl.String)
+            coded = frame.to_series(number).to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+            codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            names = pl.Series(coded.dictionary, dtype=pl.String)
             places = np.full(len(names) + 1, -1)
             good = np.flatnonzero(~names.str.contains(_ODD).to_numpy())
             places[good] = np.arange(len(good)) + sum(map(len, iris))
             iris.append(names if len(good) == len(names) else names.gather(good))
             columns.append(places[codes])
-        kept = (columns[0] >= 0) & (columns[1] >= 0) & (columns[2] >= 0)
+        kept = (columns[0] >= 0) & (columns[1] >= 0) & (columns[2] >= 0) & frame["more"].is_null().to_numpy()
+        if is_first:
+            kept[0] = False  # it may be a header
         joined = pl.concat(iris).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
         head, relation, tail = (column[kept] for column in columns)
         return Batch(joined, pa.array([], pa.large_string()), head, relation, tail), np.flatnonzero(~kept)
 
-    def _rows(self, data: bytes, places: list[list[int]], numbers: list[int]) -> Rows:
+    def _rows(self, data: bytes, places: list[tuple[int, int]], numbers: list[int]) -> Rows:
         for (start, end), number in zip(places, numbers, strict=True):
             try:
                 text = data[start:end].decode().rstrip("\r\n")
@@ -118,6 +137,12 @@ class Tsv:
                 continue
             if text.strip():
                 yield number, text.split("\t")
+
+
+def _starts(data: bytes) -> np.ndarray:
+    """Return where each line begins, and where the last ends."""
+    breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
+    return np.concatenate([[0], breaks, [len(data)] if not len(breaks) or breaks[-1] < len(data) else []]).astype(np.int64)
 
 
 def _is_utf8(data: Any) -> bool:
