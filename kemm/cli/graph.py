@@ -196,6 +196,90 @@ def retract(
     screen.show({"version": version, "retracted": facts}, json, people)
 
 
+@kg_commands.command()
+def diff(
+    old: Annotated[int, typer.Argument(help="A version", show_default=False)],
+    store: Store,
+    new: Annotated[int | None, typer.Argument(help="Another; by default the last", show_default=False)] = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
+    """Print what holds at one version and not at another."""
+    with screen.work(json), _existing(store) as graph:
+        added, retracted = graph.diff(old, new)
+        labels = graph.labels([term for s in [*added, *retracted][:limit] for term in s.fact if isinstance(term, str)])
+        counts = {"added": len(added), "retracted": len(retracted)}
+        facts = {name: [screen.fact(s, labels) for s in said[:limit]] for name, said in (("added", added), ("retracted", retracted))}
+
+    def people() -> None:
+        rows = [(mark, *fact["labels"], fact["source"]) for mark, name in (("+", "added"), ("-", "retracted")) for fact in facts[name]]
+        screen.table(("", "head", "relation", "tail", "source"), rows[:limit])
+        screen.line(f"{counts['added']:,} added, {counts['retracted']:,} retracted")
+
+    screen.show({**facts, "counts": counts}, json, people)
+
+
+@kg_commands.command()
+def blame(
+    head: Annotated[str, typer.Argument(help="An IRI or a unique label", show_default=False)],
+    relation: Annotated[str, typer.Argument(help="An IRI, a label or the last part of the IRI", show_default=False)],
+    tail: Annotated[str, typer.Argument(help="An IRI, a unique label or a value", show_default=False)],
+    store: Store,
+    json: Json = False,
+) -> None:
+    """Print who stated a fact, and in which versions it came and went."""
+    with screen.work(json), _existing(store) as graph:
+        subject, predicate = terms.entity(graph, head, "head"), terms.relation(graph, relation)
+        ever = graph.history(subject, predicate)
+        labels = graph.labels([s.tail for s in ever if isinstance(s.tail, str)])
+        said = [s for s in ever if tail in (str(s.tail), labels.get(str(s.tail)))]
+        versions = {row["id"]: row for row in graph.log()}
+    result = [
+        {
+            "tail": str(one.tail),
+            "source": one.source,
+            "added": versions[one.added],
+            "retracted": versions[one.retracted] if one.retracted else None,
+        }
+        for one in said
+    ]
+    rows = [
+        (str(s.tail), s.source, *(f"{v} ({versions[v]['action']}, {versions[v]['time']})" if v else "" for v in (s.added, s.retracted)))
+        for s in said
+    ]
+    screen.show({"statements": result}, json, lambda: screen.table(("tail", "source", "added", "retracted"), rows))
+
+
+@kg_commands.command()
+def merge(
+    keep: Annotated[str, typer.Argument(help="An IRI or a unique label", show_default=False)],
+    drop: Annotated[str, typer.Argument(help="The entity that becomes the first", show_default=False)],
+    store: Store,
+    source: Source,
+    json: Json = False,
+) -> None:
+    """Make one entity of two; prints the store's new version."""
+    with screen.work(json), _existing(store) as graph:
+        ends = graph.resolve(keep), graph.resolve(drop)
+        version = graph.merge(*ends, source=source)
+    result = {"version": version, "keep": ends[0], "drop": ends[1]}
+    screen.show(result, json, lambda: screen.line(f"version {version}: <{ends[1]}> is now <{ends[0]}>"))
+
+
+@kg_commands.command()
+def undo(
+    store: Store,
+    version: Annotated[int | None, typer.Argument(help="By default the last", show_default=False)] = None,
+    source: Annotated[str, typer.Option("--source", help="Who says so")] = "",
+    json: Json = False,
+) -> None:
+    """Reverse what a version did, as a new version, which is printed."""
+    with screen.work(json), _existing(store) as graph:
+        undone = graph.version if version is None else version
+        made = graph.undo(undone, source=source)
+    screen.show({"version": made, "undone": undone}, json, lambda: screen.line(f"version {made}: {undone} undone"))
+
+
 @media_commands.command("add")
 def media_add(
     store: Store,

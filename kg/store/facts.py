@@ -237,3 +237,31 @@ def heads_of(connection: Connection, heads: Array, relations: Array | None = Non
     found = concatenate(parts)
     return found.take(np.argsort(found.added, kind="stable"))
 
+
+
+def first_edges(connection: Connection, heads: Array, limit: int) -> tuple[Array, Array, Array]:
+    """Return (heads, relations, tails) of the first ``limit`` edges out of each entity, given ascending."""
+    if last_row(connection):
+        parts = [match(connection, head=head) for head in heads.tolist()]
+        kept = [part.take(np.flatnonzero(part.tail > 0)[:limit]) for part in parts]
+        found = concatenate(kept)
+        return found.head, found.relation, found.tail
+    parts_of: list[tuple[Array, Array, Array]] = []
+    segments = view(connection).segments
+    for head in heads.tolist():
+        left = limit
+        for one in segments:
+            for columns in one.find(connection, BY_HEAD, head):
+                tails = columns[2]
+                first = np.flatnonzero(tails > 0)[:left] if tails[0] < 0 or tails.min() < 0 else slice(left)
+                parts_of.append((columns[0][first], columns[1][first], tails[first]))
+                left -= len(parts_of[-1][0])
+                if left <= 0:
+                    break
+            if left <= 0:
+                break
+    if not parts_of:
+        nothing = np.empty(0, dtype=np.int64)
+        return nothing, nothing, nothing
+    head, relation, tail = (np.concatenate(columns) for columns in zip(*parts_of, strict=True))
+    return head, relation, tail

@@ -110,6 +110,58 @@ class KnowledgeGraph:
             edit.retract(head, relation, tail, source=source)
             return edit.version
 
+    def merge(self, keep: str, drop: str, *, source: str = "", author: str = "", note: str = "") -> int:
+        """Make one entity of two: what is said of ``drop`` is said of ``keep`` from the new version on, which is returned.
+
+        Every statement keeps its own source; ``source`` says who says that the two are one.
+
+        Raises:
+            UnknownEntity: the store has never seen one of them.
+            InputError, StoreError: they are the same; nothing is said of ``drop``.
+        """
+        with self.edit(source, note or f"<{drop}> is <{keep}>", author, "merge") as edit:
+            edit.merge(keep, drop)
+            return edit.version
+
+    def undo(self, version: int | None = None, *, source: str = "", author: str = "", note: str = "") -> int:
+        """Reverse what a version did (default: the last one), as a new version, which is returned.
+
+        What it added and is still stated is retracted; what it retracted is stated again by its source.
+
+        Raises:
+            InputError: the store has no such version.
+            StoreError: nothing of what it did holds any more.
+        """
+        undone = self.version if version is None else version
+        with self.edit(source, note or f"version {undone} undone", author, "undo") as edit:
+            edit.undo(undone)
+            return edit.version
+
+    def diff(self, old: int, new: int | None = None) -> tuple[list[Statement], list[Statement]]:
+        """Return what holds at version ``new`` (default: now) and not at ``old``: added; and the reverse: retracted.
+
+        Raises:
+            InputError: the store has no such version.
+        """
+        first, last = self._at(old), self._at(new)
+        with self.database.read() as connection:
+            changed = reading.changes(connection, min(first, last))
+
+        def holds(statement: Statement, at: int) -> bool:
+            return statement.added <= at and (statement.retracted is None or statement.retracted > at)
+
+        added = [s for s in changed if holds(s, last) and not holds(s, first)]
+        return added, [s for s in changed if holds(s, first) and not holds(s, last)]
+
+    def blame(self, head: str, relation: str, tail: Tail) -> list[Statement]:
+        """Return every time that a fact was stated: its source, and the versions in which it was added and retracted."""
+        return self.history(head, relation, tail)
+
+    def history(self, head: str, relation: str | None = None, tail: Tail | None = None) -> list[Statement]:
+        """Return all that was ever stated of an entity, also what was retracted since, in the order it came."""
+        with self.database.read() as connection:
+            return reading.history(connection, head, relation, tail)
+
     def log(self) -> list[dict[str, Any]]:
         """Return the versions, oldest first: id, time (UTC), author, action, source, note."""
         with self.database.read() as connection:
@@ -156,23 +208,28 @@ class KnowledgeGraph:
         with self.database.read() as connection:
             return read_edges(connection, at)
 
-    def neighbours(self, entity: str, *, limit: int = 256) -> list[Statement]:
+    def neighbours(self, entity: str, *, limit: int = 256, version: int | None = None) -> list[Statement]:
         """Return the statements out of an entity, and up to ``limit`` of those into it; none if it is unknown."""
+        at = None if version is None else self._at(version)
         with self.database.read() as connection:
             number = terms.find(connection, entity)
-            return [] if number is None else reading.neighbours(connection, number, limit)
+            return [] if number is None else reading.neighbours(connection, number, limit, at)
 
-    def subgraph(self, entities: Iterable[str], hops: int = 1, limit: int = 64) -> Subgraph:
+    def subgraph(
+        self, entities: Iterable[str], hops: int = 1, limit: int = 64, *, version: int | None = None
+    ) -> Subgraph:
         """Return the statements within ``hops`` of the entities, and how far each entity is.
 
         Args:
             entities: IRIs; unknown ones are left out.
             hops: 1 for the statements that touch the entities, 2 for those that touch their neighbours, …
             limit: at most so many statements out of, and so many into, each entity.
+            version: as they stood then (default: now).
         """
+        at = None if version is None else self._at(version)
         with self.database.read() as connection:
             starts = terms.find_many(connection, entities).values()
-            return reading.subgraph(connection, starts, hops, limit)
+            return reading.subgraph(connection, starts, hops, limit, at)
 
     def relations(self) -> dict[str, int]:
         """Return relation IRI → number of active triples, the most frequent first."""
@@ -184,10 +241,11 @@ class KnowledgeGraph:
         with self.database.read() as connection:
             return list(reading.source_names(connection).values())
 
-    def count_facts(self) -> int:
-        """Return the number of different active facts; one that two sources state counts once."""
+    def count_facts(self, version: int | None = None) -> int:
+        """Return the number of different facts at a version (default: now); one that two sources state counts once."""
+        at = None if version is None else self._at(version)
         with self.database.read() as connection:
-            return reading.count_facts(connection)
+            return reading.count_facts(connection, at)
 
     def stats(self) -> dict[str, Any]:
         """Return counts: triples, literals, entities, relations, sources {name: triples}, pictures, version."""
@@ -244,6 +302,19 @@ class KnowledgeGraph:
             return {iri: local_name(iri) for iri in iris}
         with self.database.read() as connection:
             return naming.labels(connection, iris, known)
+
+    def fan_out(
+        self, entities: Iterable[int], hops: int = 2, limit: int = 16
+    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return the edges that go out of entities, hop by hop, as term ids: (heads, relations, tails) of each hop.
+
+        Args:
+            entities: term ids; see ``ids``.
+            hops: how far to follow; an entity is gone out of once.
+            limit: the first so many edges out of each entity.
+        """
+        with self.database.read() as connection:
+            return reading.fan_out(connection, entities, hops, limit)
 
     def ids(self, iris: Iterable[str]) -> dict[str, int]:
         """Return IRI → term id, for those that the store knows."""

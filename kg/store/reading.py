@@ -153,10 +153,10 @@ def _blocks(database: Database, one: Segment, relation: int | None) -> Iterator[
         places, size = places[size:], PAGE
 
 
-def neighbours(connection: Connection, number: int, limit: int) -> list[Statement]:
+def neighbours(connection: Connection, number: int, limit: int, at: int | None = None) -> list[Statement]:
     """Return the statements out of an entity, and the first ``limit`` into it."""
-    out = facts.match(connection, head=number)
-    into = facts.match(connection, tail=number, limit=limit + len(out))
+    out = facts.match(connection, at, head=number)
+    into = facts.match(connection, at, tail=number, limit=limit + len(out))
     into = into.take(np.flatnonzero(into.head != number)[:limit])  # one to itself is among those out of it
     return statements(connection, facts.concatenate([out, into]))
 
@@ -186,6 +186,33 @@ def subgraph(connection: Connection, starts: Iterable[int], hops: int, limit: in
     return Subgraph(
         tuple(statements(connection, found.take(is_new))), {str(names[number]): far for number, far in distance.items()}
     )
+
+
+def fan_out(
+    connection: Connection, entities: Iterable[int], hops: int, limit: int
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the first ``limit`` edges out of each entity, hop by hop, as columns of term ids."""
+    frontier = np.unique(np.fromiter(entities, dtype=np.int64))
+    seen, found = frontier, []
+    for _ in range(hops):
+        edges = facts.first_edges(connection, frontier, limit)
+        found.append(edges)
+        frontier = np.setdiff1d(edges[2], seen)
+        seen = np.union1d(seen, frontier)
+    return found
+
+
+def history(connection: Connection, head: str, relation: str | None, tail: Tail | None) -> list[Statement]:
+    """Return every time that facts were stated, by any source, also what was retracted since."""
+    given = {name: end for name, end in (("head", head), ("relation", relation), ("tail", tail)) if end is not None}
+    numbers = {name: terms.find(connection, end) for name, end in given.items()}
+    ids = {name: number for name, number in numbers.items() if number is not None}
+    if len(ids) < len(given):
+        return []
+    rows = facts.read_rows(connection, [triple.c[name] == number for name, number in ids.items()])
+    now = facts.match(connection, None, **ids)
+    found = facts.concatenate([rows.facts.take(rows.facts.retracted > 0), now])
+    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
 
 
 def changes(connection: Connection, since: int) -> list[Statement]:
