@@ -47,6 +47,9 @@ def ingest(
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option("--on-error", help="Stop at a bad line, or list it and go on")
     ] = "stop",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Commit in parts; go on where such a load was interrupted")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Read a knowledge graph into a store, all files as one version."""
@@ -54,8 +57,17 @@ def ingest(
 
     options = terms.options(option or ())
     path = paths[0] if len(paths) == 1 else paths
-    with screen.work(json), _new_or_existing(store) as graph, screen.counting("read") as progress:
-        report = load(path, into=graph, source=source, format=format, on_error=on_error, progress=progress, **options)
+    with screen.work(json), _new_or_existing(store, keep=resume) as graph, screen.counting("read") as progress:
+        report = load(
+            path,
+            into=graph,
+            source=source,
+            format=format,
+            on_error=on_error,
+            progress=progress,
+            resume=resume,
+            **options,
+        )
     for line in report.rejected:
         screen.note(line)
     if report.num_rejected > len(report.rejected):
@@ -280,6 +292,14 @@ def undo(
     screen.show({"version": made, "undone": undone}, json, lambda: screen.line(f"version {made}: {undone} undone"))
 
 
+@kg_commands.command("drop-load")
+def drop_load(store: Store, json: Json = False) -> None:
+    """Drop a load that was interrupted, instead of finishing it with `kemm ingest … --resume`."""
+    with screen.work(json), _existing(store) as graph:
+        dropped = graph.drop_load()
+    screen.show({"dropped": dropped}, json, lambda: screen.line("dropped" if dropped else "no load is unfinished"))
+
+
 @media_commands.command("add")
 def media_add(
     store: Store,
@@ -351,14 +371,14 @@ def _existing(store: str) -> KnowledgeGraph:
 
 
 @contextlib.contextmanager
-def _new_or_existing(store: str) -> Iterator[KnowledgeGraph]:
+def _new_or_existing(store: str, keep: bool = False) -> Iterator[KnowledgeGraph]:
     """Open a store, made where there is none; if one just made stays empty through an error, its file goes again."""
     from kg import KnowledgeGraph
     from kg.store.connection import parse
 
     url = parse(store)
     file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-    is_new = file is not None and not file.exists()
+    is_new = file is not None and not file.exists() and not keep
     with KnowledgeGraph.open(store) as graph:
         try:
             yield graph

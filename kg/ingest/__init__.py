@@ -112,6 +112,7 @@ def load(
     format: str | None = None,
     on_error: str = "stop",
     progress: Callable[[int], None] | None = None,
+    resume: bool = False,
     **options: Any,
 ) -> LoadReport:
     """Read files, a packaged graph (``wordnet``, ``countries``) or a graph in memory into a store as one version.
@@ -123,6 +124,7 @@ def load(
         format: a name in ``READERS``; by default the file's suffix says.
         on_error: ``"stop"`` at the first line that can't be read, or ``"skip"`` such lines and list them.
         progress: called now and then with the number of facts read so far.
+        resume: commit part by part, and go on where such a load of the same file was interrupted.
         options: what the reader may be asked; docs/formats.md lists them.
 
     Raises:
@@ -147,7 +149,9 @@ def load(
     facts = _facts(path, format, reject, options)
     start = time.perf_counter()
     try:
-        loaded = bulk.load(into, facts, source=source or _name(path), progress=progress)
+        name = source or _name(path)
+        identity = _identity(path, format, options) if resume else ""
+        loaded = bulk.load(into, facts, source=name, progress=progress, resume=resume, identity=identity)
     except OSError as error:
         raise InputError(f"{error.filename or path} can't be read: {error.strerror or error}") from None
     seconds = time.perf_counter() - start
@@ -172,6 +176,17 @@ def _facts(path: Any, format: str | None, reject: Reject, options: dict[str, Any
         # A reader of batches refuses itself what can't be stored.
         return Chain([f if isinstance(f, Batched) else storable(f, path, reject) for f, path in parts])
     return (fact for facts, path in parts for fact in storable(facts, path, reject))
+
+
+def _identity(path: Any, format: str | None, options: dict[str, Any]) -> str:
+    """Return what tells one input from another: names, sizes and times of files, and what was asked of the reader."""
+    from kg.ingest import inputs
+
+    if type(path).__module__.split(".")[0] in OBJECTS or str(path) == "-":
+        raise InputError("only files can be loaded in parts: what comes once can't be read again from where it stopped")
+    files = [] if str(path) in PACKAGED else [one.path for one in inputs.find(path, format)]
+    said = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return "; ".join([str(path), *said, *(f"{name}={value}" for name, value in sorted(options.items()))])
 
 
 def storable(facts: Iterable[Any], path: str, reject: Reject) -> Iterator[Any]:

@@ -21,7 +21,7 @@ from kg.errors import FormatError
 from kg.ingest import storable
 from kg.ingest.files import LONGEST_LINE, open_bytes
 from kg.ingest.split import Splitter
-from kg.store.batches import Batch, Fact, batches_of, facts_of
+from kg.store.batches import Batch, Fact, at_position, batches_of, facts_of
 
 Reject = Callable[[FormatError], None]
 
@@ -65,9 +65,7 @@ class NTriples:
                 lines = data.count(b"\n")
                 yield from self._read(data, line, at)
                 line += lines
-        for one in batches_of(list(self._terms.finish())):
-            one.position = at
-            yield one
+        yield from at_position(list(batches_of(list(self._terms.finish()))), at)
 
     def _read(self, data: bytes, line: int, position: int) -> Iterator[Batch]:
         """Yield a chunk of whole lines as a batch of those split, and one of those that pyoxigraph has read."""
@@ -80,9 +78,7 @@ class NTriples:
         if not self._is_annotated and b"\0" not in data and (data.isascii() or _is_utf8(data)):
             batch, odd = self._split(split)
         facts = list(self._read_odd(data, split.places[odd, 6:], odd, line)) if len(odd) else []
-        for one in [*([batch] if batch is not None and len(batch) else []), *batches_of(facts)]:
-            one.position = position
-            yield one
+        yield from at_position([*([batch] if batch is not None and len(batch) else []), *batches_of(facts)], position)
 
     def _split(self, split: Splitter) -> tuple[Batch, np.ndarray]:
         """Return what the splitter takes, and the places of the other lines."""

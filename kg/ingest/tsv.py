@@ -14,7 +14,7 @@ from kg.errors import FormatError
 from kg.ingest import storable
 from kg.ingest.files import LONGEST_LINE, open_bytes
 from kg.ingest.tables import COLUMNS, SYNONYMS, parse_columns
-from kg.store.batches import Batch, Fact, batches_of, facts_of
+from kg.store.batches import Batch, Fact, at_position, batches_of, facts_of
 
 Reject = Callable[[FormatError], None]
 Rows = Iterator[tuple[int, list[str]]]
@@ -84,9 +84,7 @@ class Tsv:
         if len(odd):
             rows = self._rows(data, [(starts[place], starts[place + 1]) for place in odd.tolist()], (odd + line).tolist())
             facts = list(storable(self._read_rows(rows, order), str(self._path), self._reject))
-        for one in [*batches_of(facts), *([batch] if batch is not None and len(batch) else [])]:
-            one.position = position
-            yield one
+        yield from at_position([*batches_of(facts), *([batch] if batch is not None and len(batch) else [])], position)
 
     @staticmethod
     def _frame(data: bytes, num_lines: int) -> pl.DataFrame | None:

@@ -34,6 +34,7 @@ class Batch:
         tail: a place in ``iris``, or -1 minus a place in ``literals``, (M,) int64.
         qualifiers: (place of the fact, place of the key, place of the value as of a tail).
         position: how far the reader is after this batch, for it to go on from; its own measure.
+        is_last_there: no other batch has this position.
     """
 
     iris: pa.LargeStringArray
@@ -43,6 +44,7 @@ class Batch:
     tail: Array
     qualifiers: list[tuple[int, int, int]] = field(default_factory=list)
     position: int = 0
+    is_last_there: bool = True
 
     def __len__(self) -> int:
         return len(self.head)
@@ -80,7 +82,7 @@ class Chain:
             found = reader.batches() if isinstance(reader, Batched) else _in_batches(reader, 0)
             for batch in found:
                 done += len(batch)
-                batch.position = done
+                batch.position, batch.is_last_there = done, True
                 if done > position:
                     yield batch  # whole batches only: the same are cut each time
 
@@ -103,6 +105,13 @@ def _in_batches(facts: Iterable[Fact], position: int) -> Iterator[Batch]:
         done += len(part)
         if done > position:
             yield _batch(part[-(done - position) :] if done - position < len(part) else part, done)
+
+
+def at_position(batches: Sequence[Batch], position: int) -> Sequence[Batch]:
+    """Say of batches that they end at one position together."""
+    for batch in batches:
+        batch.position, batch.is_last_there = position, batch is batches[-1]
+    return batches
 
 
 def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

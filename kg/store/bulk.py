@@ -53,6 +53,8 @@ def load(
     author: str = "",
     note: str = "",
     progress: Callable[[int], None] | None = None,
+    resume: bool = False,
+    identity: str = "",
 ) -> Loaded:
     """Add facts of one source as one version; facts that this source states already are not added twice.
 
@@ -60,21 +62,37 @@ def load(
         facts: (head, relation, tail), or (head, relation, tail, qualifiers) with pairs of a key and a value; or a
             ``kg.store.batches.Batched`` reader, which is faster.
         progress: called now and then with the number of facts read so far.
+        resume: commit part by part, which nobody sees before the last; if the last such load was interrupted, go on
+            where it stopped (see ``kg.store.parts``).
+        identity: what is read, for a load that goes on to be sure that it is the same.
 
     Raises:
         InputError: one of the facts can't be one. Whatever is raised, by ``facts`` too, the store stays as it was.
     """
     if not source:
         raise InputError("a load needs the name of its source")
-    with graph.database.write() as connection, _no_garbage_collection():
-        portions = _Portions(connection, source, author, note)
+    if resume:
+        from kg.store.parts import load_in_parts
+
+        return load_in_parts(graph, facts, source, author, note, progress, identity)
+    with graph.database.write() as connection, no_garbage_collection():
+        before = current_version(connection)
+        at = new_version(connection, "load", source=source, author=author, note=note)
+        portions = Portions(connection, source, at)
         count = 0
         for batch in batches_of(facts):
             portions.take(batch)
             count += len(batch)
             if progress:
                 progress(count)
-        return portions.finish()
+        portions.write_rest()
+        if not portions.has_added:
+            connection.execute(version.delete().where(version.c.id == at))
+            connection.execute(segment.delete().where(segment.c.added == at))
+            return Loaded(0, 0, 0, before)
+        if connection.dialect.name == "postgresql":  # its planner goes by statistics
+            connection.exec_driver_sql("ANALYZE term, triple, block")
+        return Loaded(portions.triples, portions.literals, portions.num_entities, at)
 
 
 @dataclass(slots=True)
@@ -87,19 +105,35 @@ class _Waiting:
     names: list[tuple[Array, pa.LargeStringArray]] = field(default_factory=list)
 
 
-class _Portions:
+class Portions:
     """Facts on their way into the store, in portions that become segments, or rows when they are few."""
 
-    def __init__(self, connection: Connection, source: str, author: str, note: str) -> None:
+    def __init__(self, connection: Connection, source: str, at: int, in_parts: bool = False) -> None:
         self._connection = connection
         self._source = find_or_add_source(connection, source)
-        self._before = current_version(connection)
-        self._at = new_version(connection, "load", source=source, author=author, note=note)
+        self._at, self._in_parts = at, in_parts
         self._numbering = Numbering.of(connection)
         self._waiting = _Waiting()
         self._writer: writing.SegmentWriter | None = None
         self._is_seen = np.zeros(1024, dtype=bool)  # by id: the entities in what was added
-        self._triples = self._literals = self._qualified = 0
+        self.triples = self.literals = self.qualified = 0
+
+    @property
+    def has_added(self) -> bool:
+        return bool(self.triples or self.qualified)
+
+    @property
+    def num_entities(self) -> int:
+        return int(self._is_seen.sum())
+
+    @property
+    def is_full(self) -> bool:
+        """Is it time to write?"""
+        return self._waiting.count >= PORTION
+
+    def go_on(self, connection: Connection) -> None:
+        """Go on in another transaction."""
+        self._connection = self._numbering.connection = connection
 
     def take(self, batch: Batch) -> None:
         """Take a batch; write when a portion is full."""
@@ -114,9 +148,9 @@ class _Portions:
         self._take_names(batch, relation, tail)
         if batch.qualifiers:
             self._qualify(batch, iris, ends, tail)
-        if self._writer is not None or waiting.count >= SMALL:
+        if self._writer is not None or self._in_parts or waiting.count >= SMALL:
             self._open_segment()
-        if waiting.count >= PORTION:
+        if self.is_full and not self._in_parts:
             self._write_segment()
 
     def _take_names(self, batch: Batch, relation: Array, tail: Array) -> None:
@@ -134,7 +168,7 @@ class _Portions:
     def _open_segment(self) -> None:
         """Hand what waits, but for the statements, to the segment."""
         if self._writer is None:
-            self._writer = writing.SegmentWriter(self._connection, self._source, self._at, is_staged=False)
+            self._writer = writing.SegmentWriter(self._connection, self._source, self._at, self._in_parts)
         for new in self._waiting.new:
             self._writer.add_terms(new.iris, new.literals, (new.first_iri, new.first_literal), new.keys)
         for ids, contents in self._waiting.names:
@@ -197,8 +231,8 @@ class _Portions:
         return found
 
     def _count(self, head: Array, tail: Array) -> None:
-        self._triples += len(head)
-        self._literals += int((tail < 0).sum())
+        self.triples += len(head)
+        self.literals += int((tail < 0).sum())
         if self._numbering.next_iri > len(self._is_seen):
             self._is_seen = np.concatenate([self._is_seen, np.zeros(self._numbering.next_iri, dtype=bool)])
         self._is_seen[head] = True
@@ -243,32 +277,20 @@ class _Portions:
             )
             known.update(tuple(row) for row in self._connection.execute(ask))
         fresh = [row for row in rows if row[:6] not in known]
-        self._qualified += len(fresh)
+        self.qualified += len(fresh)
         writing.insert(self._connection, "qualifier", columns, fresh)
 
-    def finish(self) -> Loaded:
-        """Write the rest, and count."""
-        if self._writer is not None:
+    def write_rest(self) -> None:
+        """Write what waits: as rows when it is all there is, and little."""
+        if self._writer is not None or (self._waiting.count and self.triples):
             self._open_segment()
             self._write_segment()
         elif self._waiting.count:
-            if self._triples:
-                self._open_segment()
-                self._write_segment()
-            else:
-                self._write_rows()
-        connection = self._connection
-        if not self._triples and not self._qualified:
-            connection.execute(version.delete().where(version.c.id == self._at))
-            connection.execute(segment.delete().where(segment.c.added == self._at))
-            return Loaded(0, 0, 0, self._before)
-        if connection.dialect.name == "postgresql":  # its planner goes by statistics
-            connection.exec_driver_sql("ANALYZE term, triple, block")
-        return Loaded(self._triples, self._literals, int(self._is_seen.sum()), self._at)
+            self._write_rows()
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """A load makes millions of small objects and no cycles; looking for some takes a tenth of its time."""
     was_on = gc.isenabled()
     gc.disable()

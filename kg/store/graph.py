@@ -153,6 +153,12 @@ class KnowledgeGraph:
         added = [s for s in changed if holds(s, last) and not holds(s, first)]
         return added, [s for s in changed if holds(s, first) and not holds(s, last)]
 
+    def drop_load(self) -> bool:
+        """Drop a load in parts that was interrupted (``kg.ingest.load(resume=True)``); return whether there was one."""
+        from kg.store.parts import drop
+
+        return drop(self)
+
     def blame(self, head: str, relation: str, tail: Tail) -> list[Statement]:
         """Return every time that a fact was stated: its source, and the versions in which it was added and retracted."""
         return self.history(head, relation, tail)

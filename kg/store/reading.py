@@ -76,7 +76,8 @@ def _qualifiers(connection: Connection, found: Facts) -> dict[tuple[int, ...], l
     rows: list[Any] = []
     for part in terms.chunks(np.unique(found.head).tolist()):
         ask = select(*columns, qualifier.c.added, qualifier.c.retracted, qualifier.c.key, qualifier.c.value)
-        rows += connection.execute(ask.where(qualifier.c.head.in_(part)).order_by(qualifier.c.id))
+        ask = ask.where(qualifier.c.head.in_(part), qualifier.c.added <= current_version(connection))
+        rows += connection.execute(ask.order_by(qualifier.c.id))
     known = terms.read_many(connection, [number for row in rows for number in row[6:]])
     said: dict[tuple[int, ...], list[_Said]] = {}
     for row in rows:

@@ -12,6 +12,7 @@ have positive ids, literals negative ones.
 
 from __future__ import annotations
 
+import json
 import uuid
 
 from sqlalchemy import (
@@ -203,3 +204,17 @@ def check(connection: Connection, address: str) -> str:
     if facts["schema"] != str(SCHEMA):
         raise StoreError(f"{address} has schema {facts['schema']}, this kemm reads schema {SCHEMA}: ingest it anew")
     return facts["uuid"]
+
+
+def refuse_while_loading(connection: Connection, address: str) -> None:
+    """Refuse to write while a load in parts is unfinished: it counts on the ids that it has seen.
+
+    Raises:
+        StoreError: there is such a load; the text says how to finish it, and how to drop it.
+    """
+    state = connection.execute(select(loading.c.state)).scalar()
+    if state is not None:
+        raise StoreError(
+            f"{address} is being loaded in parts from '{json.loads(state)['source']}': wait for it, or, if it was "
+            "interrupted, finish it with `kemm ingest … --resume` or drop it with `kemm kg drop-load`"
+        )

@@ -99,6 +99,7 @@ class Segment:
     triples: int
     literals: int
     relations: dict[int, int]
+    is_staged: bool
     cache: Cache
     _directories: dict[int, Directory] = field(default_factory=dict)
 
@@ -187,6 +188,7 @@ class View:
                     row.triples,
                     row.literals,
                     {int(relation): n for relation, n in json.loads(row.relations).items()},
+                    bool(row.is_staged),
                     cache,
                 )
                 for row in rows

@@ -117,7 +117,7 @@ class SegmentWriter:
     """One segment being written. ``add_terms`` and ``add_names`` as they come; then ``finish`` with the statements."""
 
     def __init__(self, connection: Connection, source: int, added: int, is_staged: bool) -> None:
-        self._connection = connection
+        self._connection, self._is_staged = connection, is_staged
         self.id = int(connection.execute(select(func.max(segment.c.id))).scalar() or 0) + 1
         connection.execute(
             segment.insert().values(
@@ -211,7 +211,8 @@ class SegmentWriter:
             return
         run, gone = merge(self._keys), []
         for one, directory in reversed(view(self._connection).runs(self._connection)):
-            if sum(directory.counts) > 2 * len(run) or one.id == self.id:
+            # While a load is under way, readers still need the runs of what was there before it.
+            if sum(directory.counts) > 2 * len(run) or one.id == self.id or one.is_staged != self._is_staged:
                 continue
             stored = [
                 one.columns(self._connection, number, count)
