@@ -221,10 +221,17 @@ def diff(
         added, retracted = graph.diff(old, new)
         labels = graph.labels([term for s in [*added, *retracted][:limit] for term in s.fact if isinstance(term, str)])
         counts = {"added": len(added), "retracted": len(retracted)}
-        facts = {name: [screen.fact(s, labels) for s in said[:limit]] for name, said in (("added", added), ("retracted", retracted))}
+        facts = {
+            name: [screen.fact(s, labels) for s in said[:limit]]
+            for name, said in (("added", added), ("retracted", retracted))
+        }
 
     def people() -> None:
-        rows = [(mark, *fact["labels"], fact["source"]) for mark, name in (("+", "added"), ("-", "retracted")) for fact in facts[name]]
+        rows = [
+            (mark, *fact["labels"], fact["source"])
+            for mark, name in (("+", "added"), ("-", "retracted"))
+            for fact in facts[name]
+        ]
         screen.table(("", "head", "relation", "tail", "source"), rows[:limit])
         screen.line(f"{counts['added']:,} added, {counts['retracted']:,} retracted")
 
@@ -256,7 +263,11 @@ def blame(
         for one in said
     ]
     rows = [
-        (str(s.tail), s.source, *(f"{v} ({versions[v]['action']}, {versions[v]['time']})" if v else "" for v in (s.added, s.retracted)))
+        (
+            str(s.tail),
+            s.source,
+            *(f"{v} ({versions[v]['action']}, {versions[v]['time']})" if v else "" for v in (s.added, s.retracted)),
+        )
         for s in said
     ]
     screen.show({"statements": result}, json, lambda: screen.table(("tail", "source", "added", "retracted"), rows))

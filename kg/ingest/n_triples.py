@@ -29,7 +29,9 @@ Reject = Callable[[FormatError], None]
 CHUNK = 12 << 20
 
 _PATH = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/]*"
-_PLAIN_IRI = rf"^<[A-Za-z][A-Za-z0-9+.\-]*:(//[A-Za-z0-9.\-_~]+)?(/{_PATH})?([A-Za-z0-9\-._~]{_PATH})?(\?{_PATH})?(#{_PATH})?>$"
+_PLAIN_IRI = (
+    rf"^<[A-Za-z][A-Za-z0-9+.\-]*:(//[A-Za-z0-9.\-_~]+)?(/{_PATH})?([A-Za-z0-9\-._~]{_PATH})?(\?{_PATH})?(#{_PATH})?>$"
+)
 _BAD = np.int64(1) << 62
 
 
@@ -187,8 +189,8 @@ class NTriples:
         each = [(found[i] if found else (self._parse([token]) or [None])[0]) for i, token in enumerate(tokens)]
         from kg.store.terms import content
 
-        start, names, texts = sum(map(len, iris)), [], []
-        first_text = sum(map(len, literals))
+        names, texts = list[str](), list[str]()
+        start, first_text = sum(map(len, iris)), sum(map(len, literals))
         for place, term in zip(where.tolist(), each, strict=True):
             if term is None or term.__class__ is pyoxigraph.Triple:
                 continue
@@ -252,5 +254,3 @@ def _join(parts: list[pl.Series]) -> pa.LargeStringArray:
         return pa.array([], pa.large_string())
     joined = pl.concat(parts).to_arrow(compat_level=pl.CompatLevel.oldest())
     return joined.cast(pa.large_string())
-
-

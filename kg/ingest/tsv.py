@@ -82,14 +82,16 @@ class Tsv:
         if frame is not None:
             batch, odd = self._split(frame, [order.index(name) for name in COLUMNS], is_first=line == 1)
         if len(odd):
-            rows = self._rows(data, [(starts[place], starts[place + 1]) for place in odd.tolist()], (odd + line).tolist())
+            rows = self._rows(
+                data, [(starts[place], starts[place + 1]) for place in odd.tolist()], (odd + line).tolist()
+            )
             facts = list(storable(self._read_rows(rows, order), str(self._path), self._reject))
         yield from at_position([*batches_of(facts), *([batch] if batch is not None and len(batch) else [])], position)
 
     @staticmethod
     def _frame(data: bytes, num_lines: int) -> pl.DataFrame | None:
         """Return three columns, and what follows them, of each line; None where polars counts the lines otherwise."""
-        schema = {name: pl.String for name in (*COLUMNS, "more")}
+        schema = dict.fromkeys((*COLUMNS, "more"), pl.String)
         try:
             frame = pl.read_csv(
                 data,
@@ -140,7 +142,9 @@ class Tsv:
 def _starts(data: bytes) -> np.ndarray:
     """Return where each line begins, and where the last ends."""
     breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
-    return np.concatenate([[0], breaks, [len(data)] if not len(breaks) or breaks[-1] < len(data) else []]).astype(np.int64)
+    return np.concatenate([[0], breaks, [len(data)] if not len(breaks) or breaks[-1] < len(data) else []]).astype(
+        np.int64
+    )
 
 
 def _is_utf8(data: Any) -> bool:

@@ -190,10 +190,8 @@ def _batch(facts: Sequence[Fact], position: int) -> Batch:
             qualifiers.append((at, iris.setdefault(key, len(iris)), end(value)))
     if "" in iris:
         terms.check_fact(*next(fact for fact in facts if "" in fact)[:3])
-    return Batch(
-        _texts(iris), _texts(literals), *(np.array(ids, dtype=np.int64) for ids in (head, relation, tail)),
-        qualifiers, position,
-    )  # fmt: skip
+    head_places, relation_places, tail_places = (np.array(ids, dtype=np.int64) for ids in (head, relation, tail))
+    return Batch(_texts(iris), _texts(literals), head_places, relation_places, tail_places, qualifiers, position)
 
 
 def _texts(values: Iterable[str]) -> Any:

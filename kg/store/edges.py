@@ -49,7 +49,9 @@ def distinct(found: Facts, only_edges: bool = False) -> Array:
     if not len(columns):
         return columns
     steps = np.diff(columns, axis=0)
-    is_sorted = (steps[:, 0] > 0) | ((steps[:, 0] == 0) & ((steps[:, 1] > 0) | ((steps[:, 1] == 0) & (steps[:, 2] >= 0))))
+    is_sorted = (steps[:, 0] > 0) | (
+        (steps[:, 0] == 0) & ((steps[:, 1] > 0) | ((steps[:, 1] == 0) & (steps[:, 2] >= 0)))
+    )
     if not is_sorted.all():
         columns = columns[np.lexsort((columns[:, 2], columns[:, 1], columns[:, 0]))]
     is_new = np.ones(len(columns), dtype=bool)

@@ -72,7 +72,8 @@ class Edit:
         for key, value in qualifiers:
             terms.check_fact(head, key, value)
         connection, name = self._connection, self._story["source"] if source is None else source
-        fact = tuple(terms.find_or_add(connection, end) for end in (head, relation, tail))
+        ids = (terms.find_or_add(connection, end) for end in (head, relation, tail))
+        fact = next(ids), next(ids), next(ids)
         origin = find_or_add_source(connection, name)
         if naming.is_naming(relation):
             terms.add_name(connection, fact[2], tail)
@@ -95,7 +96,9 @@ class Edit:
             return False
         row = dict(zip(("head", "relation", "tail", "source"), (*fact, origin), strict=True))
         same = and_(*(qualifier.c[name] == number for name, number in row.items()), qualifier.c.retracted.is_(None))
-        known = {tuple(said) for said in self._connection.execute(select(qualifier.c.key, qualifier.c.value).where(same))}
+        known = {
+            tuple(said) for said in self._connection.execute(select(qualifier.c.key, qualifier.c.value).where(same))
+        }
         added = False
         for key, value in pairs:
             ids = terms.find_or_add(self._connection, key), terms.find_or_add(self._connection, value)
@@ -142,9 +145,7 @@ class Edit:
                 values = dict(zip(_FACT, row, strict=True)) | {"retracted": gone, "segment": holder}
                 connection.execute(triple.insert(), values)
             about = and_(*(qualifier.c[name] == number for name, number in zip(_FACT[:4], row, strict=False)))
-            connection.execute(
-                update(qualifier).where(about, qualifier.c.retracted.is_(None)).values(retracted=gone)
-            )
+            connection.execute(update(qualifier).where(about, qualifier.c.retracted.is_(None)).values(retracted=gone))
 
     def _holder(self, row: tuple[int, ...]) -> int:
         """Return the id of the segment that has a statement."""
@@ -202,9 +203,7 @@ class Edit:
         if len(back):
             self.end(back)
         ended = connection.execute(
-            update(picture)
-            .where(picture.c.added == number, picture.c.retracted.is_(None))
-            .values(retracted=last + 1)
+            update(picture).where(picture.c.added == number, picture.c.retracted.is_(None)).values(retracted=last + 1)
         ).rowcount
         if ended:
             self._open_version()

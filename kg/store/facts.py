@@ -34,7 +34,7 @@ class Facts:
     def __len__(self) -> int:
         return len(self.head)
 
-    def take(self, kept: Array | slice) -> Facts:
+    def take(self, kept: np.ndarray | slice) -> Facts:
         """Return those of a mask or of places."""
         return Facts(*(getattr(self, column.name)[kept] for column in fields(self)))
 
@@ -79,7 +79,7 @@ def last_row(connection: Connection) -> int:
 _LAST = select(func.max(triple.c.id))
 
 
-def is_active(facts: Facts, at: int | None) -> Array:
+def is_active(facts: Facts, at: int | None) -> np.ndarray:
     """Tell which statements are active at a version (None: now), (M,) bool."""
     if at is None:
         return facts.retracted == 0
@@ -98,9 +98,7 @@ def of_segment(one: Segment, columns: tuple[Array, Array, Array], hidden: set[tu
             kept[gone] = False
             head, relation, tail = head[kept], relation[kept], tail[kept]
     n = len(head)
-    return Facts(
-        head, relation, tail, np.full(n, one.source), np.full(n, one.added), np.zeros(n, dtype=np.int64)
-    )
+    return Facts(head, relation, tail, np.full(n, one.source), np.full(n, one.added), np.zeros(n, dtype=np.int64))
 
 
 def hidden_by(rows: Rows) -> dict[int, set[tuple[int, int, int]]]:
@@ -211,7 +209,7 @@ def heads_of(connection: Connection, heads: Array, relations: Array | None = Non
         return concatenate([])
     low, high = int(heads[0]), int(heads[-1])
     if len(heads) > 8 and high - low < 4 * len(heads):  # a range: read it through
-        rows = read_rows(connection, [triple.c.head.between(low, high)])
+        rows: Rows | None = read_rows(connection, [triple.c.head.between(low, high)])
         ranges = [(low, high)]
     else:
         rows = read_rows(connection, [triple.c.head.in_(heads.tolist())]) if last_row(connection) else None
@@ -238,30 +236,25 @@ def heads_of(connection: Connection, heads: Array, relations: Array | None = Non
     return found.take(np.argsort(found.added, kind="stable"))
 
 
-
-def first_edges(connection: Connection, heads: Array, limit: int) -> tuple[Array, Array, Array]:
-    """Return (heads, relations, tails) of the first ``limit`` edges out of each entity, given ascending."""
+def first_edges(connection: Connection, heads: Sequence[int], limit: int) -> tuple[Array, Array, Array]:
+    """Return (heads, relations, tails) of the first ``limit`` edges out of each entity."""
     if last_row(connection):
-        parts = [match(connection, head=head) for head in heads.tolist()]
-        kept = [part.take(np.flatnonzero(part.tail > 0)[:limit]) for part in parts]
-        found = concatenate(kept)
+        matched = [match(connection, head=head) for head in heads]
+        found = concatenate([one.take(np.flatnonzero(one.tail > 0)[:limit]) for one in matched])
         return found.head, found.relation, found.tail
-    parts_of: list[tuple[Array, Array, Array]] = []
     segments = view(connection).segments
-    for head in heads.tolist():
+    relations, tails, counts = [], [], []
+    for head in heads:
         left = limit
         for one in segments:
-            for columns in one.find(connection, BY_HEAD, head):
-                tails = columns[2]
-                first = np.flatnonzero(tails > 0)[:left] if tails[0] < 0 or tails.min() < 0 else slice(left)
-                parts_of.append((columns[0][first], columns[1][first], tails[first]))
-                left -= len(parts_of[-1][0])
-                if left <= 0:
-                    break
-            if left <= 0:
+            for relation, tail in one.edges_of(connection, head):
+                relations.append(relation[:left])
+                tails.append(tail[:left])
+                left -= len(tails[-1])
+            if not left:
                 break
-    if not parts_of:
+        counts.append(limit - left)
+    if not tails:
         nothing = np.empty(0, dtype=np.int64)
         return nothing, nothing, nothing
-    head, relation, tail = (np.concatenate(columns) for columns in zip(*parts_of, strict=True))
-    return head, relation, tail
+    return np.repeat(np.array(heads, dtype=np.int64), counts), np.concatenate(relations), np.concatenate(tails)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -59,7 +59,7 @@ def _names(connection: Connection, one: object, number: int, count: int) -> Iter
     """Yield the names of a block: folded texts, then as many ids written as text."""
     run, offsets = one.texts(connection, number, 2 * count)  # type: ignore[attr-defined]
     bounds = offsets.tolist()
-    texts = [run[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    texts = [run[start:stop] for start, stop in pairwise(bounds)]
     for folded, literal in zip(texts[:count], texts[count:], strict=True):
         yield int(literal), folded.decode()
 

@@ -111,7 +111,7 @@ class KnowledgeGraph:
             return edit.version
 
     def merge(self, keep: str, drop: str, *, source: str = "", author: str = "", note: str = "") -> int:
-        """Make one entity of two: what is said of ``drop`` is said of ``keep`` from the new version on, which is returned.
+        """Make one entity of two: say of ``keep`` all that is said of ``drop``; return the new version.
 
         Every statement keeps its own source; ``source`` says who says that the two are one.
 
@@ -160,7 +160,7 @@ class KnowledgeGraph:
         return drop(self)
 
     def blame(self, head: str, relation: str, tail: Tail) -> list[Statement]:
-        """Return every time that a fact was stated: its source, and the versions in which it was added and retracted."""
+        """Return every time that a fact was stated: by whom, and in which versions it was added and retracted."""
         return self.history(head, relation, tail)
 
     def history(self, head: str, relation: str | None = None, tail: Tail | None = None) -> list[Statement]:

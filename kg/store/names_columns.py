@@ -22,9 +22,9 @@ def folded(values: pl.Series) -> pl.Series:
     frame = values.to_frame("value").select(
         pl.col("value"),
         pl.col("value").str.to_lowercase().alias("folded"),
-        ((pl.col("value").str.len_bytes() != pl.col("value").str.len_chars()) | pl.col("value").str.contains(_BLANKS)).alias(
-            "is_odd"
-        ),
+        (
+            (pl.col("value").str.len_bytes() != pl.col("value").str.len_chars()) | pl.col("value").str.contains(_BLANKS)
+        ).alias("is_odd"),
     )
     odd = np.flatnonzero(frame["is_odd"].to_numpy())
     if not len(odd):

@@ -147,7 +147,9 @@ def _sort_out(connection: Connection, found: Facts, known: Naming) -> dict[int, 
     return said
 
 
-def _said_of(connection: Connection, heads: np.ndarray, relations: Iterable[int], known: Naming) -> dict[int, list[_Text]]:
+def _said_of(
+    connection: Connection, heads: np.ndarray, relations: Iterable[int], known: Naming
+) -> dict[int, list[_Text]]:
     wanted = np.array([number for number in relations if number > 0], dtype=np.int64)
     return _sort_out(connection, facts.heads_of(connection, heads, wanted), known)
 
@@ -178,7 +180,9 @@ def entity_ids(connection: Connection) -> np.ndarray:
     for number in relations:
         out, into = facts.match(connection, head=number), facts.match(connection, tail=number)
         for found, only_entities in ((out, True), (into, False)):
-            for head, relation, tail in zip(found.head.tolist(), found.relation.tolist(), found.tail.tolist(), strict=True):
+            for head, relation, tail in zip(
+                found.head.tolist(), found.relation.tolist(), found.tail.tolist(), strict=True
+            ):
                 if relation not in own and (tail > 0 or not only_entities):
                     dropped -= {head, tail}
     numbers = ids_in_use(connection)

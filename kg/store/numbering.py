@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -138,9 +139,11 @@ class Numbering:
             begins = np.array([first for first, _ in directory.begins], dtype=np.int64)
             places = np.searchsorted(begins, keys[open_ones], "right") - 1
             for place in np.unique(places[places >= 0]).tolist():
-                mine = open_ones[places == place] if len(open_ones) < 10_000 else open_ones[
-                    np.searchsorted(places, place) : np.searchsorted(places, place, "right")
-                ]
+                mine = (
+                    open_ones[places == place]
+                    if len(open_ones) < 10_000
+                    else open_ones[np.searchsorted(places, place) : np.searchsorted(places, place, "right")]
+                )
                 stored = Keys(*one.columns(self.connection, directory.ids[place], directory.counts[place]))
                 some = np.zeros(len(mine), dtype=np.int64)
                 stored.find(keys[mine], checks[mine], some)
@@ -149,9 +152,9 @@ class Numbering:
             return
         open_ones = np.flatnonzero(found == 0)
         for part in terms.chunks(open_ones.tolist(), 10_000):
-            places = {int(keys[place]): place for place in part}
-            for key, number in self.connection.execute(select(term.c.key, term.c.id).where(term.c.key.in_(places))):
-                found[places[key]] = number
+            wanted = {int(keys[place]): place for place in part}
+            for key, number in self.connection.execute(select(term.c.key, term.c.id).where(term.c.key.in_(wanted))):
+                found[wanted[key]] = number
 
 
 def _hash(iris: pa.LargeStringArray, literals: pa.LargeStringArray) -> tuple[Array, Array]:
@@ -166,7 +169,7 @@ def _hash(iris: pa.LargeStringArray, literals: pa.LargeStringArray) -> tuple[Arr
 def _bytes(texts: pa.LargeStringArray) -> list[memoryview]:
     run, offsets = raw(texts)
     bounds = offsets.tolist()
-    return [run[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [run[start:stop] for start, stop in pairwise(bounds)]
 
 
 def raw(texts: pa.LargeStringArray) -> tuple[memoryview, Array]:

@@ -52,11 +52,18 @@ def statements(connection: Connection, found: Facts, names: dict[int, str] | Non
         found.retracted.tolist(),
         strict=True,
     )
-    if connection.execute(_ANY_QUALIFIER).first() is None:
-        return [Statement(known[h], known[r], known[t], names[s], at, gone or None) for h, r, t, s, at, gone in rows]
-    said = _qualifiers(connection, found)
+    has_more = connection.execute(_ANY_QUALIFIER).first() is not None
+    said = _qualifiers(connection, found) if has_more else {}
     return [
-        Statement(known[h], known[r], known[t], names[s], at, gone or None, _those(said.get((h, r, t, s), ()), at, gone))
+        Statement(
+            known[h],  # type: ignore[arg-type]
+            known[r],  # type: ignore[arg-type]
+            known[t],
+            names[s],
+            at,
+            gone or None,
+            _those(said[h, r, t, s], at, gone) if (h, r, t, s) in said else (),
+        )
         for h, r, t, s, at, gone in rows
     ]
 
@@ -193,13 +200,13 @@ def fan_out(
     connection: Connection, entities: Iterable[int], hops: int, limit: int
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Return the first ``limit`` edges out of each entity, hop by hop, as columns of term ids."""
-    frontier = np.unique(np.fromiter(entities, dtype=np.int64))
-    seen, found = frontier, []
+    frontier = list(dict.fromkeys(int(entity) for entity in entities))
+    seen, found = set(frontier), []
     for _ in range(hops):
         edges = facts.first_edges(connection, frontier, limit)
         found.append(edges)
-        frontier = np.setdiff1d(edges[2], seen)
-        seen = np.union1d(seen, frontier)
+        frontier = [tail for tail in dict.fromkeys(edges[2].tolist()) if tail not in seen]
+        seen.update(frontier)
     return found
 
 

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -155,6 +156,32 @@ class Segment:
             heads, relations, tails = self.columns(connection, directory.ids[place], directory.counts[place])
             yield heads, relations, tails
 
+    def edges_of(self, connection: Connection, head: int) -> list[tuple[Array, Array]]:
+        """Return (relations, tails) of the edges out of an entity, block by block; no statements with a literal."""
+        directory = self.directory(connection, BY_HEAD)
+        found = []
+        for place in directory.between((head, _LOW), (head, _HIGH)):
+            number = directory.ids[place]
+            grouped = self.cache.get((self.tag, -number))
+            if grouped is None:
+                grouped = _group(self.columns(connection, number, directory.counts[place]))
+                self.cache.put((self.tag, -number), grouped, 200 * len(grouped[0]) + 2 * grouped[1].nbytes)
+            bounds, relations, tails = grouped
+            if head in bounds:
+                start, stop = bounds[head]
+                found.append((relations[start:stop], tails[start:stop]))
+        return found
+
+
+def _group(columns: Sequence[Array]) -> tuple[dict[int, tuple[int, int]], Array, Array]:
+    """Return where the edges of each head of a block are, and their relations and tails."""
+    heads, relations, tails = columns
+    is_edge = tails > 0
+    heads, relations, tails = heads[is_edge], relations[is_edge], tails[is_edge]
+    starts = np.flatnonzero(np.diff(heads, prepend=0))
+    stops = [*starts[1:].tolist(), len(heads)]
+    return dict(zip(heads[starts].tolist(), zip(starts.tolist(), stops, strict=True), strict=True)), relations, tails
+
 
 _VISIBLE = text(
     "SELECT max(id), count(*), (SELECT tag FROM segment WHERE is_staged = 0 ORDER BY id DESC LIMIT 1) "
@@ -218,9 +245,7 @@ class View:
 
     # -- terms --------------------------------------------------------------------------------------------------------
 
-    def _blocks_of_terms(
-        self, connection: Connection, kind: int
-    ) -> tuple[list[int], list[tuple[Segment, int, int]]]:
+    def _blocks_of_terms(self, connection: Connection, kind: int) -> tuple[list[int], list[tuple[Segment, int, int]]]:
         """Return the first ids of all blocks of terms, ascending, and (segment, block, count) of each."""
         if kind not in self._terms:
             found = []
@@ -265,7 +290,7 @@ class View:
         for one, number, count in self._blocks_of_terms(connection, kind)[1]:
             run, offsets = one.texts(connection, number, count)
             bounds = offsets.tolist()
-            for start, stop in zip(bounds, bounds[1:], strict=False):
+            for start, stop in pairwise(bounds):
                 yield run[start:stop].decode()
 
     def _last(self, kind: int) -> Callable[[Connection], int]:

@@ -58,7 +58,7 @@ def literal_of(text: str) -> Literal:
     return Literal(value, datatype or None, language or None, unit or None)
 
 
-def digest(content: bytes) -> bytes:
+def digest(content: bytes | memoryview) -> bytes:
     """Return 12 bytes of BLAKE2b over a content: the first 8 are the key that finds it, the others a check on that.
 
     Two of n terms agree in both with probability n² / 2⁹⁷: 10⁻¹¹ for two billion.
@@ -176,7 +176,7 @@ def find_many(connection: Connection, iris: Iterable[str]) -> dict[str, int]:
     for part in chunks(dict.fromkeys(iris)):
         keys = {content_key(iri): iri for iri in part}
         rows = connection.execute(select(term.c.value, term.c.id).where(term.c.key.in_(keys), term.c.kind != LITERAL))
-        by_row = {value: number for value, number in rows}
+        by_row = dict(rows.all())
         for key, iri in keys.items():
             if iri in by_row:
                 found[iri] = by_row[iri]
@@ -209,5 +209,3 @@ def _read_rows(connection: Connection, numbers: list[int]) -> Iterator[tuple[int
 def read_one(connection: Connection, number: int) -> Any:
     """Return the term of one id, which must exist."""
     return read_many(connection, [number])[number]
-
-

@@ -91,7 +91,7 @@ def _unpack(packed: Array, columns: Sequence[Array]) -> list[Array]:
     return found[::-1]
 
 
-def is_in(rows: Sequence[Array], others: Sequence[Array]) -> Array:
+def is_in(rows: Sequence[Array], others: Sequence[Array]) -> np.ndarray:
     """Tell which rows, given as columns, are among others, (M,) bool."""
     if not len(others[0]) or not len(rows[0]):
         return np.zeros(len(rows[0]), dtype=bool)
@@ -136,7 +136,9 @@ class SegmentWriter:
         self._names = Names()
         self._blocks: list[tuple[Any, ...]] = []
 
-    def add_terms(self, iris: pa.LargeStringArray, literals: pa.LargeStringArray, first: tuple[int, int], keys: Keys) -> None:
+    def add_terms(
+        self, iris: pa.LargeStringArray, literals: pa.LargeStringArray, first: tuple[int, int], keys: Keys
+    ) -> None:
         """Take new terms: contents in id order, the first ids of each kind without sign, and their keys."""
         for kind, texts, number in ((IRIS, iris, first[0]), (LITERALS, literals, first[1])):
             if len(texts):
