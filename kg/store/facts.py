@@ -236,13 +236,14 @@ def heads_of(connection: Connection, heads: Array, relations: Array | None = Non
     return found.take(np.argsort(found.added, kind="stable"))
 
 
-def first_edges(connection: Connection, heads: Sequence[int], limit: int) -> tuple[Array, Array, Array]:
+def first_edges(
+    connection: Connection, segments: Sequence[Segment], has_rows: bool, heads: Sequence[int], limit: int
+) -> tuple[Array, Array, Array]:
     """Return (heads, relations, tails) of the first ``limit`` edges out of each entity."""
-    if last_row(connection):
+    if has_rows:
         matched = [match(connection, head=head) for head in heads]
         found = concatenate([one.take(np.flatnonzero(one.tail > 0)[:limit]) for one in matched])
         return found.head, found.relation, found.tail
-    segments = view(connection).segments
     relations, tails, counts = [], [], []
     for head in heads:
         left = limit

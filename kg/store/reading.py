@@ -17,7 +17,7 @@ from kg.store import facts, terms
 from kg.store.connection import Database
 from kg.store.facts import Facts
 from kg.store.schema import picture, qualifier, source, triple, version
-from kg.store.segments import BY_HEAD, Segment, view
+from kg.store.segments import BY_HEAD, Segment, view, view_and_last_row
 
 #: Blocks of 4,096 statements that are read in one transaction.
 PAGE = 5
@@ -202,8 +202,9 @@ def fan_out(
     """Return the first ``limit`` edges out of each entity, hop by hop, as columns of term ids."""
     frontier = list(dict.fromkeys(int(entity) for entity in entities))
     seen, found = set(frontier), []
+    known, last_row = view_and_last_row(connection)
     for _ in range(hops):
-        edges = facts.first_edges(connection, frontier, limit)
+        edges = facts.first_edges(connection, known.segments, last_row != 0, frontier, limit)
         found.append(edges)
         frontier = [tail for tail in dict.fromkeys(edges[2].tolist()) if tail not in seen]
         seen.update(frontier)

@@ -18,7 +18,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from sqlalchemy import Connection, Engine, bindparam, select, text
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from kg.store.blocks import Array, unpack_columns, unpack_texts
 from kg.store.schema import block, segment
@@ -183,9 +183,9 @@ def _group(columns: Sequence[Array]) -> tuple[dict[int, tuple[int, int]], Array,
     return dict(zip(heads[starts].tolist(), zip(starts.tolist(), stops, strict=True), strict=True)), relations, tails
 
 
-_VISIBLE = text(
-    "SELECT max(id), count(*), (SELECT tag FROM segment WHERE is_staged = 0 ORDER BY id DESC LIMIT 1) "
-    "FROM segment WHERE is_staged = 0"
+_VISIBLE = (
+    "SELECT max(id), count(*), (SELECT tag FROM segment WHERE is_staged = 0 ORDER BY id DESC LIMIT 1), "
+    "(SELECT max(id) FROM triple) FROM segment WHERE is_staged = 0"
 )
 
 
@@ -315,22 +315,28 @@ _lock = threading.Lock()
 
 def view(connection: Connection) -> View:
     """Return what a transaction sees; inside a write, what it has done itself is seen after ``look_again``."""
+    return view_and_last_row(connection)[0]
+
+
+def view_and_last_row(connection: Connection) -> tuple[View, int]:
+    """Return ``view``, and the id of the last row of ``triple``, by one query; -1 for that inside a write."""
     options = connection.get_execution_options()
     own: dict[str, View] | None = options.get("kemm_view")
     if own is not None and "view" in own:
-        return own["view"]
-    mark = tuple(connection.execute(_VISIBLE).one())
+        return own["view"], -1
+    *found, last_row = connection.exec_driver_sql(_VISIBLE).one()
+    mark, last_row = tuple(found), last_row or 0
     with _lock:
         cache, last = _views.get(connection.engine, (None, None))
     if last is not None and last.mark == mark and own is None:
-        return last
+        return last, last_row
     if own is not None:  # not shared: it may be rolled back
         own["view"] = View.read(connection, mark, Cache(), last, staged=bool(options.get("kemm_staged")))
-        return own["view"]
+        return own["view"], -1
     made = View.read(connection, mark, cache or Cache(), last)
     with _lock:
         _views[connection.engine] = (cache or Cache(), made)
-    return made
+    return made, last_row
 
 
 def look_again(connection: Connection) -> None:
