@@ -29,8 +29,11 @@ Reject = Callable[[FormatError], None]
 CHUNK = 12 << 20
 
 _PATH = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/]*"
+#: IRIs that RFC 3987 allows in any case: a host without a port and a path, or a path that no "//" begins.
 _PLAIN_IRI = (
-    rf"^<[A-Za-z][A-Za-z0-9+.\-]*:(//[A-Za-z0-9.\-_~]+)?(/{_PATH})?([A-Za-z0-9\-._~]{_PATH})?(\?{_PATH})?(#{_PATH})?>$"
+    r"^<[A-Za-z][A-Za-z0-9+.\-]*:"
+    rf"(//[A-Za-z0-9.\-_~]+(/{_PATH})?|/?[A-Za-z0-9\-._~]{_PATH})"
+    rf"(\?{_PATH})?(#{_PATH})?>$"
 )
 _BAD = np.int64(1) << 62
 
@@ -217,7 +220,7 @@ class NTriples:
             quads = []
             for place, line in zip(odd.tolist(), lines, strict=True):
                 try:
-                    quads += pyoxigraph.parse(line, format=RdfFormat.N_TRIPLES)
+                    quads += list(pyoxigraph.parse(line, format=RdfFormat.N_TRIPLES))  # all of it, or nothing
                 except SyntaxError as error:
                     self._reject(FormatError(str(self._path), first + place, _reason(error)))
                 except MemoryError:

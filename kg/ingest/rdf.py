@@ -229,7 +229,7 @@ def _read_lines(path: Path, format: RdfFormat, terms: _Terms, reject: Reject) ->
                 quads = []
                 for number, line in enumerate(lines, first):
                     try:
-                        quads += pyoxigraph.parse(line, format=format)
+                        quads += list(pyoxigraph.parse(line, format=format))  # all of a line, or nothing
                     except SyntaxError as error:
                         reject(FormatError(str(path), number, _reason(error)))
                     except MemoryError:
