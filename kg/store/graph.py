@@ -140,6 +140,8 @@ class KnowledgeGraph:
     def diff(self, old: int, new: int | None = None) -> tuple[list[Statement], list[Statement]]:
         """Return what holds at version ``new`` (default: now) and not at ``old``: added; and the reverse: retracted.
 
+        What its source stated again in between is no difference.
+
         Raises:
             InputError: the store has no such version.
         """
@@ -150,8 +152,10 @@ class KnowledgeGraph:
         def holds(statement: Statement, at: int) -> bool:
             return statement.added <= at and (statement.retracted is None or statement.retracted > at)
 
-        added = [s for s in changed if holds(s, last) and not holds(s, first)]
-        return added, [s for s in changed if holds(s, first) and not holds(s, last)]
+        said = {(s.fact, s.source) for s in changed if holds(s, first)}
+        says = {(s.fact, s.source) for s in changed if holds(s, last)}
+        added = [s for s in changed if holds(s, last) and (s.fact, s.source) not in said]
+        return added, [s for s in changed if holds(s, first) and (s.fact, s.source) not in says]
 
     def drop_load(self) -> bool:
         """Drop a load in parts that was interrupted (``kg.ingest.load(resume=True)``); return whether there was one."""

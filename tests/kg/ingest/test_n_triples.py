@@ -15,10 +15,35 @@ from kg.errors import FormatError
 from kg.records import XSD
 
 IRIS = ["<x:a>", "<http://x/a#b>", "<http://x:80/p?q=1>", "<http://ü/é>", "<x:%41>", "<x:%4>", "<http://x/\\u0041>"]
-IRIS += ["<>", "<a>", "<x:a b>", "<http://[::1]/>", "<http://x:port/>", "<x:a#b#c>", "<x:{}>", "<1:a>", "<x:a>>", "x:a", "<//x>"]
+IRIS += [
+    "<>",
+    "<a>",
+    "<x:a b>",
+    "<http://[::1]/>",
+    "<http://x:port/>",
+    "<x:a#b#c>",
+    "<x:{}>",
+    "<1:a>",
+    "<x:a>>",
+    "x:a",
+    "<//x>",
+]
 TEXTS = ['"t"', '""', '"a \\"b\\" c"', '"\\\\"', '"\\"', '"a\\nb"', '"tab\\tx"', '"\\u00e9"', '"\\x"', '"a"b"', "'a'"]
 TEXTS += ['"é"', '"a\x0bb"', '"a\x01b"', '"ends\\""', '"\\\\\\""', '"<x:a> ."', '"a', '"']
-SUFFIXES = ["", "@en", "@en-GB", "@EN", "@", "@1", "@de_DE", "^^<http://x/d>", f"^^<{XSD}string>", "^^<d>", "^^x:d", " "]
+SUFFIXES = [
+    "",
+    "@en",
+    "@en-GB",
+    "@EN",
+    "@",
+    "@1",
+    "@de_DE",
+    "^^<http://x/d>",
+    f"^^<{XSD}string>",
+    "^^<d>",
+    "^^x:d",
+    " ",
+]
 BLANKS = ["_:b", "_:b1", "_:", "_:é", "_:a.b", "_:a.", "_:-"]
 ENDINGS = [" .", " .", " .", " .", ".", " . # more", " . .", "", "  .", " .\r", "\t."]
 
@@ -32,7 +57,9 @@ lines = st.builds(
     st.sampled_from(ENDINGS),
     st.sampled_from([" ", " ", " ", " ", "\t", "  ", ""]),
 )
-odd_lines = st.sampled_from(["", "# a comment", " ", "rubbish", "<x:a> <x:b>", "<x:a> <x:b> <x:c> . <x:d> <x:e> <x:f> ."])
+odd_lines = st.sampled_from(
+    ["", "# a comment", " ", "rubbish", "<x:a> <x:b>", "<x:a> <x:b> <x:c> . <x:d> <x:e> <x:f> ."]
+)
 
 
 def as_pyoxigraph_reads(lines: list[str]) -> tuple[set[object], int]:
