@@ -8,6 +8,7 @@ another shape (comments, tabs, mistakes) go to it whole. So what is read, and wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,8 @@ Reject = Callable[[FormatError], None]
 
 #: Bytes that are split at once; memory is about eight times this.
 CHUNK = 12 << 20
+#: Statements of another syntax that are spelt as lines at once.
+QUADS = 50_000
 
 _PATH = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/]*"
 #: IRIs that RFC 3987 allows in any case: a host without a port and a path, or a path that no "//" begins.
@@ -226,6 +229,27 @@ class NTriples:
                 except MemoryError:
                     self._reject(FormatError(str(self._path), first + place, "a term is longer than 16 MiB"))
         yield from storable(self._terms.facts(quads), str(self._path), self._reject)
+
+
+class Respelt(NTriples):
+    """The facts of a file in another syntax: pyoxigraph reads it and spells it as lines, which are split.
+
+    Args:
+        quads: pyoxigraph's, of the default graph only; may raise what the reader of that syntax raises.
+    """
+
+    def __init__(self, path: Path, reject: Reject, terms: Any, quads: Iterator[Any]) -> None:
+        super().__init__(path, reject, terms)
+        self._quads = quads
+
+    def batches(self, position: int = 0) -> Iterator[Batch]:
+        """Yield the facts from a statement of the file on."""
+        at = 0
+        while quads := list(islice(self._quads, QUADS)):
+            at += len(quads)
+            if at > position:
+                yield from self._read(pyoxigraph.serialize(quads, format=RdfFormat.N_QUADS), 0, at)
+        yield from at_position(list(batches_of(list(self._terms.finish()))), at)
 
 
 _S, _P = pyoxigraph.NamedNode("x:s"), pyoxigraph.NamedNode("x:p")

@@ -64,7 +64,10 @@ def read_turtle(
     Raises:
         FormatError: a syntax error. What follows one can't be told in this format, so it always ends the load.
     """
-    return _read_whole(path, RdfFormat.TURTLE, _Terms(path, reject, quoted, keep_blank), base)
+    from kg.ingest.n_triples import Respelt
+
+    quads = _quads(path, RdfFormat.TURTLE, base)
+    return Respelt(path, reject, _Terms(path, reject, quoted, keep_blank), quads)
 
 
 def read_trig(
@@ -199,6 +202,12 @@ def _directed(literal: Any) -> Literal:
 def _read_whole(
     path: Path, format: RdfFormat, terms: _Terms, base: str | None, context: Path | None = None
 ) -> Iterator[Fact]:
+    yield from terms.facts(_quads(path, format, base, context))
+    yield from terms.finish()
+
+
+def _quads(path: Path, format: RdfFormat, base: str | None, context: Path | None = None) -> Iterator[Any]:
+    """Yield pyoxigraph's quads of a file, with its errors told as ours."""
     with open_bytes(path) as opened:
         file: Any = opened
         if format == RdfFormat.RDF_XML:
@@ -210,8 +219,7 @@ def _read_whole(
         except ValueError as error:
             raise InputError(f"the option 'base' is an absolute IRI, not '{base}' ({error})") from None
         try:
-            yield from terms.facts(quads)
-            yield from terms.finish()
+            yield from quads
         except SyntaxError as error:
             line = error.lineno or (file.line if isinstance(file, GuardedXml) else 0)
             raise FormatError(str(path), line, _reason(error)) from None
