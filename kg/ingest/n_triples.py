@@ -20,7 +20,7 @@ from pyoxigraph import RdfFormat
 
 from kg.errors import FormatError
 from kg.ingest import storable
-from kg.ingest.files import LONGEST_LINE, open_bytes
+from kg.ingest.files import LONGEST_LINE, open_chunks
 from kg.ingest.split import Splitter
 from kg.store.batches import Batch, Fact, at_position, batches_of, facts_of
 
@@ -65,10 +65,14 @@ class NTriples:
 
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
-        with open_bytes(self._path, LONGEST_LINE) as file:
+        with open_chunks(self._path) as file:
             line, at = 1 + _skip(file, position), position
             while data := file.read(CHUNK):
-                data += b"" if data.endswith(b"\n") else file.readline()
+                if not data.endswith(b"\n"):
+                    data += file.readline(LONGEST_LINE + 1)
+                if len(data) > CHUNK + LONGEST_LINE:
+                    much = f"a line longer than {LONGEST_LINE // 2**20} MiB: is this text?"
+                    raise FormatError(str(self._path), line + data.count(b"\n"), much)
                 at += len(data)
                 lines = data.count(b"\n")
                 yield from self._read(data, line, at)
@@ -248,7 +252,8 @@ class Respelt(NTriples):
         while quads := list(islice(self._quads, QUADS)):
             at += len(quads)
             if at > position:
-                yield from self._read(pyoxigraph.serialize(quads, format=RdfFormat.N_QUADS), 0, at)
+                lines = pyoxigraph.serialize(quads, format=RdfFormat.N_QUADS)
+                yield from self._read(lines or b"", 0, at)
         yield from at_position(list(batches_of(list(self._terms.finish()))), at)
 
 

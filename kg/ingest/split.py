@@ -33,13 +33,18 @@ def split_lines(data: Array, separator: int, ending: Array, places: Array) -> in
     while start < total:
         first = second = -1
         at = start
-        while at < total and data[at] != 10:
-            if data[at] == separator:
-                if first < 0:
-                    first = at
-                elif second < 0:
-                    second = at
+        while at < total and data[at] != separator and data[at] != 10:  # three short loops: each runs fast
             at += 1
+        if at < total and data[at] == separator:
+            first = at
+            at += 1
+            while at < total and data[at] != separator and data[at] != 10:
+                at += 1
+            if at < total and data[at] == separator:
+                second = at
+                at += 1
+                while at < total and data[at] != 10:
+                    at += 1
         end = at - extra
         is_whole = second >= 0 and end > second
         if is_whole:
