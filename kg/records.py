@@ -47,7 +47,10 @@ Tail = str | Literal
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A fact, where it comes from, and the versions in which it came and went (``retracted`` None: still true)."""
+    """A fact, where it comes from, and the versions in which it came and went (``retracted`` None: still true).
+
+    ``qualifiers`` are (key, value) pairs that say more of it: with whom, since when, how sure.
+    """
 
     head: str
     relation: str
@@ -55,6 +58,7 @@ class Statement:
     source: str = ""
     added: int = 0
     retracted: int | None = None
+    qualifiers: tuple[tuple[str, Tail], ...] = ()
 
     @property
     def fact(self) -> tuple[str, str, Tail]:

@@ -47,6 +47,9 @@ def ingest(
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option("--on-error", help="Stop at a bad line, or list it and go on")
     ] = "stop",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Commit in parts; go on where such a load was interrupted")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Read a knowledge graph into a store, all files as one version."""
@@ -54,8 +57,17 @@ def ingest(
 
     options = terms.options(option or ())
     path = paths[0] if len(paths) == 1 else paths
-    with screen.work(json), _new_or_existing(store) as graph, screen.counting("read") as progress:
-        report = load(path, into=graph, source=source, format=format, on_error=on_error, progress=progress, **options)
+    with screen.work(json), _new_or_existing(store, keep=resume) as graph, screen.counting("read") as progress:
+        report = load(
+            path,
+            into=graph,
+            source=source,
+            format=format,
+            on_error=on_error,
+            progress=progress,
+            resume=resume,
+            **options,
+        )
     for line in report.rejected:
         screen.note(line)
     if report.num_rejected > len(report.rejected):
@@ -196,6 +208,109 @@ def retract(
     screen.show({"version": version, "retracted": facts}, json, people)
 
 
+@kg_commands.command()
+def diff(
+    old: Annotated[int, typer.Argument(help="A version", show_default=False)],
+    store: Store,
+    new: Annotated[int | None, typer.Argument(help="Another; by default the last", show_default=False)] = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
+    """Print what holds at one version and not at another."""
+    with screen.work(json), _existing(store) as graph:
+        added, retracted = graph.diff(old, new)
+        labels = graph.labels([term for s in [*added, *retracted][:limit] for term in s.fact if isinstance(term, str)])
+        counts = {"added": len(added), "retracted": len(retracted)}
+        facts = {
+            name: [screen.fact(s, labels) for s in said[:limit]]
+            for name, said in (("added", added), ("retracted", retracted))
+        }
+
+    def people() -> None:
+        rows = [
+            (mark, *fact["labels"], fact["source"])
+            for mark, name in (("+", "added"), ("-", "retracted"))
+            for fact in facts[name]
+        ]
+        screen.table(("", "head", "relation", "tail", "source"), rows[:limit])
+        screen.line(f"{counts['added']:,} added, {counts['retracted']:,} retracted")
+
+    screen.show({**facts, "counts": counts}, json, people)
+
+
+@kg_commands.command()
+def blame(
+    head: Annotated[str, typer.Argument(help="An IRI or a unique label", show_default=False)],
+    relation: Annotated[str, typer.Argument(help="An IRI, a label or the last part of the IRI", show_default=False)],
+    tail: Annotated[str, typer.Argument(help="An IRI, a unique label or a value", show_default=False)],
+    store: Store,
+    json: Json = False,
+) -> None:
+    """Print who stated a fact, and in which versions it came and went."""
+    with screen.work(json), _existing(store) as graph:
+        subject, predicate = terms.entity(graph, head, "head"), terms.relation(graph, relation)
+        ever = graph.history(subject, predicate)
+        labels = graph.labels([s.tail for s in ever if isinstance(s.tail, str)])
+        said = [s for s in ever if tail in (str(s.tail), labels.get(str(s.tail)))]
+        versions = {row["id"]: row for row in graph.log()}
+    result = [
+        {
+            "tail": str(one.tail),
+            "source": one.source,
+            "added": versions[one.added],
+            "retracted": versions[one.retracted] if one.retracted else None,
+        }
+        for one in said
+    ]
+    rows = [
+        (
+            str(s.tail),
+            s.source,
+            *(f"{v} ({versions[v]['action']}, {versions[v]['time']})" if v else "" for v in (s.added, s.retracted)),
+        )
+        for s in said
+    ]
+    screen.show({"statements": result}, json, lambda: screen.table(("tail", "source", "added", "retracted"), rows))
+
+
+@kg_commands.command()
+def merge(
+    keep: Annotated[str, typer.Argument(help="An IRI or a unique label", show_default=False)],
+    drop: Annotated[str, typer.Argument(help="The entity that becomes the first", show_default=False)],
+    store: Store,
+    source: Source,
+    json: Json = False,
+) -> None:
+    """Make one entity of two; prints the store's new version."""
+    with screen.work(json), _existing(store) as graph:
+        ends = graph.resolve(keep), graph.resolve(drop)
+        version = graph.merge(*ends, source=source)
+    result = {"version": version, "keep": ends[0], "drop": ends[1]}
+    screen.show(result, json, lambda: screen.line(f"version {version}: <{ends[1]}> is now <{ends[0]}>"))
+
+
+@kg_commands.command()
+def undo(
+    store: Store,
+    version: Annotated[int | None, typer.Argument(help="By default the last", show_default=False)] = None,
+    source: Annotated[str, typer.Option("--source", help="Who says so")] = "",
+    json: Json = False,
+) -> None:
+    """Reverse what a version did, as a new version, which is printed."""
+    with screen.work(json), _existing(store) as graph:
+        undone = graph.version if version is None else version
+        made = graph.undo(undone, source=source)
+    screen.show({"version": made, "undone": undone}, json, lambda: screen.line(f"version {made}: {undone} undone"))
+
+
+@kg_commands.command("drop-load")
+def drop_load(store: Store, json: Json = False) -> None:
+    """Drop a load that was interrupted, instead of finishing it with `kemm ingest … --resume`."""
+    with screen.work(json), _existing(store) as graph:
+        dropped = graph.drop_load()
+    screen.show({"dropped": dropped}, json, lambda: screen.line("dropped" if dropped else "no load is unfinished"))
+
+
 @media_commands.command("add")
 def media_add(
     store: Store,
@@ -267,14 +382,14 @@ def _existing(store: str) -> KnowledgeGraph:
 
 
 @contextlib.contextmanager
-def _new_or_existing(store: str) -> Iterator[KnowledgeGraph]:
+def _new_or_existing(store: str, keep: bool = False) -> Iterator[KnowledgeGraph]:
     """Open a store, made where there is none; if one just made stays empty through an error, its file goes again."""
     from kg import KnowledgeGraph
     from kg.store.connection import parse
 
     url = parse(store)
     file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-    is_new = file is not None and not file.exists()
+    is_new = file is not None and not file.exists() and not keep
     with KnowledgeGraph.open(store) as graph:
         try:
             yield graph

@@ -112,6 +112,7 @@ def load(
     format: str | None = None,
     on_error: str = "stop",
     progress: Callable[[int], None] | None = None,
+    resume: bool = False,
     **options: Any,
 ) -> LoadReport:
     """Read files, a packaged graph (``wordnet``, ``countries``) or a graph in memory into a store as one version.
@@ -123,6 +124,7 @@ def load(
         format: a name in ``READERS``; by default the file's suffix says.
         on_error: ``"stop"`` at the first line that can't be read, or ``"skip"`` such lines and list them.
         progress: called now and then with the number of facts read so far.
+        resume: commit part by part, and go on where such a load of the same file was interrupted.
         options: what the reader may be asked; docs/formats.md lists them.
 
     Raises:
@@ -147,7 +149,9 @@ def load(
     facts = _facts(path, format, reject, options)
     start = time.perf_counter()
     try:
-        loaded = bulk.load(into, facts, source=source or _name(path), progress=progress)
+        name = source or _name(path)
+        identity = _identity(path, format, options) if resume else ""
+        loaded = bulk.load(into, facts, source=name, progress=progress, resume=resume, identity=identity)
     except OSError as error:
         raise InputError(f"{error.filename or path} can't be read: {error.strerror or error}") from None
     seconds = time.perf_counter() - start
@@ -158,6 +162,7 @@ def _facts(path: Any, format: str | None, reject: Reject, options: dict[str, Any
     """Find the readers and check the options now; return the facts of all files, read later."""
     from kg.ingest import inputs
     from kg.ingest.options import choose
+    from kg.store.batches import Batched, Chain
 
     package = type(path).__module__.split(".")[0]
     if package in OBJECTS:
@@ -166,16 +171,22 @@ def _facts(path: Any, format: str | None, reject: Reject, options: dict[str, Any
     files = inputs.find(path, format)
     readers: dict[str, Reader] = {one.format: registry.resolve(READERS, one.format, "reader") for one in files}
     chosen = choose(readers, options)
-    if len(files) == 1:
-        (one,) = files
-        facts = readers[one.format](one.path, reject, **chosen[one.format])
-        # A reader that has its facts by columns as well hands itself to the store.
-        return facts if hasattr(facts, "batches") else storable(facts, str(one.path), reject)
-    return (
-        fact
-        for one in files
-        for fact in storable(readers[one.format](one.path, reject, **chosen[one.format]), str(one.path), reject)
-    )
+    parts = [(readers[one.format](one.path, reject, **chosen[one.format]), str(one.path)) for one in files]
+    if any(isinstance(facts, Batched) for facts, _ in parts):
+        # A reader of batches refuses itself what can't be stored.
+        return Chain([f if isinstance(f, Batched) else storable(f, path, reject) for f, path in parts])
+    return (fact for facts, path in parts for fact in storable(facts, path, reject))
+
+
+def _identity(path: Any, format: str | None, options: dict[str, Any]) -> str:
+    """Return what tells one input from another: names, sizes and times of files, and what was asked of the reader."""
+    from kg.ingest import inputs
+
+    if type(path).__module__.split(".")[0] in OBJECTS or str(path) == "-":
+        raise InputError("only files can be loaded in parts: what comes once can't be read again from where it stopped")
+    files = [] if str(path) in PACKAGED else [one.path for one in inputs.find(path, format)]
+    said = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return "; ".join([str(path), *said, *(f"{name}={value}" for name, value in sorted(options.items()))])
 
 
 def storable(facts: Iterable[Any], path: str, reject: Reject) -> Iterator[Any]:

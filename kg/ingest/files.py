@@ -213,3 +213,17 @@ class _Zstandard:
 def size_of(path: Path) -> int:
     """Return a file's size in bytes, 0 for standard input."""
     return 0 if str(path) == STDIN else os.path.getsize(path)
+
+
+@contextmanager
+def open_chunks(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for readers of large chunks of lines: as ``open_bytes``, but a plain file without its copies."""
+    with open_bytes(path, LONGEST_LINE) as careful:
+        if str(path) == STDIN or packing_of(path):
+            yield careful
+            return
+        begin = careful.peek(1)[:1]  # type: ignore[attr-defined]  # looks at what kind of file it is
+        with path.open("rb") as file:
+            if begin and file.read(3) != b"\xef\xbb\xbf":
+                file.seek(0)
+            yield file

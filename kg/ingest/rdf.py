@@ -44,7 +44,9 @@ def read_n_triples(
     path: Path, reject: Reject, *, quoted: Quoted = "refuse", keep_blank: bool = False
 ) -> Iterator[Fact]:
     """Yield the facts of an N-Triples file; a wrong line is rejected and the next one read."""
-    return _read_lines(path, RdfFormat.N_TRIPLES, _Terms(path, reject, quoted, keep_blank), reject)
+    from kg.ingest.n_triples import NTriples
+
+    return NTriples(path, reject, _Terms(path, reject, quoted, keep_blank))
 
 
 def read_n_quads(path: Path, reject: Reject, *, quoted: Quoted = "refuse", keep_blank: bool = False) -> Iterator[Fact]:
@@ -65,7 +67,10 @@ def read_turtle(
     Raises:
         FormatError: a syntax error. What follows one can't be told in this format, so it always ends the load.
     """
-    return _read_whole(path, RdfFormat.TURTLE, _Terms(path, reject, quoted, keep_blank), base)
+    from kg.ingest.n_triples import Respelt
+
+    quads = _quads(path, RdfFormat.TURTLE, base)
+    return Respelt(path, reject, _Terms(path, reject, quoted, keep_blank), quads)
 
 
 def read_trig(
@@ -208,6 +213,10 @@ class _Terms:
             self._held = None
         yield from self._annotations.finish()
 
+    def remember(self, facts: Iterable[Fact]) -> None:
+        """Take facts that were given out already: an annotation may still speak of them."""
+        self._annotations.recent.extend(facts)
+
     def _fail(self, reason: str) -> None:
         self._reject(FormatError(str(self._path), 0, " ".join(reason.split())[:300]))
 
@@ -215,6 +224,12 @@ class _Terms:
 def _read_whole(
     path: Path, format: RdfFormat, terms: _Terms, base: str | None, context: Path | None = None
 ) -> Iterator[Fact]:
+    yield from terms.annotated(_quads(path, format, base, context))
+    yield from terms.finish()
+
+
+def _quads(path: Path, format: RdfFormat, base: str | None, context: Path | None = None) -> Iterator[Any]:
+    """Yield pyoxigraph's quads of a file, with its errors told as ours."""
     with open_bytes(path) as opened:
         file: Any = opened
         if format == RdfFormat.RDF_XML:
@@ -226,8 +241,7 @@ def _read_whole(
         except ValueError as error:
             raise InputError(f"the option 'base' is an absolute IRI, not '{base}' ({error})") from None
         try:
-            yield from terms.annotated(quads)
-            yield from terms.finish()
+            yield from quads
         except SyntaxError as error:
             line = error.lineno or (file.line if isinstance(file, GuardedXml) else 0)
             raise FormatError(str(path), line, reason(error)) from None
@@ -246,7 +260,7 @@ def _read_lines(path: Path, format: RdfFormat, terms: _Terms, reject: Reject) ->
                 quads = []
                 for number, line in enumerate(lines, first):
                     try:
-                        quads += pyoxigraph.parse(line, format=format)
+                        quads += list(pyoxigraph.parse(line, format=format))  # all of a line, or nothing
                     except SyntaxError as error:
                         reject(FormatError(str(path), number, reason(error)))
                     except MemoryError:

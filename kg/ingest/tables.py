@@ -59,6 +59,10 @@ def read_tsv(
     if beside(path) and not entity_ids:
         columns, separator = columns or ("head", "tail", "relation"), separator or "space"
     between = _SEPARATORS[separator or "tab"]
+    if between == "\t" and not any(ids):
+        from kg.ingest.tsv import Tsv
+
+        return Tsv(path, reject, columns, lambda rows, order: _facts(path, rows, reject, order, ids, is_tsv=True))
     rows = ((number, line.split(between)) for number, line in _lines(path, reject))
     return _facts(path, rows, reject, columns, ids, is_tsv=True)
 

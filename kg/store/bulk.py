@@ -1,8 +1,7 @@
-"""Load a stream of facts fast: one transaction, one version, nothing at all if it fails.
+"""Load a stream of facts fast: one version, nothing at all if it fails.
 
-Terms get their ids from a dictionary in memory; the triples, by ids, are sorted in portions as the unique index is, so
-that it grows at its end. When the load is large beside what the store holds, the other orders are dropped and built
-anew, once.
+Batches of facts come as columns (`kg.store.batches`); their terms are numbered, each once; the statements wait by ids
+until a portion is full, which becomes a segment. A load of few facts writes rows, as an edit does.
 """
 
 from __future__ import annotations
@@ -10,31 +9,30 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+import pyarrow as pa
+from sqlalchemy import Connection, select
 
 from kg.errors import InputError
-from kg.records import Literal, Tail
-from kg.store import terms
+from kg.store import facts as stored
+from kg.store import naming, terms, writing
+from kg.store.batches import Batch, Fact, batches_of
+from kg.store.blocks import Array
 from kg.store.editing import find_or_add_source, new_version
 from kg.store.graph import KnowledgeGraph
+from kg.store.numbering import New, Numbering
 from kg.store.reading import current_version
-from kg.store.schema import LITERAL, TRIPLE_ORDERS, term, triple, version
+from kg.store.schema import qualifier, segment, term, triple, version
+from kg.store.segments import BY_HEAD, IRIS, Segment, view
 
-#: Facts between two writes to the database, and between two calls of ``progress``.
-BATCH = 50_000
-#: How many terms the dictionary holds before it is emptied: about 300 MB.
-DICTIONARY = 2_000_000
+__all__ = ["Fact", "Loaded", "load"]
 
-#: Triples sorted and written together: 100 MB.
-PORTION = 4_000_000
-
-_COLUMNS = "head, relation, tail, source, added"
-
-Fact = tuple[str, str, Tail]
+#: Statements of one segment: 24 bytes each while they wait, three times that while they are sorted.
+PORTION = 1_000_000
+#: Loads of fewer facts become rows.
+SMALL = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,71 +45,6 @@ class Loaded:
     version: int
 
 
-class _Dictionary:
-    """Terms → ids, with the rows of new terms waiting to be written."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._next = terms.next_id(connection)
-        self._stored = self._next > 1  # may the store know a term that this dictionary does not?
-        if not self._stored:
-            for index in term.indexes:
-                index.drop(connection)
-        self._iris: dict[str, int] = {}
-        self._literals: dict[int, int] = {}  # by content key: literals are long and mostly come once
-        self._new: list[terms.TermRow] = []
-
-    def number(self, facts: Sequence[Fact]) -> np.ndarray:
-        """Return the facts as ids, (n, 3) int64, numbering unknown terms and keeping their rows for ``write``."""
-        iris, literals = self._iris, self._literals
-        heads, relations, tails = zip(*facts, strict=True)
-        if not {*map(type, heads), *map(type, relations)} <= {str} or not {*map(type, tails)} <= {str, Literal}:
-            for fact in facts:
-                terms.check_fact(*fact)
-        keys = [terms.content_key(tail) if isinstance(tail, Literal) else 0 for tail in tails]
-        names = dict.fromkeys(heads)  # not a set: ids must not depend on the order of one
-        names.update(dict.fromkeys(relations))
-        names.update(dict.fromkeys(tail for tail in tails if not isinstance(tail, Literal)))
-        if "" in names:
-            terms.check_fact(*next(fact for fact in facts if "" in fact))
-        unseen: dict[int, Tail] = {terms.content_key(name): name for name in names if name not in iris}
-        unseen.update((key, tail) for key, tail in zip(keys, tails, strict=True) if key and key not in literals)
-        if self._stored:
-            for part in terms.chunks(list(unseen), 10_000):
-                rows = self._connection.execute(select(term.c.key, term.c.id).where(term.c.key.in_(part)))
-                for key, number in rows:
-                    self._know(key, unseen.pop(key), number)
-        for key, end in unseen.items():
-            self._new.append(terms.term_row(self._next, key, end))
-            self._know(key, end, self._next)
-            self._next += 1
-        ids = [list(map(iris.__getitem__, heads)), list(map(iris.__getitem__, relations))]
-        ids.append([literals[key] if key else iris[str(tail)] for tail, key in zip(tails, keys, strict=True)])
-        return np.array(ids, dtype=np.int64).T
-
-    def _know(self, key: int, end: Tail, number: int) -> None:
-        if isinstance(end, str):
-            self._iris[end] = number
-        else:
-            self._literals[key] = number
-
-    def write(self) -> None:
-        """Write the new terms, and forget all when the dictionary is full: the store knows them now."""
-        _write(self._connection, "term", term.c.keys(), self._new)
-        self._new = []
-        if len(self._iris) + len(self._literals) > DICTIONARY:
-            self._iris.clear()
-            self._literals.clear()
-            self.finish()
-
-    def finish(self) -> None:
-        """Make the indexes over ``term`` that an empty store does without while it is filled."""
-        if not self._stored:
-            for index in term.indexes:
-                index.create(self._connection)
-            self._stored = True
-
-
 def load(
     graph: KnowledgeGraph,
     facts: Iterable[Fact],
@@ -120,99 +53,244 @@ def load(
     author: str = "",
     note: str = "",
     progress: Callable[[int], None] | None = None,
+    resume: bool = False,
+    identity: str = "",
 ) -> Loaded:
     """Add facts of one source as one version; facts that this source states already are not added twice.
 
     Args:
+        facts: (head, relation, tail), or (head, relation, tail, qualifiers) with pairs of a key and a value; or a
+            ``kg.store.batches.Batched`` reader, which is faster.
         progress: called now and then with the number of facts read so far.
+        resume: commit part by part, which nobody sees before the last; if the last such load was interrupted, go on
+            where it stopped (see ``kg.store.parts``).
+        identity: what is read, for a load that goes on to be sure that it is the same.
 
     Raises:
         InputError: one of the facts can't be one. Whatever is raised, by ``facts`` too, the store stays as it was.
     """
     if not source:
         raise InputError("a load needs the name of its source")
-    with graph.database.write() as connection, _no_garbage_collection():
-        dictionary, triples = _Dictionary(connection), _Triples(connection, source, author, note)
+    if resume:
+        from kg.store.parts import load_in_parts
+
+        return load_in_parts(graph, facts, source, author, note, progress, identity)
+    with graph.database.write() as connection, no_garbage_collection():
+        before = current_version(connection)
+        at = new_version(connection, "load", source=source, author=author, note=note)
+        portions = Portions(connection, source, at)
         count = 0
-        for batch in terms.chunks(facts, BATCH):
-            numbered = dictionary.number(batch)
-            dictionary.write()
-            triples.take(numbered)
+        for batch in batches_of(facts):
+            portions.take(batch)
             count += len(batch)
             if progress:
                 progress(count)
-        dictionary.finish()
-        return triples.finish()
+        portions.write_rest()
+        if not portions.has_added:
+            connection.execute(version.delete().where(version.c.id == at))
+            connection.execute(segment.delete().where(segment.c.added == at))
+            return Loaded(0, 0, 0, before)
+        if connection.dialect.name == "postgresql":  # its planner goes by statistics
+            connection.exec_driver_sql("ANALYZE term, triple, block")
+        return Loaded(portions.triples, portions.literals, portions.num_entities, at)
 
 
-class _Triples:
-    """Triples by ids on their way into the store, in portions sorted as the unique index is."""
+@dataclass(slots=True)
+class _Waiting:
+    """Statements by ids, and what else came with them, until they are written."""
 
-    def __init__(self, connection: Connection, source: str, author: str, note: str) -> None:
+    columns: list[tuple[Array, Array, Array]] = field(default_factory=list)
+    count: int = 0
+    new: list[New] = field(default_factory=list)
+    names: list[tuple[Array, pa.LargeStringArray]] = field(default_factory=list)
+
+
+class Portions:
+    """Facts on their way into the store, in portions that become segments, or rows when they are few."""
+
+    def __init__(self, connection: Connection, source: str, at: int, in_parts: bool = False) -> None:
         self._connection = connection
-        self._last = connection.execute(select(func.max(triple.c.id))).scalar() or 0
         self._source = find_or_add_source(connection, source)
-        self._before = current_version(connection)
-        self._at = new_version(connection, "load", source=source, author=author, note=note)
-        self._waiting: list[np.ndarray] = []
-        self._orders_are_dropped = False
+        self._at, self._in_parts = at, in_parts
+        self._numbering = Numbering.of(connection)
+        self._waiting = _Waiting()
+        self._writer: writing.SegmentWriter | None = None
+        self._is_seen = np.zeros(1024, dtype=bool)  # by id: the entities in what was added
+        self.triples = self.literals = self.qualified = 0
 
-    def take(self, numbered: np.ndarray) -> None:
+    @property
+    def has_added(self) -> bool:
+        return bool(self.triples or self.qualified)
+
+    @property
+    def num_entities(self) -> int:
+        return int(self._is_seen.sum())
+
+    @property
+    def is_full(self) -> bool:
+        """Is it time to write?"""
+        return self._waiting.count >= PORTION
+
+    def go_on(self, connection: Connection) -> None:
+        """Go on in another transaction."""
+        self._connection = self._numbering.connection = connection
+
+    def take(self, batch: Batch) -> None:
         """Take a batch; write when a portion is full."""
-        self._waiting.append(numbered)
-        if sum(map(len, self._waiting)) >= PORTION:
-            self._flush()
+        iris, literals, new = self._numbering.number(batch.iris, batch.literals)
+        ends = np.concatenate([iris, literals[::-1]])  # a tail's place counts from the front, or from the end
+        tail = ends[batch.tail]
+        relation = iris[batch.relation]
+        waiting = self._waiting
+        waiting.columns.append((iris[batch.head], relation, tail))
+        waiting.count += len(batch)
+        waiting.new.append(new)
+        self._take_names(batch, relation, tail)
+        if batch.qualifiers:
+            self._qualify(batch, iris, ends, tail)
+        if self._writer is not None or self._in_parts or waiting.count >= SMALL:
+            self._open_segment()
+        if self.is_full and not self._in_parts:
+            self._write_segment()
 
-    def _flush(self) -> None:
-        if not self._waiting:
+    def _take_names(self, batch: Batch, relation: Array, tail: Array) -> None:
+        places = np.unique(batch.relation)
+        names = [place for place in places.tolist() if naming.is_naming(batch.iris[place].as_py())]
+        if not names:
             return
-        rows = np.concatenate(self._waiting)  # (n, 3)
-        self._waiting.clear()
-        rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
-        is_new = np.ones(len(rows), dtype=bool)
-        is_new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-        rows = rows[is_new]
-        if not self._orders_are_dropped and len(rows) > max(self._last // 2, 10_000):
-            for order in TRIPLE_ORDERS:
-                order.drop(self._connection)
-            self._orders_are_dropped = True
-        if self._connection.dialect.name == "sqlite":
-            insert = (
-                f"INSERT INTO triple ({_COLUMNS}) VALUES (?, ?, ?, {self._source}, {self._at}) ON CONFLICT DO NOTHING"
-            )
-            for start in range(0, len(rows), BATCH):
-                _driver(self._connection).executemany(insert, rows[start : start + BATCH].tolist())
-        else:
-            columns = "head BIGINT, relation BIGINT, tail BIGINT"
-            self._connection.exec_driver_sql(f"CREATE TEMPORARY TABLE incoming ({columns}) ON COMMIT DROP")
-            _write(self._connection, "incoming", ("head", "relation", "tail"), rows.tolist())
-            self._connection.exec_driver_sql(
-                f"INSERT INTO triple ({_COLUMNS}) SELECT *, {self._source}, {self._at} FROM incoming "
-                "ON CONFLICT DO NOTHING"
-            )
-            self._connection.exec_driver_sql("DROP TABLE incoming")
+        chosen = np.unique(batch.tail[np.isin(batch.relation, names) & (batch.tail < 0)])
+        if len(chosen):
+            ids = np.empty(len(batch.literals), dtype=np.int64)
+            is_literal = batch.tail < 0
+            ids[-1 - batch.tail[is_literal]] = tail[is_literal]
+            self._waiting.names.append((ids[-1 - chosen], batch.literals.take(-1 - chosen)))
 
-    def finish(self) -> Loaded:
-        """Write the rest, put the orders back, and count."""
-        self._flush()
-        if self._orders_are_dropped:
-            for order in TRIPLE_ORDERS:
-                order.create(self._connection)
-            if self._connection.dialect.name == "postgresql":  # its planner goes by statistics
-                self._connection.exec_driver_sql("ANALYZE term, triple")
-        of_load = f"FROM triple JOIN term ON term.id = triple.tail WHERE triple.id > {self._last}"
-        counted = self._connection.exec_driver_sql(
-            f"SELECT count(*), coalesce(sum(CASE WHEN kind = {LITERAL} THEN 1 ELSE 0 END), 0) {of_load}"
-        ).one()
-        ends = f"SELECT head FROM triple WHERE id > {self._last} UNION SELECT tail {of_load} AND kind <> {LITERAL}"
-        entities = self._connection.exec_driver_sql(f"SELECT count(*) FROM ({ends}) AS ends").scalar_one()
-        if not counted[0]:
-            self._connection.execute(version.delete().where(version.c.id == self._at))
-        return Loaded(counted[0], int(counted[1]), entities, self._at if counted[0] else self._before)
+    def _open_segment(self) -> None:
+        """Hand what waits, but for the statements, to the segment."""
+        if self._writer is None:
+            self._writer = writing.SegmentWriter(self._connection, self._source, self._at, self._in_parts)
+        for new in self._waiting.new:
+            self._writer.add_terms(new.iris, new.literals, (new.first_iri, new.first_literal), new.keys)
+        for ids, contents in self._waiting.names:
+            self._writer.add_names(ids, contents)
+        self._waiting.new.clear()
+        self._waiting.names.clear()
+
+    def _sorted(self) -> tuple[Array, Array, Array]:
+        """Return the waiting statements sorted, each once, without those that the source states already."""
+        columns = [np.concatenate(parts) for parts in zip(*self._waiting.columns, strict=True)]
+        self._waiting.columns.clear()
+        self._waiting.count = 0
+        columns = writing.sort(columns)
+        is_new = np.ones(len(columns[0]), dtype=bool)
+        is_new[1:] = False
+        for column in columns:
+            is_new[1:] |= column[1:] != column[:-1]
+        head, relation, tail = (column[is_new] for column in columns)
+        kept = ~self._stated(head, relation, tail)
+        if not kept.all():
+            head, relation, tail = head[kept], relation[kept], tail[kept]
+        self._count(head, tail)
+        return head, relation, tail
+
+    def _stated(self, head: Array, relation: Array, tail: Array) -> Array:
+        """Tell which statements, sorted, the source states already, (M,) bool."""
+        connection, found = self._connection, np.zeros(len(head), dtype=bool)
+        rows = stored.read_rows(connection, [triple.c.source == self._source])
+        hidden = stored.hidden_by(rows)
+        live = rows.facts.take(stored.is_active(rows.facts, None))
+        if len(live):
+            found |= writing.is_in((head, relation, tail), (live.head, live.relation, live.tail))
+        last = 0
+        for one in view(connection).segments:
+            directory = one.directory(connection, IRIS)
+            if directory.ids:
+                last = max(last, directory.begins[-1][0] + directory.counts[-1])
+            if one.source == self._source and one.triples:
+                found |= self._in_segment(one, hidden.get(one.id, set()), (head, relation, tail), last)
+        return found
+
+    def _in_segment(self, one: Segment, hidden: set[tuple[int, int, int]], rows: Sequence[Array], last: int) -> Array:
+        """Tell which rows a segment has; ``last`` bounds the ids of its IRIs."""
+        head, _, tail = rows
+        found = np.zeros(len(head), dtype=bool)
+        open_ones = np.flatnonzero((head < last) & (tail < last))
+        if not len(open_ones):
+            return found
+        directory = one.directory(self._connection, BY_HEAD)
+        begins = np.array([first for first, _ in directory.begins], dtype=np.int64)
+        heads = head[open_ones]
+        for place in range(len(begins)):
+            stop = begins[place + 1] if place + 1 < len(begins) else np.int64(1 << 62)
+            start, end = np.searchsorted(heads, begins[place]), np.searchsorted(heads, stop, "right")
+            if start < end:
+                mine = open_ones[start:end]
+                columns = next(one.all(self._connection, [place]))
+                facts = stored.of_segment(one, columns, hidden)
+                found[mine] |= writing.is_in([row[mine] for row in rows], (facts.head, facts.relation, facts.tail))
+        return found
+
+    def _count(self, head: Array, tail: Array) -> None:
+        self.triples += len(head)
+        self.literals += int((tail < 0).sum())
+        if self._numbering.next_iri > len(self._is_seen):
+            self._is_seen = np.concatenate([self._is_seen, np.zeros(self._numbering.next_iri, dtype=bool)])
+        self._is_seen[head] = True
+        self._is_seen[tail[tail > 0]] = True
+
+    def _write_segment(self) -> None:
+        assert self._writer is not None
+        self._writer.finish(*self._sorted())
+        self._writer = None
+        self._numbering.forget()
+
+    def _write_rows(self) -> None:
+        """Write a small load as rows."""
+        connection = self._connection
+        rows: list[terms.TermRow] = []
+        for new in self._waiting.new:
+            keys = dict(zip(new.keys.ids.tolist(), new.keys.keys.tolist(), strict=True))
+            for number, text in enumerate(new.iris.to_pylist(), new.first_iri):
+                rows.append(terms.term_row(number, keys[number], text))
+            for number, text in enumerate(new.literals.to_pylist(), new.first_literal):
+                rows.append(terms.term_row(-number, keys[-number], terms.literal_of(text)))
+        writing.insert(connection, "term", term.c.keys(), rows)
+        for ids, contents in self._waiting.names:
+            for number, text in zip(ids.tolist(), contents.to_pylist(), strict=True):
+                terms.add_name(connection, number, terms.literal_of(text))
+        head, relation, tail = self._sorted()
+        columns = ("head", "relation", "tail", "source", "added")
+        values = zip(head.tolist(), relation.tolist(), tail.tolist(), strict=True)
+        writing.insert(connection, "triple", columns, [(*fact, self._source, self._at) for fact in values])
+
+    def _qualify(self, batch: Batch, iris: Array, ends: Array, tail: Array) -> None:
+        columns = ("head", "relation", "tail", "source", "key", "value", "added")
+        head, relation = iris[batch.head], iris[batch.relation]
+        rows: dict[tuple[int, ...], None] = {}
+        for at, key, value in batch.qualifiers:
+            fact = int(head[at]), int(relation[at]), int(tail[at]), self._source
+            rows[(*fact, int(iris[key]), int(ends[value]), self._at)] = None
+        known: set[tuple[int, ...]] = set()
+        for part in terms.chunks({row[0] for row in rows}):
+            ask = select(*(qualifier.c[column] for column in columns[:6])).where(
+                qualifier.c.head.in_(part), qualifier.c.source == self._source, qualifier.c.retracted.is_(None)
+            )
+            known.update(tuple(row) for row in self._connection.execute(ask))
+        fresh = [row for row in rows if row[:6] not in known]
+        self.qualified += len(fresh)
+        writing.insert(self._connection, "qualifier", columns, fresh)
+
+    def write_rest(self) -> None:
+        """Write what waits: as rows when it is all there is, and little."""
+        if self._writer is not None or (self._waiting.count and self.triples):
+            self._open_segment()
+            self._write_segment()
+        elif self._waiting.count:
+            self._write_rows()
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """A load makes millions of small objects and no cycles; looking for some takes a tenth of its time."""
     was_on = gc.isenabled()
     gc.disable()
@@ -221,22 +299,3 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _write(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows by the fastest way that the database has."""
-    if not rows:
-        return
-    names = ", ".join(columns)
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(columns))
-        _driver(connection).executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
-    else:
-        with _driver(connection).cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-
-
-def _driver(connection: Connection) -> Any:
-    """The driver's own connection: SQLAlchemy would copy a million rows on their way."""
-    return connection.connection.driver_connection

@@ -109,7 +109,7 @@ class Database:
         if not self.in_memory:
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA cache_size = -131072")  # 128 MiB
+        cursor.execute("PRAGMA cache_size = -16384")  # 16 MiB: decoded blocks are kept, not pages
         cursor.close()
 
     @staticmethod
@@ -155,21 +155,26 @@ class Database:
                     yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, in_parts: bool = False) -> Iterator[Connection]:
         """Give the one writing connection; commit at the end, roll back on any exception.
 
+        Args:
+            in_parts: this is a part of a load that commits part by part, which all others have to leave alone.
+
         Raises:
-            StoreError: the database refused, or this thread is already inside an edit.
+            StoreError: the database refused, this thread is already inside an edit, or a load in parts is unfinished.
         """
         if self._writer_thread == threading.get_ident():
             raise StoreError("an edit is under way in this thread: use the object that `with graph.edit()` gave")
         with self._lock, self._clear_errors(), self.engine.connect() as plain:
-            connection = plain.execution_options(kemm_write=True)
+            connection = plain.execution_options(kemm_write=True, kemm_view={}, kemm_staged=in_parts)
             self._writer, self._writer_thread = connection, threading.get_ident()
             try:
                 with connection.begin():
                     if self._is_ready and not self.is_sqlite:
                         connection.exec_driver_sql("LOCK TABLE version IN SHARE ROW EXCLUSIVE MODE")
+                    if self._is_ready and not in_parts:
+                        schema.refuse_while_loading(connection, self.name)
                     yield connection
             finally:
                 self._writer = self._writer_thread = None

@@ -2,31 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
+
+import numpy as np
 from sqlalchemy import Connection, select
 
 from kg.errors import UnknownEntity
 from kg.names import fold
 from kg.records import Entity
-from kg.store import naming, terms
+from kg.store import facts, naming, terms
 from kg.store.naming import Naming
-from kg.store.schema import term, triple
+from kg.store.schema import name
+from kg.store.segments import NAMES, view
 
-_LIVE = triple.c.retracted.is_(None)
+#: How many names that begin with, or contain, a text are looked at.
+_MOST = 2_000
+
+
+def prefix_number(folded: str) -> int:
+    """Return the first seven bytes of a folded name as a number: the order of such numbers is that of the names."""
+    return int.from_bytes(folded.encode()[:7].ljust(7, b"\0"), "big")
+
+
+def names_from(connection: Connection, prefix: str, whole: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield (literal id, folded name) of the names that begin with ``prefix``, or are just that."""
+    condition = name.c.folded == prefix
+    if not whole:
+        condition = (name.c.folded >= prefix) & (name.c.folded < prefix + "\U0010ffff")
+    for number, folded in connection.execute(select(name.c.literal, name.c.folded).where(condition)):
+        yield number, folded
+    low = prefix_number(prefix)
+    high = low if whole else int.from_bytes(prefix.encode()[:7].ljust(7, b"\xff"), "big")
+    for one in view(connection).segments:
+        directory = one.directory(connection, NAMES)
+        for place in directory.between((low, -1), (high, 1 << 62)):
+            for number, folded in _names(connection, one, directory.ids[place], directory.counts[place]):
+                if folded == prefix if whole else folded.startswith(prefix):
+                    yield number, folded
+
+
+def names_with(connection: Connection, part: str) -> Iterator[tuple[int, str]]:
+    """Yield (literal id, folded name) of the names that contain ``part``, reading through all names."""
+    inside = select(name.c.literal, name.c.folded).where(name.c.folded.contains(part, autoescape=True))
+    for number, folded in connection.execute(inside):
+        yield number, folded
+    sought = part.encode()
+    for one in view(connection).segments:
+        directory = one.directory(connection, NAMES)
+        for number, count in zip(directory.ids, directory.counts, strict=True):
+            if sought in one.texts(connection, number, 2 * count)[0]:
+                yield from (pair for pair in _names(connection, one, number, count) if part in pair[1])
+
+
+def _names(connection: Connection, one: object, number: int, count: int) -> Iterator[tuple[int, str]]:
+    """Yield the names of a block: folded texts, then as many ids written as text."""
+    run, offsets = one.texts(connection, number, 2 * count)  # type: ignore[attr-defined]
+    bounds = offsets.tolist()
+    texts = [run[start:stop] for start, stop in pairwise(bounds)]
+    for folded, literal in zip(texts[:count], texts[count:], strict=True):
+        yield int(literal), folded.decode()
+
+
+def _owners(connection: Connection, literals: Iterable[int], known: Naming) -> Iterator[tuple[int, int, bool]]:
+    """Yield (literal, entity, is it its label) of the entities that are called by literals."""
+    names = np.array(known.names, dtype=np.int64)
+    for literal in literals:
+        found = facts.match(connection, tail=literal)
+        found = found.take(np.isin(found.relation, names))
+        for head, relation in zip(found.head.tolist(), found.relation.tolist(), strict=True):
+            yield literal, head, relation in known.labels
 
 
 def called(connection: Connection, text: str, known: Naming) -> dict[str, bool]:
     """Return the IRIs of entities with that label (True) or alias (False), ignoring case and accents."""
-    head = term.alias("h")
-    ask = (
-        select(head.c.value, triple.c.relation)
-        .select_from(term.join(triple, triple.c.tail == term.c.id).join(head, head.c.id == triple.c.head))
-        .where(term.c.folded == fold(text), _LIVE)
-        .where((triple.c.relation + 0).in_(known.names))
-        .order_by(triple.c.id)
-    )
+    literals = dict.fromkeys(number for number, _ in names_from(connection, fold(text), whole=True))
+    owners = list(_owners(connection, literals, known))
+    iris = terms.read_many(connection, [head for _, head, _ in owners])
     found: dict[str, bool] = {}
-    for iri, relation in connection.execute(ask):
-        found[iri] = found.get(iri, False) or relation in known.labels
+    for _, head, is_label in sorted(owners, key=lambda owner: owner[1]):
+        iri = str(iris[head])
+        found[iri] = found.get(iri, False) or is_label
     return found
 
 
@@ -55,18 +111,15 @@ def search(connection: Connection, text: str, limit: int, known: Naming) -> list
     folded = fold(text)
     if not folded:
         return []
-    head = term.alias("h")
-    ask = (
-        select(head.c.value, term.c.folded)
-        .select_from(term.join(triple, triple.c.tail == term.c.id).join(head, head.c.id == triple.c.head))
-        .where((triple.c.relation + 0).in_(known.names), _LIVE)
-    )
-    prefix = ask.where(term.c.folded >= folded, term.c.folded < folded + "\U0010ffff")
-    inside = ask.where(term.c.folded.contains(folded, autoescape=True))
-    found: dict[str, None] = {}
-    for query in (prefix, inside):
-        rows = connection.execute(query.limit(2_000)).all()
-        found |= dict.fromkeys(row[0] for row in sorted(rows, key=lambda row: (len(row.folded), row.folded)))
+    found: dict[int, None] = {}
+    for names in (names_from(connection, folded), names_with(connection, folded)):
+        first = sorted(dict(islice(names, _MOST)).items(), key=lambda pair: (len(pair[1]), pair[1]))
+        for _, head, _ in _owners(connection, (number for number, _ in first), known):
+            found[head] = None
+            if len(found) >= limit:
+                break
         if len(found) >= limit:
             break
-    return [naming.describe(connection, iri, known) for iri in list(found)[:limit]]
+    chosen = list(found)[:limit]
+    iris = terms.read_many(connection, chosen)
+    return [naming.describe(connection, str(iris[head]), known) for head in chosen]

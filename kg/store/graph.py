@@ -26,6 +26,9 @@ from kg.store.connection import Database
 from kg.store.editing import Edit
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from kg.store.edges import Edges
     from kg.store.snapshot import Snapshot
 
 
@@ -107,6 +110,68 @@ class KnowledgeGraph:
             edit.retract(head, relation, tail, source=source)
             return edit.version
 
+    def merge(self, keep: str, drop: str, *, source: str = "", author: str = "", note: str = "") -> int:
+        """Make one entity of two: say of ``keep`` all that is said of ``drop``; return the new version.
+
+        Every statement keeps its own source; ``source`` says who says that the two are one.
+
+        Raises:
+            UnknownEntity: the store has never seen one of them.
+            InputError, StoreError: they are the same; nothing is said of ``drop``.
+        """
+        with self.edit(source, note or f"<{drop}> is <{keep}>", author, "merge") as edit:
+            edit.merge(keep, drop)
+            return edit.version
+
+    def undo(self, version: int | None = None, *, source: str = "", author: str = "", note: str = "") -> int:
+        """Reverse what a version did (default: the last one), as a new version, which is returned.
+
+        What it added and is still stated is retracted; what it retracted is stated again by its source.
+
+        Raises:
+            InputError: the store has no such version.
+            StoreError: nothing of what it did holds any more.
+        """
+        undone = self.version if version is None else version
+        with self.edit(source, note or f"version {undone} undone", author, "undo") as edit:
+            edit.undo(undone)
+            return edit.version
+
+    def diff(self, old: int, new: int | None = None) -> tuple[list[Statement], list[Statement]]:
+        """Return what holds at version ``new`` (default: now) and not at ``old``: added; and the reverse: retracted.
+
+        What its source stated again in between is no difference.
+
+        Raises:
+            InputError: the store has no such version.
+        """
+        first, last = self._at(old), self._at(new)
+        with self.database.read() as connection:
+            changed = reading.changes(connection, min(first, last))
+
+        def holds(statement: Statement, at: int) -> bool:
+            return statement.added <= at and (statement.retracted is None or statement.retracted > at)
+
+        said = {(s.fact, s.source) for s in changed if holds(s, first)}
+        says = {(s.fact, s.source) for s in changed if holds(s, last)}
+        added = [s for s in changed if holds(s, last) and (s.fact, s.source) not in said]
+        return added, [s for s in changed if holds(s, first) and (s.fact, s.source) not in says]
+
+    def drop_load(self) -> bool:
+        """Drop a load in parts that was interrupted (``kg.ingest.load(resume=True)``); return whether there was one."""
+        from kg.store.parts import drop
+
+        return drop(self)
+
+    def blame(self, head: str, relation: str, tail: Tail) -> list[Statement]:
+        """Return every time that a fact was stated: by whom, and in which versions it was added and retracted."""
+        return self.history(head, relation, tail)
+
+    def history(self, head: str, relation: str | None = None, tail: Tail | None = None) -> list[Statement]:
+        """Return all that was ever stated of an entity, also what was retracted since, in the order it came."""
+        with self.database.read() as connection:
+            return reading.history(connection, head, relation, tail)
+
     def log(self) -> list[dict[str, Any]]:
         """Return the versions, oldest first: id, time (UTC), author, action, source, note."""
         with self.database.read() as connection:
@@ -133,30 +198,48 @@ class KnowledgeGraph:
         Raises:
             InputError: the store has no such version.
         """
+        return reading.scan(self.database, self._at(version), head=head, relation=relation, tail=tail)
+
+    def _at(self, version: int | None) -> int:
         last = self.version
         if version is not None and not 0 <= version <= last:
             raise InputError(f"the store is at version {last}: it has no version {version}")
-        return reading.scan(
-            self.database, last if version is None else version, head=head, relation=relation, tail=tail
-        )
+        return last if version is None else version
 
-    def neighbours(self, entity: str, *, limit: int = 256) -> list[Statement]:
+    def edges(self, version: int | None = None) -> Edges:
+        """Return the distinct statements between entities at ``version`` (default: now) as columns of term ids.
+
+        Raises:
+            InputError: the store has no such version.
+        """
+        from kg.store.edges import read_edges
+
+        at = self._at(version)
+        with self.database.read() as connection:
+            return read_edges(connection, at)
+
+    def neighbours(self, entity: str, *, limit: int = 256, version: int | None = None) -> list[Statement]:
         """Return the statements out of an entity, and up to ``limit`` of those into it; none if it is unknown."""
+        at = None if version is None else self._at(version)
         with self.database.read() as connection:
             number = terms.find(connection, entity)
-            return [] if number is None else reading.neighbours(connection, number, limit)
+            return [] if number is None else reading.neighbours(connection, number, limit, at)
 
-    def subgraph(self, entities: Iterable[str], hops: int = 1, limit: int = 64) -> Subgraph:
+    def subgraph(
+        self, entities: Iterable[str], hops: int = 1, limit: int = 64, *, version: int | None = None
+    ) -> Subgraph:
         """Return the statements within ``hops`` of the entities, and how far each entity is.
 
         Args:
             entities: IRIs; unknown ones are left out.
             hops: 1 for the statements that touch the entities, 2 for those that touch their neighbours, …
             limit: at most so many statements out of, and so many into, each entity.
+            version: as they stood then (default: now).
         """
+        at = None if version is None else self._at(version)
         with self.database.read() as connection:
             starts = terms.find_many(connection, entities).values()
-            return reading.subgraph(connection, starts, hops, limit)
+            return reading.subgraph(connection, starts, hops, limit, at)
 
     def relations(self) -> dict[str, int]:
         """Return relation IRI → number of active triples, the most frequent first."""
@@ -166,12 +249,13 @@ class KnowledgeGraph:
     def sources(self) -> list[str]:
         """Return the names of all sources there have been."""
         with self.database.read() as connection:
-            return list(connection.execute(select(schema.source.c.name).order_by(schema.source.c.id)).scalars())
+            return list(reading.source_names(connection).values())
 
-    def count_facts(self) -> int:
-        """Return the number of different active facts; one that two sources state counts once."""
+    def count_facts(self, version: int | None = None) -> int:
+        """Return the number of different facts at a version (default: now); one that two sources state counts once."""
+        at = None if version is None else self._at(version)
         with self.database.read() as connection:
-            return reading.count_facts(connection)
+            return reading.count_facts(connection, at)
 
     def stats(self) -> dict[str, Any]:
         """Return counts: triples, literals, entities, relations, sources {name: triples}, pictures, version."""
@@ -211,6 +295,11 @@ class KnowledgeGraph:
         """
         return naming.entities(self.database, self.naming(), with_description)
 
+    def entity_ids(self) -> np.ndarray:
+        """Return the term ids of all entities, (E,) int64, ascending; what an entity is says ``entities``."""
+        with self.database.read() as connection:
+            return naming.entity_ids(connection)
+
     def degrees(self) -> dict[int, int]:
         """Return term id → number of active triples around it, literals included: how much is said of an entity."""
         with self.database.read() as connection:
@@ -223,6 +312,19 @@ class KnowledgeGraph:
             return {iri: local_name(iri) for iri in iris}
         with self.database.read() as connection:
             return naming.labels(connection, iris, known)
+
+    def fan_out(
+        self, entities: Iterable[int], hops: int = 2, limit: int = 16
+    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return the edges that go out of entities, hop by hop, as term ids: (heads, relations, tails) of each hop.
+
+        Args:
+            entities: term ids; see ``ids``.
+            hops: how far to follow; an entity is gone out of once.
+            limit: the first so many edges out of each entity.
+        """
+        with self.database.read() as connection:
+            return reading.fan_out(connection, entities, hops, limit)
 
     def ids(self, iris: Iterable[str]) -> dict[str, int]:
         """Return IRI → term id, for those that the store knows."""

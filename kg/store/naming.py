@@ -6,10 +6,10 @@ import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, islice
 
 import numpy as np
-from sqlalchemy import Connection, CursorResult, bindparam, func, select, union
+from sqlalchemy import Connection, select
 
 from kg.errors import UnknownEntity
 from kg.names import fold, local_name
@@ -20,11 +20,14 @@ from kg.records import (
     RDF_TYPE,
     RDFS,
     Entity,
+    Literal,
     Picture,
 )
-from kg.store import terms
+from kg.store import facts, reading, terms
 from kg.store.connection import Database
-from kg.store.schema import LITERAL, RELATION_IDS, picture, source, term, triple
+from kg.store.facts import Facts
+from kg.store.schema import picture, source, term
+from kg.store.segments import IRIS, view
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _OWL = "http://www.w3.org/2002/07/owl#"
@@ -50,8 +53,6 @@ _VOCABULARY = tuple(
 #: How many entities are read at a time when all are.
 WINDOW = 5_000
 
-_LIVE = triple.c.retracted.is_(None)
-
 
 @dataclass(frozen=True, slots=True)
 class Naming:
@@ -71,6 +72,12 @@ class Naming:
         return *self.labels, *self.aliases
 
 
+def is_naming(relation: str) -> bool:
+    """Tell whether a relation gives labels or aliases."""
+    listed = relation in LABEL_RELATIONS or relation in ALIAS_RELATIONS
+    return listed or fold(local_name(relation)).replace(" ", "") in (*_LABEL_WORDS, *_ALIAS_WORDS)
+
+
 def naming(connection: Connection) -> Naming:
     """Return which of the store's relations name and describe."""
     found: tuple[dict[int, int], dict[int, int], dict[int, int]] = ({}, {}, {})
@@ -80,7 +87,7 @@ def naming(connection: Connection) -> Naming:
         (DESCRIPTION_RELATIONS, _DESCRIPTION_WORDS),
     )
     rdf_type = -1
-    for number, iri in terms.read_many(connection, connection.execute(RELATION_IDS).scalars()).items():
+    for number, iri in sorted(terms.read_many(connection, reading.relation_ids(connection)).items()):
         if iri == RDF_TYPE:
             rdf_type = number
         word = fold(local_name(str(iri))).replace(" ", "")
@@ -122,22 +129,29 @@ def _entity(number: int, iri: str, said: Iterable[_Text], pictures: Sequence[Pic
     return Entity(iri, label or local_name(iri), description, tuple(aliases), tuple(types), tuple(pictures), number)
 
 
-_NAMES = select(triple.c.id, triple.c.head, triple.c.relation, term.c.kind, term.c.value, term.c.language).join_from(
-    triple, term, term.c.id == triple.c.tail
-)
-
-
-def _sort_out(result: CursorResult[Any], known: Naming) -> dict[Any, list[_Text]]:
-    """Group the rows of a query like ``_NAMES`` by their head."""
+def _sort_out(connection: Connection, found: Facts, known: Naming) -> dict[int, list[_Text]]:
+    """Return what statements say of each head: names, descriptions and types."""
     places = {known.type: (_TYPE, 0)}
     for what, ranks in ((_DESCRIPTION, known.descriptions), (_ALIAS, known.aliases), (_LABEL, known.labels)):
         places |= {relation: (what, rank) for relation, rank in ranks.items()}
-    said: dict[Any, list[_Text]] = defaultdict(list)
-    for number, head, relation, kind, value, language in result.cursor.fetchall():  # the driver's rows: plain tuples
+    found = found.take(np.lexsort((np.abs(found.tail), found.added)))  # what came first: ids rise with every new term
+    ends = terms.read_many(connection, found.tail)
+    said: dict[int, list[_Text]] = defaultdict(list)
+    rows = zip(found.head.tolist(), found.relation.tolist(), found.tail.tolist(), strict=True)
+    for number, (head, relation, tail) in enumerate(rows):
         what, rank = places[relation]
-        if (kind == LITERAL) == (what != _TYPE):
-            said[head].append((what, 0 if language is None else _language_rank(language), rank, number, value))
+        if (tail < 0) == (what != _TYPE):
+            end = ends[tail]
+            language = end.language if isinstance(end, Literal) else None
+            said[head].append((what, 0 if language is None else _language_rank(language), rank, number, str(end)))
     return said
+
+
+def _said_of(
+    connection: Connection, heads: np.ndarray, relations: Iterable[int], known: Naming
+) -> dict[int, list[_Text]]:
+    wanted = np.array([number for number in relations if number > 0], dtype=np.int64)
+    return _sort_out(connection, facts.heads_of(connection, heads, wanted), known)
 
 
 def describe(connection: Connection, iri: str, known: Naming) -> Entity:
@@ -149,8 +163,7 @@ def describe(connection: Connection, iri: str, known: Naming) -> Entity:
     number = terms.find(connection, iri)
     if number is None:
         raise unknown(connection, iri)
-    rows = connection.execute(_NAMES.where(triple.c.head == number, triple.c.relation.in_(known.all), _LIVE))
-    said = _sort_out(rows, known)[number]
+    said = _said_of(connection, np.array([number]), known.all, known).get(number, ())
     return _entity(number, iri, said, read_pictures(connection, [number]))
 
 
@@ -160,38 +173,41 @@ def entity_ids(connection: Connection) -> np.ndarray:
     Left out are RDF's own words and relations of which nothing is said but their names (a relation that is itself
     related to something is an entity too).
     """
-    heads = select(triple.c.head).where(_LIVE)
-    tails = (
-        select(triple.c.tail).join_from(triple, term, term.c.id == triple.c.tail).where(_LIVE, term.c.kind != LITERAL)
-    )
-    numbers = np.fromiter(connection.execute(union(heads, tails)).scalars(), dtype=np.int64)
-    relations = list(connection.execute(RELATION_IDS).scalars())
+    relations = reading.relation_ids(connection)
     dropped = set(relations) | set(terms.find_many(connection, _VOCABULARY).values())
-    for part in terms.chunks(relations):
-        about = select(triple.c.head, triple.c.tail, term.c.kind, _relation.c.value).select_from(
-            triple.join(term, term.c.id == triple.c.tail).join(_relation, _relation.c.id == triple.c.relation)
-        )
-        for head, tail, kind, iri in connection.execute(about.where(triple.c.head.in_(part), _LIVE)):
-            if kind != LITERAL and not iri.startswith((_RDF, RDFS, _OWL)):
-                dropped -= {head, tail}
-        for head, tail, _kind, iri in connection.execute(about.where(triple.c.tail.in_(part), _LIVE)):
-            if not iri.startswith((_RDF, RDFS, _OWL)):
-                dropped -= {head, tail}
-    numbers.sort()
+    iris = terms.read_many(connection, relations)
+    own = {number for number, iri in iris.items() if str(iri).startswith((_RDF, RDFS, _OWL))}
+    for number in relations:
+        out, into = facts.match(connection, head=number), facts.match(connection, tail=number)
+        for found, only_entities in ((out, True), (into, False)):
+            for head, relation, tail in zip(
+                found.head.tolist(), found.relation.tolist(), found.tail.tolist(), strict=True
+            ):
+                if relation not in own and (tail > 0 or not only_entities):
+                    dropped -= {head, tail}
+    numbers = ids_in_use(connection)
     return numbers[~np.isin(numbers, np.fromiter(dropped, dtype=np.int64))]
 
 
-_relation = term.alias("r")
+def ids_in_use(connection: Connection) -> np.ndarray:
+    """Return the ids of all heads and non-literal tails of active statements, ascending, int64."""
+    last = terms.next_id(connection)
+    is_used = np.zeros(last, dtype=bool)
+    for found in facts.windows(connection):
+        is_used[found.head] = True
+        is_used[found.tail[found.tail > 0]] = True
+    return np.flatnonzero(is_used)
 
 
 def degrees(connection: Connection) -> dict[int, int]:
     """Return term id → number of active triples that it is head of, or tail of as an entity."""
-    heads = select(triple.c.head, func.count()).where(_LIVE).group_by(triple.c.head)
-    counts: dict[int, int] = dict(connection.execute(heads).all())
-    tails = select(triple.c.tail, func.count()).join_from(triple, term, term.c.id == triple.c.tail)
-    for number, n in connection.execute(tails.where(_LIVE, term.c.kind != LITERAL).group_by(triple.c.tail)):
-        counts[number] = counts.get(number, 0) + n
-    return counts
+    counts = np.zeros(terms.next_id(connection), dtype=np.int64)
+    for found in facts.windows(connection):
+        for ends in (found.head, found.tail[found.tail > 0]):
+            numbers, n = np.unique(ends, return_counts=True)
+            counts[numbers] += n
+    used = np.flatnonzero(counts)
+    return dict(zip(used.tolist(), counts[used].tolist(), strict=True))
 
 
 def entities(database: Database, known: Naming, with_description: bool = True) -> Iterator[Entity]:
@@ -200,22 +216,17 @@ def entities(database: Database, known: Naming, with_description: bool = True) -
         numbers = entity_ids(connection)
         has_pictures = connection.execute(select(picture.c.id).limit(1)).first() is not None
     wanted = known.all if with_description else (*known.names, known.type)
-    # The unary plus keeps SQLite from going through the relation's index: the window of heads is the narrow way.
-    named = _NAMES.where(triple.c.head.between(bindparam("low"), bindparam("high")), _LIVE)
-    named = named.where((triple.c.relation + 0).in_(wanted)).order_by(triple.c.head)
-    iris = select(term.c.id, term.c.value).where(term.c.id.between(bindparam("low"), bindparam("high")))
     for start in range(0, len(numbers), WINDOW):
         window = numbers[start : start + WINDOW]
-        bounds = {"low": int(window[0]), "high": int(window[-1])}
         with database.read() as connection:
-            values = dict(connection.execute(iris.where(term.c.kind != LITERAL), bounds).all())
-            said = _sort_out(connection.execute(named, bounds), known)
+            values = terms.read_many(connection, window)
+            said = _said_of(connection, window, wanted, known)
             pictures: dict[str, list[Picture]] = defaultdict(list)
             if has_pictures:
-                for shown in read_pictures(connection, bounds=(bounds["low"], bounds["high"])):
+                for shown in read_pictures(connection, bounds=(int(window[0]), int(window[-1]))):
                     pictures[shown.entity].append(shown)
         for number in window.tolist():
-            iri = values[number]
+            iri = str(values[number])
             yield _entity(number, iri, said.get(number, ()), pictures.get(iri, ()))
 
 
@@ -227,8 +238,8 @@ def read_pictures(
 ) -> list[Picture]:
     """Return the pictures, of some entities or in a range of entity ids, or of one split, in the order they came."""
     ask = (
-        select(picture.c.path, term.c.value, picture.c.split, picture.c.root, picture.c.sha256, source.c.name)
-        .select_from(picture.join(term, term.c.id == picture.c.entity).join(source, source.c.id == picture.c.source))
+        select(picture.c.path, picture.c.entity, picture.c.split, picture.c.root, picture.c.sha256, source.c.name)
+        .select_from(picture.join(source, source.c.id == picture.c.source))
         .where(picture.c.retracted.is_(None))
         .order_by(picture.c.id)
     )
@@ -238,32 +249,37 @@ def read_pictures(
         ask = ask.where(picture.c.entity.between(*bounds))
     if split is not None:
         ask = ask.where(picture.c.split == split)
-    return [Picture(*row) for row in connection.execute(ask)]
+    rows = connection.execute(ask).all()
+    iris = terms.read_many(connection, [row[1] for row in rows])
+    return [Picture(path, str(iris[entity]), *rest) for path, entity, *rest in rows]
 
 
 def labels(connection: Connection, iris: Iterable[str], known: Naming) -> dict[str, str]:
-    """Return IRI → label, one query for every 500; the local name where no label is known."""
+    """Return IRI → label, 500 at a time; the local name where no label is known."""
     found: dict[str, str] = {}
-    head = term.alias("h")
-    columns = (triple.c.id, head.c.value, triple.c.relation, term.c.kind, term.c.value, term.c.language)
-    joined = head.join(triple, triple.c.head == head.c.id).join(term, term.c.id == triple.c.tail)
-    ask = select(*columns).select_from(joined).where((triple.c.relation + 0).in_(tuple(known.labels)), _LIVE)
     for part in terms.chunks(dict.fromkeys(iris)):
-        rows = connection.execute(ask.where(head.c.key.in_([terms.content_key(iri) for iri in part])))
-        said = _sort_out(rows, known)
-        found |= {iri: _entity(0, iri, said.get(iri, ())).label for iri in part}
+        ids = terms.find_many(connection, part)
+        said = _said_of(connection, np.array(sorted(ids.values()), dtype=np.int64), known.labels, known)
+        found |= {iri: _entity(0, iri, said.get(ids.get(iri, 0), ())).label for iri in part}
     return found
 
 
 def unknown(connection: Connection, text: str) -> UnknownEntity:
     """Return the error for a name or an IRI that nothing has, with up to five near names."""
+    from kg.store.finding import names_from
+
     name = local_name(text) if "://" in text else text
     head, stem = fold(name)[:2], text[: max(text.rfind("/"), text.rfind("#"), 1) + 1]
-    near = select(term.c.folded, term.c.value).where(term.c.folded >= head, term.c.folded < head + "\U0010ffff")
-    iris = select(term.c.value).where(term.c.kind != LITERAL, term.c.value.startswith(stem, autoescape=True))
-    names = dict(connection.execute(near.limit(5_000)).all()) if head else {}
-    for iri in connection.execute(iris.limit(5_000)).scalars() if text else ():
-        names.setdefault(fold(local_name(iri)), iri)
+    names: dict[str, str] = {}
+    if head:
+        near = dict(islice(names_from(connection, head), 5_000))
+        values = terms.read_many(connection, list(near))
+        names = {folded: str(values[number]) for number, folded in near.items()}
+    if text:
+        rows = select(term.c.value).where(term.c.id > 0, term.c.value.startswith(stem, autoescape=True))
+        stored = (iri for iri in islice(view(connection).contents(connection, IRIS), 200_000) if iri.startswith(stem))
+        for iri in islice(chain(connection.execute(rows.limit(5_000)).scalars(), stored), 5_000):
+            names.setdefault(fold(local_name(iri)), iri)
     close = difflib.get_close_matches(fold(name), names, n=5, cutoff=0.6)
     hint = f"; did you mean {', '.join(repr(names[c]) for c in close)}?" if close else ""
     return UnknownEntity(f"no entity is called '{text}'{hint}")

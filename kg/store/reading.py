@@ -1,7 +1,7 @@
 """Read statements at one version: by head, relation and tail, around an entity, in subgraphs, and what changed.
 
-Long reads go in pages, each its own short transaction. The version fixed at the start keeps them consistent: what is
-added or retracted meanwhile has a later version.
+Long reads go in pages, each its own short transaction. Rows are read at the start, segments never change: what is added
+or retracted meanwhile is not seen.
 """
 
 from __future__ import annotations
@@ -9,48 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, union_all
+import numpy as np
+from sqlalchemy import Connection, func, select
 
 from kg.records import Statement, Subgraph, Tail
-from kg.store import terms
+from kg.store import facts, terms
 from kg.store.connection import Database
-from kg.store.schema import LITERAL, picture, source, term, triple, version
+from kg.store.facts import Facts
+from kg.store.schema import picture, qualifier, source, triple, version
+from kg.store.segments import BY_HEAD, Segment, view, view_and_last_row
 
-PAGE = 20_000
+#: Blocks of 4,096 statements that are read in one transaction.
+PAGE = 5
 
-_head, _relation, _tail = term.alias("h"), term.alias("r"), term.alias("t")
-_STATEMENT = (
-    triple.c.id,
-    _head.c.value.label("head"),
-    _relation.c.value.label("relation"),
-    _tail.c.kind,
-    _tail.c.value,
-    _tail.c.datatype,
-    _tail.c.language,
-    _tail.c.unit,
-    source.c.name.label("source"),
-    triple.c.added,
-    triple.c.retracted,
-)
-_JOINED = (
-    triple.join(_head, _head.c.id == triple.c.head)
-    .join(_relation, _relation.c.id == triple.c.relation)
-    .join(_tail, _tail.c.id == triple.c.tail)
-    .join(source, source.c.id == triple.c.source)
-)
-
-
-def statement_of(row: Any) -> Statement:
-    """Return the statement of a row of ``_STATEMENT``."""
-    _, head, relation, kind, value, datatype, language, unit, name, added, retracted = row
-    return Statement(head, relation, terms.read_term(kind, value, datatype, language, unit), name, added, retracted)
-
-
-def active(at: int | None) -> ColumnElement[bool]:
-    """Return the condition that a triple is active at version ``at`` (None: now)."""
-    if at is None:
-        return triple.c.retracted.is_(None)
-    return and_(triple.c.added <= at, or_(triple.c.retracted.is_(None), triple.c.retracted > at))
+_LIVE = triple.c.retracted.is_(None)
+_LAST_VERSION = select(func.max(version.c.id))
+_ANY_QUALIFIER = select(qualifier.c.id).limit(1)
 
 
 def current_version(connection: Connection) -> int:
@@ -58,129 +32,270 @@ def current_version(connection: Connection) -> int:
     return int(connection.execute(_LAST_VERSION).scalar() or 0)
 
 
-_LAST_VERSION = select(func.max(version.c.id))
+def source_names(connection: Connection) -> dict[int, str]:
+    """Return the names of all sources by id, in the order they came."""
+    return dict(connection.execute(select(source.c.id, source.c.name).order_by(source.c.id)).all())
+
+
+def statements(connection: Connection, found: Facts, names: dict[int, str] | None = None) -> list[Statement]:
+    """Return what facts by ids say, with terms, sources and qualifiers."""
+    if not len(found):
+        return []
+    names = names or source_names(connection)
+    known = terms.read_many(connection, np.concatenate([found.head, found.relation, found.tail]))
+    rows = zip(
+        found.head.tolist(),
+        found.relation.tolist(),
+        found.tail.tolist(),
+        found.source.tolist(),
+        found.added.tolist(),
+        found.retracted.tolist(),
+        strict=True,
+    )
+    has_more = connection.execute(_ANY_QUALIFIER).first() is not None
+    said = _qualifiers(connection, found) if has_more else {}
+    return [
+        Statement(
+            known[h],  # type: ignore[arg-type]
+            known[r],  # type: ignore[arg-type]
+            known[t],
+            names[s],
+            at,
+            gone or None,
+            _those(said[h, r, t, s], at, gone) if (h, r, t, s) in said else (),
+        )
+        for h, r, t, s, at, gone in rows
+    ]
+
+
+_Said = tuple[int, int, str, Tail]  # added, retracted, key, value
+
+
+def _those(said: Iterable[_Said], added: int, retracted: int) -> tuple[tuple[str, Tail], ...]:
+    """Return the qualifiers of a statement's time: of its lifetime only, since it may have been stated before."""
+    return tuple(
+        (key, value) for came, went, key, value in said if came >= added and (not retracted or came < retracted)
+    )
+
+
+def _qualifiers(connection: Connection, found: Facts) -> dict[tuple[int, ...], list[_Said]]:
+    columns = (qualifier.c.head, qualifier.c.relation, qualifier.c.tail, qualifier.c.source)
+    rows: list[Any] = []
+    for part in terms.chunks(np.unique(found.head).tolist()):
+        ask = select(*columns, qualifier.c.added, qualifier.c.retracted, qualifier.c.key, qualifier.c.value)
+        ask = ask.where(qualifier.c.head.in_(part), qualifier.c.added <= current_version(connection))
+        rows += connection.execute(ask.order_by(qualifier.c.id))
+    known = terms.read_many(connection, [number for row in rows for number in row[6:]])
+    said: dict[tuple[int, ...], list[_Said]] = {}
+    for row in rows:
+        said.setdefault(tuple(row[:4]), []).append((row[4], row[5] or 0, str(known[row[6]]), known[row[7]]))
+    return said
 
 
 def scan(database: Database, at: int, **ends: Tail | None) -> Iterator[Statement]:
-    """Yield the statements active at version ``at`` whose head, relation and tail are the given ones, in id order."""
-    where = [active(at)]
+    """Yield the statements active at version ``at`` whose head, relation and tail are the given ones, as they came."""
     with database.read() as connection:
+        ids: dict[str, int] = {}
         for name, end in ends.items():
             if end is not None:
                 number = terms.find(connection, end)
                 if number is None:
                     return
-                where.append(triple.c[name] == number)
-    ask = select(*_STATEMENT).select_from(_JOINED).where(*where, triple.c.id > bindparam("after"))
-    ask = ask.order_by(triple.c.id).limit(bindparam("page"))
-    after, page = 0, 1_000
-    while True:
+                ids[name] = number
+        if "head" in ids or "tail" in ids:
+            found = facts.match(connection, at, **ids)
+            yield_all = statements(connection, found) if len(found) < PAGE * 4096 else None
+        else:
+            found, yield_all = None, None
+    if yield_all is not None:
+        yield from yield_all
+    elif found is not None:
+        for start in range(0, len(found), PAGE * 4096):
+            with database.read() as connection:
+                page = statements(connection, found.take(slice(start, start + PAGE * 4096)))
+            yield from page
+    else:
+        yield from _scan_long(database, at, ids.get("relation"))
+
+
+def _scan_long(database: Database, at: int, relation: int | None) -> Iterator[Statement]:
+    """Yield all statements, or all of one relation: a few blocks at a time."""
+    with database.read() as connection:
+        where = [] if relation is None else [triple.c.relation == relation]
+        rows = facts.read_rows(connection, where)
+        segments = [one for one in view(connection).segments if one.added <= at]
+    hidden = facts.hidden_by(rows)
+    live = rows.facts.take(facts.is_active(rows.facts, at))
+    live = live.take(np.argsort(live.added, kind="stable"))
+    done = 0
+    for one in segments:
+        until = int(np.searchsorted(live.added, one.added))
+        yield from _pages(database, live.take(slice(done, until)))
+        done = until
+        for columns in _blocks(database, one, relation):
+            yield from _pages(database, facts.of_segment(one, columns, hidden.get(one.id, set())))
+    yield from _pages(database, live.take(slice(done, None)))
+
+
+def _pages(database: Database, found: Facts) -> Iterator[Statement]:
+    for start in range(0, len(found), PAGE * 4096):
         with database.read() as connection:
-            rows = connection.execute(ask, {"after": after, "page": page}).all()
-        yield from map(statement_of, rows)
-        if len(rows) < page:
-            return
-        after, page = rows[-1].id, PAGE
+            page = statements(connection, found.take(slice(start, start + PAGE * 4096)))
+        yield from page
 
 
-_LIVE = triple.c.retracted.is_(None)
+def _blocks(database: Database, one: Segment, relation: int | None) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield (heads, relations, tails) of a segment, ``PAGE`` blocks at a time."""
+    with database.read() as connection:
+        if relation is not None:
+            columns = list(facts.in_segment(connection, one, None, relation, None))
+        places = range(len(one.directory(connection, BY_HEAD).ids))
+    if relation is not None:
+        yield from columns
+        return
+    size = 1
+    while places:
+        with database.read() as connection:
+            parts = list(one.all(connection, places[:size]))
+        yield tuple(map(np.concatenate, zip(*parts, strict=True)))  # type: ignore[misc]
+        places, size = places[size:], PAGE
 
 
-def _around() -> Select[Any]:
-    """All edges out of :entity and the first :limit into it, as one query."""
-    out = select(triple.c.id).where(triple.c.head == bindparam("entity"), _LIVE)
-    into = select(triple.c.id).where(triple.c.tail == bindparam("entity"), _LIVE).limit(bindparam("limit"))
-    ids = union_all(out, select(into.subquery().c.id)).subquery()
-    return select(*_STATEMENT).select_from(_JOINED).where(triple.c.id.in_(select(ids.c.id))).order_by(triple.c.id)
-
-
-_AROUND = _around()
-
-
-def neighbours(connection: Connection, number: int, limit: int) -> list[Statement]:
+def neighbours(connection: Connection, number: int, limit: int, at: int | None = None) -> list[Statement]:
     """Return the statements out of an entity, and the first ``limit`` into it."""
-    rows = connection.execute(_AROUND, {"entity": number, "limit": limit})
-    return [statement_of(row) for row in rows]
+    out = facts.match(connection, at, head=number)
+    into = facts.match(connection, at, tail=number, limit=limit + len(out))
+    into = into.take(np.flatnonzero(into.head != number)[:limit])  # one to itself is among those out of it
+    return statements(connection, facts.concatenate([out, into]))
 
 
-_OUT_IDS = (
-    select(triple.c.id, triple.c.tail, term.c.kind)
-    .join(term, term.c.id == triple.c.tail)
-    .where(triple.c.head == bindparam("entity"), _LIVE)
-    .limit(bindparam("limit"))
-)
-_IN_IDS = (
-    select(triple.c.id, triple.c.head).where(triple.c.tail == bindparam("entity"), _LIVE).limit(bindparam("limit"))
-)
-
-
-def subgraph(connection: Connection, starts: Iterable[int], hops: int, limit: int) -> Subgraph:
+def subgraph(connection: Connection, starts: Iterable[int], hops: int, limit: int, at: int | None = None) -> Subgraph:
     """Return what is within ``hops`` of the starts, taking at most ``limit`` statements out of and into each entity."""
     distance = dict.fromkeys(starts, 0)
-    frontier, kept = list(distance), dict[int, None]()
+    frontier, kept = list(distance), list[Facts]()
     for hop in range(1, hops + 1):
         reached: list[int] = []
         for entity in frontier:
-            values = {"entity": entity, "limit": limit}
-            for number, other, kind in connection.execute(_OUT_IDS, values):
-                kept[number] = None
-                if kind != LITERAL and other not in distance:
-                    distance[other] = hop
-                    reached.append(other)
-            for number, other in connection.execute(_IN_IDS, values):
-                kept[number] = None
+            out = facts.match(connection, at, head=entity, limit=limit)
+            into = facts.match(connection, at, tail=entity, limit=limit)
+            kept += [out, into]
+            for other in [*out.tail[out.tail > 0].tolist(), *into.head.tolist()]:
                 if other not in distance:
                     distance[other] = hop
                     reached.append(other)
         frontier = reached
-    statements: list[Statement] = []
-    for part in terms.chunks(sorted(kept)):
-        rows = connection.execute(
-            select(*_STATEMENT).select_from(_JOINED).where(triple.c.id.in_(part)).order_by(triple.c.id)
-        )
-        statements += map(statement_of, rows)
-    names = terms.read_many(connection, distance)
-    return Subgraph(tuple(statements), {str(names[number]): far for number, far in distance.items()})
+    found = facts.concatenate(kept)
+    order = np.lexsort((found.source, found.tail, found.relation, found.head, found.added))
+    found = found.take(order)
+    keys = np.stack([found.head, found.relation, found.tail, found.source])
+    is_new = np.ones(len(found), dtype=bool)
+    is_new[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
+    names = terms.read_many(connection, list(distance))
+    return Subgraph(
+        tuple(statements(connection, found.take(is_new))), {str(names[number]): far for number, far in distance.items()}
+    )
+
+
+def fan_out(
+    connection: Connection, entities: Iterable[int], hops: int, limit: int
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the first ``limit`` edges out of each entity, hop by hop, as columns of term ids."""
+    frontier = list(dict.fromkeys(int(entity) for entity in entities))
+    seen, found = set(frontier), []
+    known, last_row = view_and_last_row(connection)
+    for _ in range(hops):
+        edges = facts.first_edges(connection, known.segments, last_row != 0, frontier, limit)
+        found.append(edges)
+        frontier = [tail for tail in dict.fromkeys(edges[2].tolist()) if tail not in seen]
+        seen.update(frontier)
+    return found
+
+
+def history(connection: Connection, head: str, relation: str | None, tail: Tail | None) -> list[Statement]:
+    """Return every time that facts were stated, by any source, also what was retracted since."""
+    given = {name: end for name, end in (("head", head), ("relation", relation), ("tail", tail)) if end is not None}
+    numbers = {name: terms.find(connection, end) for name, end in given.items()}
+    ids = {name: number for name, number in numbers.items() if number is not None}
+    if len(ids) < len(given):
+        return []
+    rows = facts.read_rows(connection, [triple.c[name] == number for name, number in ids.items()])
+    now = facts.match(connection, None, **ids)
+    found = facts.concatenate([rows.facts.take(rows.facts.retracted > 0), now])
+    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
 
 
 def changes(connection: Connection, since: int) -> list[Statement]:
     """Return the statements added or retracted after a version, those that came and went in one version left out."""
-    # Ids rise with versions, so the new triples are the last ones: no need for an index on `added`.
-    last_old = select(triple.c.id).where(triple.c.added <= since).order_by(triple.c.id.desc()).limit(1)
-    first = connection.execute(last_old).scalar() or 0
-    ask = select(*_STATEMENT).select_from(_JOINED)
-    seen = and_(triple.c.id > first, or_(triple.c.retracted.is_(None), triple.c.retracted > triple.c.added))
-    gone = and_(triple.c.retracted > since, triple.c.id <= first)
-    rows = [*connection.execute(ask.where(seen)), *connection.execute(ask.where(gone))]
-    return [statement_of(row) for row in sorted(rows, key=lambda row: row.id)]
+    rows = facts.read_rows(connection, [(triple.c.added > since) | (triple.c.retracted > since)])
+    whole = facts.read_rows(connection, [triple.c.segment > 0, triple.c.added > since])
+    hidden = facts.hidden_by(whole)
+    parts = [rows.facts.take(rows.facts.retracted != rows.facts.added)]
+    for one in view(connection).segments:
+        if one.added > since:
+            places = range(len(one.directory(connection, BY_HEAD).ids))
+            parts += [
+                facts.of_segment(one, columns, hidden.get(one.id, set())) for columns in one.all(connection, places)
+            ]
+    found = facts.concatenate(parts)
+    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
+
+
+# -- counts ---------------------------------------------------------------------------------------------------------
+
+
+def _hidden_counts(connection: Connection, *by: Any) -> list[Any]:
+    """Count the rows that are active now, less those that hide something of a segment, by columns."""
+    counts: dict[Any, int] = {}
+    for sign, where in ((1, _LIVE), (-1, triple.c.segment > 0)):
+        for *key, n in connection.execute(select(*by, func.count()).where(where).group_by(*by)):
+            counts[tuple(key)] = counts.get(tuple(key), 0) + sign * n
+    return list(counts.items())
 
 
 def count_relations(connection: Connection) -> dict[str, int]:
     """Return relation IRI → number of active triples, the most frequent first."""
-    counts = select(triple.c.relation, func.count().label("n")).where(_LIVE).group_by(triple.c.relation).subquery()
-    ask = select(term.c.value, counts.c.n).join(counts, counts.c.relation == term.c.id)
-    return dict(connection.execute(ask.order_by(counts.c.n.desc(), term.c.value)).all())
+    counts: dict[int, int] = {}
+    for one in view(connection).segments:
+        for relation, n in one.relations.items():
+            counts[relation] = counts.get(relation, 0) + n
+    for (relation,), n in _hidden_counts(connection, triple.c.relation):
+        counts[relation] = counts.get(relation, 0) + n
+    known = terms.read_many(connection, list(counts))
+    found = [(str(known[relation]), n) for relation, n in counts.items() if n]
+    return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 
-def count_facts(connection: Connection) -> int:
-    """Return the number of different facts that some source states now."""
-    facts = select(triple.c.head, triple.c.relation, triple.c.tail).where(_LIVE).distinct().subquery()
-    return int(connection.execute(select(func.count()).select_from(facts)).scalar_one())
+def relation_ids(connection: Connection) -> list[int]:
+    """Return the ids of all relations there have been, ascending."""
+    found = {relation for one in view(connection).segments for relation in one.relations}
+    found.update(connection.execute(select(triple.c.relation).distinct()).scalars())
+    return sorted(found)
+
+
+def count_facts(connection: Connection, at: int | None = None) -> int:
+    """Return the number of different facts that some source states at a version (None: now)."""
+    from kg.store.edges import distinct
+
+    return sum(len(distinct(found)) for found in facts.windows(connection, at))
 
 
 def count(connection: Connection) -> dict[str, Any]:
     """Return how many active triples, literals, relations and pictures there are, and triples by source."""
-    live = select(func.count()).select_from(triple).where(_LIVE)
-    with_tail = triple.join(term, term.c.id == triple.c.tail)
-    literals = select(func.count()).select_from(with_tail).where(_LIVE, term.c.kind == LITERAL)
-    by_source = select(source.c.name, func.count()).join(triple, triple.c.source == source.c.id).where(_LIVE)
+    names = source_names(connection)
+    triples = literals = 0
+    sources: dict[str, int] = {}
+    for one in view(connection).segments:
+        triples, literals = triples + one.triples, literals + one.literals
+        sources[names[one.source]] = sources.get(names[one.source], 0) + one.triples
+    for (number, is_literal), n in _hidden_counts(connection, triple.c.source, triple.c.tail < 0):
+        triples, literals = triples + n, literals + n * bool(is_literal)
+        sources[names[number]] = sources.get(names[number], 0) + n
+    pictures = select(func.count()).select_from(picture).where(picture.c.retracted.is_(None))
     return {
-        "triples": connection.execute(live).scalar_one(),
-        "literals": connection.execute(literals).scalar_one(),
+        "triples": triples,
+        "literals": literals,
         "relations": len(count_relations(connection)),
-        "sources": dict(connection.execute(by_source.group_by(source.c.name).order_by(source.c.name)).all()),
-        "pictures": connection.execute(
-            select(func.count()).select_from(picture).where(picture.c.retracted.is_(None))
-        ).scalar_one(),
+        "sources": {name: n for name, n in sorted(sources.items()) if n},
+        "pictures": connection.execute(pictures).scalar_one(),
         "version": current_version(connection),
     }

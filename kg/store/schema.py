@@ -1,12 +1,18 @@
 """The tables of a store, and how a store is told from something else.
 
-Every triple knows its source and the versions in which it was added and retracted, so that any past version can be
-read: a triple is active at version v when ``added ≤ v`` and (``retracted`` is null or ``retracted > v``). Terms are
-never deleted and their ids never reused, so an index may refer to an entity by its term id for ever.
+A statement lives in one of two places. A large load writes *segments*: its statements as sorted columns of ids in
+compressed blocks, with the terms that were new in it (`kg.store.blocks`). Edits and small loads are rows of ``triple``;
+so is a statement of a segment once it is retracted: the row then hides the segment's copy.
+
+Every statement knows its source and the versions in which it was added and retracted, so that any past version can be
+read: it is active at version v when ``added ≤ v`` and (``retracted`` is null or ``retracted > v``). Terms are never
+deleted and their ids never reused, so an index may refer to an entity by its term id for ever. IRIs and blank nodes
+have positive ids, literals negative ones.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
 
 from sqlalchemy import (
@@ -17,6 +23,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -24,12 +31,11 @@ from sqlalchemy import (
     func,
     inspect,
     select,
-    text,
 )
 
 from kg.errors import StoreError
 
-SCHEMA = 1
+SCHEMA = 2
 
 IRI, LITERAL, BLANK = 0, 1, 2
 
@@ -67,12 +73,45 @@ term = Table(
     Column("datatype", Text),
     Column("language", Text),
     Column("unit", Text),
-    Column("folded", _Folded),  # short plain text without case and accents, to find names by
     Index("term_key", "key", unique=True),
 )
-Index(
-    "term_folded", term.c.folded, sqlite_where=term.c.folded.is_not(None), postgresql_where=term.c.folded.is_not(None)
+
+#: Names, folded, of the literals that edits and small loads call something by.
+name = Table(
+    "name",
+    metadata,
+    Column("folded", _Folded, primary_key=True),
+    Column("literal", _Id, primary_key=True, autoincrement=False),
 )
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("tag", Text, nullable=False),  # random: no other segment ever is taken for this one
+    Column("source", _Id, nullable=False),
+    Column("added", _Id, nullable=False),  # the version; of a load under way, the one that it will be
+    Column("is_staged", SmallInteger, nullable=False),  # 1 until the load is complete
+    Column("triples", _Id, nullable=False),
+    Column("literals", _Id, nullable=False),
+    Column("relations", Text, nullable=False),  # JSON: relation id → number of statements
+)
+
+block = Table(
+    "block",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("segment", _Id, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),  # what it begins with, to find it by
+    Column("second", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("block_place", "segment", "kind", "id"),
+)
+
+#: A load that commits portion by portion: what it reads, and how far it has come.
+loading = Table("loading", metadata, Column("token", Text, primary_key=True), Column("state", Text, nullable=False))
 
 triple = Table(
     "triple",
@@ -85,6 +124,7 @@ triple = Table(
     Column("source", _Id, nullable=False),
     Column("added", _Id, nullable=False),
     Column("retracted", _Id),
+    Column("segment", _Id, nullable=False, server_default="0"),  # whose copy it hides; 0: none
 )
 _live = triple.c.retracted.is_(None)
 Index(
@@ -97,13 +137,27 @@ Index(
     sqlite_where=_live,
     postgresql_where=_live,
 )
-#: What a large load drops and makes again: building an index once is cheaper than a million insertions into it.
-TRIPLE_ORDERS = (
-    Index("triple_head", triple.c.head, triple.c.relation),
-    Index("triple_relation", triple.c.relation, triple.c.id),
-    Index("triple_tail", triple.c.tail, triple.c.relation),
-)
+Index("triple_relation", triple.c.relation)
+Index("triple_tail", triple.c.tail)
+Index("triple_head", triple.c.head)
+Index("triple_added", triple.c.added)
 Index("triple_gone", triple.c.retracted, sqlite_where=~_live, postgresql_where=~_live)
+
+#: What else is said of a statement: with whom, since when. Pairs of a key and a value, in the order they came.
+qualifier = Table(
+    "qualifier",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("head", _Id, nullable=False),
+    Column("relation", _Id, nullable=False),
+    Column("tail", _Id, nullable=False),
+    Column("source", _Id, nullable=False),
+    Column("key", _Id, nullable=False),
+    Column("value", _Id, nullable=False),
+    Column("added", _Id, nullable=False),
+    Column("retracted", _Id),
+    Index("qualifier_of", "head", "relation", "tail", "source"),
+)
 
 picture = Table(
     "picture",
@@ -152,10 +206,15 @@ def check(connection: Connection, address: str) -> str:
     return facts["uuid"]
 
 
-#: The distinct relations, one index look-up each; ``SELECT DISTINCT`` would read the whole index.
-RELATION_IDS = text(
-    "WITH RECURSIVE step(relation) AS (SELECT min(relation) FROM triple UNION ALL "
-    "SELECT (SELECT min(relation) FROM triple WHERE relation > step.relation) FROM step "
-    "WHERE step.relation IS NOT NULL) "
-    "SELECT relation FROM step WHERE relation IS NOT NULL"
-)
+def refuse_while_loading(connection: Connection, address: str) -> None:
+    """Refuse to write while a load in parts is unfinished: it counts on the ids that it has seen.
+
+    Raises:
+        StoreError: there is such a load; the text says how to finish it, and how to drop it.
+    """
+    state = connection.execute(select(loading.c.state)).scalar()
+    if state is not None:
+        raise StoreError(
+            f"{address} is being loaded in parts from '{json.loads(state)['source']}': wait for it, or, if it was "
+            "interrupted, finish it with `kemm ingest … --resume` or drop it with `kemm kg drop-load`"
+        )

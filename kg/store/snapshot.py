@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import Select, select
 
 from kg.errors import StoreError
-from kg.store import naming, reading
-from kg.store.schema import LITERAL, RELATION_IDS, term, triple
 
 if TYPE_CHECKING:
     from kg.store.graph import KnowledgeGraph
@@ -86,35 +83,14 @@ class Snapshot:
     @classmethod
     def take(cls, graph: KnowledgeGraph) -> Snapshot:
         """Read the current version of a store."""
-        edge: Select[Any] = (
-            select(triple.c.head, triple.c.relation, triple.c.tail)
-            .join_from(triple, term, term.c.id == triple.c.tail)
-            .where(triple.c.retracted.is_(None), term.c.kind != LITERAL)
-        )
-        with graph.database.read() as connection:
-            version = reading.current_version(connection)
-            entity_ids = naming.entity_ids(connection)
-            relation_ids = np.sort(np.fromiter(connection.execute(RELATION_IDS).scalars(), dtype=np.int64))
-            compiled = str(edge.compile(connection, compile_kwargs={"literal_binds": True}))
-            cursor: Any = connection.connection.cursor()  # the driver's own rows: no object for each
-            cursor.execute(compiled)
-            parts = []
-            while rows := cursor.fetchmany(100_000):
-                parts.append(np.array(rows, dtype=np.int64))
-            cursor.close()
-        edges = np.concatenate(parts) if parts else np.empty((0, 3), dtype=np.int64)  # (M', 3)
-        heads, tails = _dense(entity_ids, edges[:, 0]), _dense(entity_ids, edges[:, 2])
-        relations = _dense(relation_ids, edges[:, 1])
+        found, entity_ids = graph.edges(), graph.entity_ids()
+        relation_ids = np.unique(found.relations)
+        heads, tails = _dense(entity_ids, found.heads), _dense(entity_ids, found.tails)
         kept = (heads >= 0) & (tails >= 0)
-        # The same fact from two sources is one edge.
-        edges = np.stack([heads, relations, tails], axis=1)[kept]  # (M, 3)
-        unique = edges[np.lexsort((edges[:, 2], edges[:, 1], edges[:, 0]))]
-        is_new = np.ones(len(unique), dtype=bool)
-        is_new[1:] = (unique[1:] != unique[:-1]).any(axis=1)
-        unique = unique[is_new]
+        unique = np.stack([heads, _dense(relation_ids, found.relations), tails], axis=1)[kept]  # (M, 3)
         used = np.unique(unique[:, 1])
         heads, relations, tails = unique[:, 0].copy(), np.searchsorted(used, unique[:, 1]), unique[:, 2].copy()
-        return cls.of(heads, relations, tails, entity_ids, relation_ids[used], version, graph.uuid)
+        return cls.of(heads, relations, tails, entity_ids, relation_ids[used], found.version, graph.uuid)
 
     @classmethod
     def of(

@@ -1,30 +1,39 @@
-"""Terms and their ids: every IRI, blank node and literal is stored once, found through a 64-bit key of its content."""
+"""Terms and their ids: every IRI, blank node and literal is stored once, found through a hash of its content.
+
+IRIs and blank nodes have ids from 1 upwards, literals from -1 downwards. A term is stored as one text, its *content*:
+an IRI as it is, a literal as ``datatype ␟ language ␟ unit ␟ value``. Terms of large loads are in blocks of the segment
+that they came with, those of edits are rows of ``term``; what is found does not tell which.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 from sqlalchemy import Connection, bindparam, func, select
 
 from kg.errors import InputError, StoreError
 from kg.names import fold
 from kg.records import Literal, Tail
-from kg.store.schema import BLANK, IRI, LITERAL, term
+from kg.store.schema import BLANK, IRI, LITERAL, name, term
+from kg.store.segments import view
 
-#: A name is looked up in ``term.folded``; longer text is a description, and would only fill the index.
+#: A name is looked up folded; longer text is a description, and would only fill the index.
 LONGEST_NAME = 120
 #: How many values go into one ``IN (…)``; SQLite allows 32,766 parameters a statement.
 CHUNK = 500
 
 T = TypeVar("T")
 
-#: (id, key, kind, value, datatype, language, unit, folded): a row of ``term``.
-TermRow = tuple[int, int, int, str, str | None, str | None, str | None, str | None]
+#: (id, key, kind, value, datatype, language, unit): a row of ``term``.
+TermRow = tuple[int, int, int, str, str | None, str | None, str | None]
 
-_BY_KEY = select(term.c.id, term.c.value).where(term.c.key == bindparam("key"))
+_BY_KEY = select(term.c.id, term.c.kind, term.c.value, term.c.datatype, term.c.language, term.c.unit).where(
+    term.c.key == bindparam("key")
+)
 
 
 def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
@@ -34,31 +43,59 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
         yield chunk
 
 
-def content_key(tail: Tail) -> int:
-    """Return the signed 64-bit key of a term's content (BLAKE2b).
+def content(tail: Tail) -> str:
+    """Return the text that a term is stored as."""
+    if isinstance(tail, str):
+        return tail
+    return f"{tail.datatype or ''}\x1f{tail.language or ''}\x1f{tail.unit or ''}\x1f{tail.value}"
 
-    Two of n terms share a key with probability n² / 2⁶⁵: 10⁻⁷ for a million. The unique index then refuses the second.
+
+def literal_of(text: str) -> Literal:
+    """Return the literal that is stored as ``text``."""
+    if text.startswith("\x1f\x1f\x1f"):
+        return Literal(text[3:])
+    datatype, language, unit, value = text.split("\x1f", 3)
+    return Literal(value, datatype or None, language or None, unit or None)
+
+
+def digest(content: bytes | memoryview) -> bytes:
+    """Return 12 bytes of BLAKE2b over a content: the first 8 are the key that finds it, the others a check on that.
+
+    Two of n terms agree in both with probability n² / 2⁹⁷: 10⁻¹¹ for two billion.
+    """
+    return blake2b(content, digest_size=12).digest()
+
+
+def content_key(tail: Tail) -> int:
+    """Return the signed 64-bit key of a term. A literal's is the complement of what an IRI of that text has.
 
     Raises:
         InputError: the text holds half a surrogate pair, which no database stores.
     """
-    if isinstance(tail, str):
-        text = f"\x1f\x1f\x1f\x1f{tail}"
-    else:
-        text = f"1\x1f{tail.datatype or ''}\x1f{tail.language or ''}\x1f{tail.unit or ''}\x1f{tail.value}"
+    return _key_and_check(tail)[0]
+
+
+def _key_and_check(tail: Tail) -> tuple[int, int]:
     try:
-        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+        found = digest(content(tail).encode())
     except UnicodeEncodeError:
         raise InputError(f"the term {str(tail)[:60]!r} is not valid Unicode text") from None
+    key = int.from_bytes(found[:8], "little", signed=True)
+    return key if isinstance(tail, str) else ~key, int.from_bytes(found[8:], "little")
 
 
 def term_row(number: int, key: int, tail: Tail) -> TermRow:
     """Return the row of ``term`` that stores ``tail``."""
     if isinstance(tail, str):
-        return number, key, BLANK if tail.startswith("_:") else IRI, tail, None, None, None, None
-    is_name = tail.datatype is None and tail.unit is None and len(tail.value) <= LONGEST_NAME
-    folded = fold(tail.value) if is_name else None
-    return number, key, LITERAL, tail.value, tail.datatype, tail.language, tail.unit, folded
+        return number, key, BLANK if tail.startswith("_:") else IRI, tail, None, None, None
+    return number, key, LITERAL, tail.value, tail.datatype, tail.language, tail.unit
+
+
+def folded_name(tail: Tail) -> str | None:
+    """Return the text by which a literal is found as a name; None for what is too long, or no plain text."""
+    if isinstance(tail, str) or tail.datatype is not None or tail.unit is not None or len(tail.value) > LONGEST_NAME:
+        return None
+    return fold(tail.value)
 
 
 def read_term(kind: int, value: str, datatype: str | None, language: str | None, unit: str | None) -> Tail:
@@ -79,14 +116,25 @@ def check_fact(head: object, relation: object, tail: object) -> None:
         raise InputError(f"the tail of a fact must be an IRI or a Literal, not {tail!r}")
 
 
+# -- from terms to ids ----------------------------------------------------------------------------------------------
+
+
 def find(connection: Connection, tail: Tail) -> int | None:
     """Return the id of a term, or None when the store has never seen it."""
-    row = connection.execute(_BY_KEY, {"key": content_key(tail)}).first()
-    if row is None:
-        return None
-    if row.value != (tail if isinstance(tail, str) else tail.value):
-        raise StoreError(f"two terms share a content key: {str(tail)[:60]!r} and {row.value[:60]!r}")
-    return int(row.id)
+    key, check = _key_and_check(tail)
+    row = connection.execute(_BY_KEY, {"key": key}).first()
+    if row is not None:
+        if content(read_term(*row[1:])) != content(tail):
+            raise _collision(tail)
+        return int(row.id)
+    number, other = view(connection).find_key(connection, key)
+    if number and other != check:
+        raise _collision(tail)
+    return number or None
+
+
+def _collision(tail: Tail) -> StoreError:
+    return StoreError(f"two terms share a content key: {str(tail)[:60]!r} and another; spell one of them differently")
 
 
 def find_or_add(connection: Connection, tail: Tail) -> int:
@@ -94,34 +142,70 @@ def find_or_add(connection: Connection, tail: Tail) -> int:
     known = find(connection, tail)
     if known is not None:
         return known
-    number = next_id(connection)
+    number = next_id(connection) if isinstance(tail, str) else -next_literal(connection)
     connection.execute(term.insert(), dict(zip(term.c.keys(), term_row(number, content_key(tail), tail), strict=True)))
     return number
 
 
 def next_id(connection: Connection) -> int:
-    """Return the first unused term id."""
-    return (connection.execute(select(func.max(term.c.id))).scalar() or 0) + 1
+    """Return the first unused id of an IRI."""
+    return max(connection.execute(_MOST).scalar() or 0, view(connection).last_iri(connection)) + 1
+
+
+def next_literal(connection: Connection) -> int:
+    """Return the first unused id of a literal, without its minus."""
+    return max(-(connection.execute(_LEAST).scalar() or 0), view(connection).last_literal(connection)) + 1
+
+
+_MOST, _LEAST = select(func.max(term.c.id)), select(func.min(term.c.id))
+
+
+def add_name(connection: Connection, number: int, tail: Tail) -> None:
+    """Let the literal be found as a name. Call inside a write, with literals that name something."""
+    folded = folded_name(tail)
+    if folded is not None:
+        row = {"folded": folded, "literal": number}
+        if not connection.execute(select(name.c.literal).filter_by(**row)).first():
+            connection.execute(name.insert(), row)
 
 
 def find_many(connection: Connection, iris: Iterable[str]) -> dict[str, int]:
     """Return the ids of the IRIs that the store knows."""
     found: dict[str, int] = {}
+    known = view(connection)
     for part in chunks(dict.fromkeys(iris)):
-        keys = [content_key(iri) for iri in part]
+        keys = {content_key(iri): iri for iri in part}
         rows = connection.execute(select(term.c.value, term.c.id).where(term.c.key.in_(keys), term.c.kind != LITERAL))
-        found.update((value, number) for value, number in rows)
+        by_row = dict(rows.all())
+        for key, iri in keys.items():
+            if iri in by_row:
+                found[iri] = by_row[iri]
+            elif number := known.find_key(connection, key)[0]:
+                found[iri] = number
     return found
 
 
-def read_many(connection: Connection, numbers: Sequence[int] | Iterable[int]) -> dict[int, Tail]:
+# -- from ids to terms ----------------------------------------------------------------------------------------------
+
+
+def read_many(connection: Connection, numbers: Sequence[int] | Iterable[int] | np.ndarray) -> dict[int, Tail]:
     """Return the terms of ids, as far as they exist."""
+    wanted = np.unique(np.fromiter(numbers, dtype=np.int64) if not isinstance(numbers, np.ndarray) else numbers)
     found: dict[int, Tail] = {}
-    for part in chunks(int(number) for number in numbers):
-        rows = connection.execute(
-            select(term.c.id, term.c.kind, term.c.value, term.c.datatype, term.c.language, term.c.unit).where(
-                term.c.id.in_(part)
-            )
-        )
-        found.update((row[0], read_term(*row[1:])) for row in rows)
+    for number, text in view(connection).read_contents(connection, wanted):
+        found[number] = text if number > 0 else literal_of(text)
+    if len(found) < len(wanted):
+        found.update(_read_rows(connection, [number for number in wanted.tolist() if number not in found]))
     return found
+
+
+def _read_rows(connection: Connection, numbers: list[int]) -> Iterator[tuple[int, Tail]]:
+    columns = (term.c.id, term.c.kind, term.c.value, term.c.datatype, term.c.language, term.c.unit)
+    for part in chunks(numbers):
+        for row in connection.execute(select(*columns).where(term.c.id.in_(part))):
+            yield int(row[0]), read_term(*row[1:])
+
+
+def read_one(connection: Connection, number: int) -> Any:
+    """Return the term of one id, which must exist."""
+    return read_many(connection, [number])[number]

@@ -78,22 +78,8 @@ def test_a_killed_load_leaves_the_store_as_it_was(tmp_path: Path) -> None:
         assert graph.add("a", "r", "c", source="s") == 2
 
 
-def test_a_large_load_keeps_every_order_over_the_triples(graph: KnowledgeGraph) -> None:
-    from sqlalchemy import inspect
-
-    before = {
-        index["name"] for table in ("term", "triple") for index in inspect(graph.database.engine).get_indexes(table)
-    }
-    loaded = bulk.load(graph, ((f"n{n % 5_000}", f"r{n % 7}", f"n{n % 4_999}") for n in range(30_000)), source="s")
-    after = {
-        index["name"] for table in ("term", "triple") for index in inspect(graph.database.engine).get_indexes(table)
-    }
-    assert loaded.triples == 30_000 and before == after
-    assert {"triple_head", "triple_relation", "triple_tail", "triple_once", "term_key"} <= after
-
-
 def test_progress_is_told_in_facts_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "BATCH", 2)
+    monkeypatch.setattr("kg.store.batches.BATCH", 2)
     told: list[int] = []
     with KnowledgeGraph.open("sqlite://") as graph:
         bulk.load(graph, FACTS, source="s", progress=told.append)
@@ -101,8 +87,10 @@ def test_progress_is_told_in_facts_read(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_portions_and_a_full_dictionary_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("BATCH", 2), ("PORTION", 3), ("DICTIONARY", 1)):
-        monkeypatch.setattr(bulk, name, size)
+    monkeypatch.setattr("kg.store.batches.BATCH", 2)
+    monkeypatch.setattr("kg.store.numbering.REMEMBERED", 1)
+    monkeypatch.setattr(bulk, "PORTION", 3)
+    monkeypatch.setattr(bulk, "SMALL", 0)
     with KnowledgeGraph.open("sqlite://") as graph:
         assert bulk.load(graph, FACTS, source="s") == bulk.Loaded(5, 2, 4, 1)
         assert {s.fact for s in graph.triples()} == set(FACTS)

@@ -50,7 +50,7 @@ def test_a_store_of_another_schema_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as store:
         store.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
     store.close()
-    with pytest.raises(StoreError, match="has schema 0, this kemm reads schema 1: ingest it anew"):
+    with pytest.raises(StoreError, match="has schema 0, this kemm reads schema 2: ingest it anew"):
         KnowledgeGraph.open(path)
 
 
@@ -79,3 +79,19 @@ def test_an_unreachable_server_is_a_store_error() -> None:
     pytest.importorskip("psycopg", reason="needs the extra [postgres]")
     with pytest.raises(StoreError, match="connection"):
         KnowledgeGraph.open("postgresql://nobody:secret@127.0.0.1:1/x")
+
+
+def test_a_second_writer_waits_or_says_that_the_store_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.db"
+    with KnowledgeGraph.open(path) as one:
+        monkeypatch.setattr("kg.store.connection._PATIENCE", 0.2)
+        with KnowledgeGraph.open(path) as other:
+            with one.edit(source="s") as edit:
+                edit.add("a", "b", "c")
+                assert other.version == 0  # who reads does not wait
+                with pytest.raises(StoreError, match="locked"):
+                    other.add("a", "b", "d", source="s")
+            other.add("a", "b", "d", source="s")
+        assert [s.tail for s in one.triples()] == ["c", "d"]
