@@ -40,6 +40,7 @@ class KnowledgeGraph:
         self.url = url
         self.uuid = database.uuid
         self._naming: tuple[int, naming.Naming] | None = None
+        self._snapshot: Snapshot | None = None
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
@@ -179,10 +180,14 @@ class KnowledgeGraph:
             return reading.count(connection) | {"entities": len(naming.entity_ids(connection))}
 
     def snapshot(self) -> Snapshot:
-        """Return the entity-to-entity edges of the current version as arrays."""
-        from kg.store.snapshot import Snapshot
+        """Return the entity-to-entity edges of the current version as arrays.
 
-        return Snapshot.take(self)
+        The first call reads them, or maps the file kept beside a SQLite store; later ones lay new edits over them.
+        """
+        from kg.store.snapshot import current
+
+        self._snapshot = current(self, self._snapshot)
+        return self._snapshot
 
     # -- entities -----------------------------------------------------------------------------------------------------
 
