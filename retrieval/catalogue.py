@@ -18,7 +18,6 @@ import numpy as np
 
 from kg.errors import InputError
 from kg.records import Entity, Picture
-from kg.store.naming import entity_ids
 from retrieval.embed import Embedder, EmbeddingCache, Progress, checked
 from retrieval.entity_index import FORMAT, EntityIndex
 from retrieval.index.dense import DenseIndex
@@ -95,8 +94,7 @@ def update_index(
         version = graph.version
         touched = {end for s in graph.changes(old.kg_version) for end in (s.head, s.tail) if isinstance(end, str)}
         ids = graph.ids(sorted(touched))
-        with graph.database.read() as connection:
-            current = set(entity_ids(connection).tolist())
+        current = set(graph.entity_ids().tolist())
         entities = [graph.describe(iri) for iri, number in ids.items() if number in current]
         fresh = [entity.id for entity in entities]
         dense = DenseIndex.open(old.folder / "text.faiss", writable=True)

@@ -26,6 +26,9 @@ from kg.store.connection import Database
 from kg.store.editing import Edit
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from kg.store.edges import Edges
     from kg.store.snapshot import Snapshot
 
 
@@ -134,12 +137,25 @@ class KnowledgeGraph:
         Raises:
             InputError: the store has no such version.
         """
+        return reading.scan(self.database, self._at(version), head=head, relation=relation, tail=tail)
+
+    def _at(self, version: int | None) -> int:
         last = self.version
         if version is not None and not 0 <= version <= last:
             raise InputError(f"the store is at version {last}: it has no version {version}")
-        return reading.scan(
-            self.database, last if version is None else version, head=head, relation=relation, tail=tail
-        )
+        return last if version is None else version
+
+    def edges(self, version: int | None = None) -> Edges:
+        """Return the distinct statements between entities at ``version`` (default: now) as columns of term ids.
+
+        Raises:
+            InputError: the store has no such version.
+        """
+        from kg.store.edges import read_edges
+
+        at = self._at(version)
+        with self.database.read() as connection:
+            return read_edges(connection, at)
 
     def neighbours(self, entity: str, *, limit: int = 256) -> list[Statement]:
         """Return the statements out of an entity, and up to ``limit`` of those into it; none if it is unknown."""
@@ -215,6 +231,11 @@ class KnowledgeGraph:
         An entity is a head or a non-literal tail; relations of which only names are said, and RDF's own words, are not.
         """
         return naming.entities(self.database, self.naming(), with_description)
+
+    def entity_ids(self) -> np.ndarray:
+        """Return the term ids of all entities, (E,) int64, ascending; what an entity is says ``entities``."""
+        with self.database.read() as connection:
+            return naming.entity_ids(connection)
 
     def degrees(self) -> dict[int, int]:
         """Return term id → number of active triples around it, literals included: how much is said of an entity."""
