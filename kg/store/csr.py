@@ -43,8 +43,8 @@ class Csr(NamedTuple):
             if place < len(self.patched) and self.patched[place] == entity:
                 part = slice(int(self.patch_indptr[place]), int(self.patch_indptr[place + 1]))
                 return self.patch_indices[part], self.patch_relation[part]
-            if entity >= len(self.indptr) - 1:
-                return self.patch_indices[:0], self.patch_relation[:0]
+        if entity >= len(self.indptr) - 1:
+            return self.patch_indices[:0], self.patch_relation[:0]
         part = slice(int(self.indptr[entity]), int(self.indptr[entity + 1]))
         return self.indices[part], self.relation[part]
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kg.store.edges import Edges
     from kg.store.snapshot import Snapshot
+    from kg.walks.named import Walks
 
 
 class KnowledgeGraph:
@@ -204,6 +205,13 @@ class KnowledgeGraph:
 
         self._snapshot = current(self, self._snapshot)
         return self._snapshot
+
+    @property
+    def walks(self) -> Walks:
+        """Neighbourhoods, paths, PageRank, random walks and Steiner trees on the current version, by IRI."""
+        from kg.walks.named import Walks
+
+        return Walks(self)
 
     # -- entities -----------------------------------------------------------------------------------------------------
 

@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, select
 
 from kg.errors import StoreError
-from kg.store import naming, reading, snapshot_file, terms
+from kg.store import schema, snapshot_file, terms
 from kg.store.csr import Array, Csr, group, unpatched, width
-from kg.store.schema import LITERAL, RELATION_IDS, term, triple, version
 
 if TYPE_CHECKING:
     from kg.store.graph import KnowledgeGraph
 
 #: From so many edges on, the snapshot of a SQLite file is kept beside it; below, taking it anew is as fast.
 WORTH_KEEPING = 50_000
+
+#: What is kept of each side; changed rows never are.
+_COLUMNS = ("indptr", "indices", "relation")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Snapshot:
         out: edges by head; into: edges by tail.
         entity_ids: dense number → term id, (E,) int64, ascending; every entity of the store, with edges or without.
         relation_ids: dense number → term id, (R,) int64, ascending. After edits, one of them may have no edge left.
-        relation_indptr: the base's edges of relation r are ``relation_order[relation_indptr[r]:relation_indptr[r + 1]]``.
+        relation_indptr: (R + 1,) int64; from r to r + 1 in ``relation_order`` stand the base's edges of relation r.
         relation_order: places in ``out.indices``, (M,), ascending for each relation. See ``with_relation``.
         version, store: the store's version and uuid.
         last_term: the highest term id there was; mark: of the version's row, which a restored backup may differ in.
@@ -113,21 +115,29 @@ class Snapshot:
     # -- making one ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    def take(cls, graph: KnowledgeGraph) -> Snapshot:
-        """Read the current version of a store."""
-        with graph.database.read() as connection:
-            at = reading.current_version(connection)
-            entity_ids = naming.entity_ids(connection)
-            relation_ids = np.sort(np.fromiter(connection.execute(RELATION_IDS).scalars(), dtype=np.int64))
-            edges = _read_edges(connection)  # (M', 3)
-            last_term, mark = terms.next_id(connection) - 1, version_mark(connection, at)
-        heads, tails = dense(entity_ids, edges[:, 0]), dense(entity_ids, edges[:, 2])
-        relations = dense(relation_ids, edges[:, 1])
+    def take(cls, graph: KnowledgeGraph, version: int | None = None) -> Snapshot:
+        """Read a store's edges, at its current version or at a past one; then only entities with edges are known.
+
+        Raises:
+            InputError: the store has no such version.
+        """
+        while True:
+            now = graph.version
+            at = now if version is None else version
+            edges = graph.edges(at)
+            entity_ids = graph.entity_ids()
+            with graph.database.read() as connection:
+                last_term, mark = terms.next_id(connection) - 1, version_mark(connection, at)
+            if graph.version == now:  # nobody edited between these reads
+                break
+        if at != now:
+            ends = np.union1d(edges.heads, edges.tails)
+            no_entities = np.setdiff1d(edges.relations, entity_ids)
+            entity_ids = np.setdiff1d(ends, no_entities)
+        heads, tails = dense(entity_ids, edges.heads), dense(entity_ids, edges.tails)
         kept = (heads >= 0) & (tails >= 0)
-        used, relations = np.unique(relations[kept], return_inverse=True)
-        return cls.of(
-            heads[kept], relations, tails[kept], entity_ids, relation_ids[used], at, graph.uuid, last_term, mark
-        )
+        used, relations = np.unique(edges.relations[kept], return_inverse=True)
+        return cls.of(heads[kept], relations, tails[kept], entity_ids, used, at, graph.uuid, last_term, mark)
 
     @classmethod
     def of(
@@ -189,7 +199,7 @@ class Snapshot:
         arrays = {"entity_ids": whole.entity_ids, "relation_ids": whole.relation_ids}
         arrays |= {"relation_indptr": whole.relation_indptr, "relation_order": whole.relation_order}
         for way, side in (("out", whole.out), ("into", whole.into)):
-            arrays |= {f"{way}_{name}": getattr(side, name) for name in ("indptr", "indices", "relation")}
+            arrays |= {f"{way}_{name}": getattr(side, name) for name in _COLUMNS}
         names = ("version", "store", "last_term", "mark")
         return snapshot_file.write(Path(path), arrays, {name: getattr(self, name) for name in names})
 
@@ -202,11 +212,9 @@ class Snapshot:
         """
         try:
             arrays, about = snapshot_file.map_arrays(Path(path))
-            sides = [
-                unpatched(*(arrays.pop(f"{way}_{name}") for name in ("indptr", "indices", "relation")))
-                for way in ("out", "into")
-            ]
-            return cls(*sides, **arrays, **about)
+            parts = [[arrays.pop(f"{way}_{name}") for name in _COLUMNS] for way in ("out", "into")]
+            named: dict[str, Any] = {**arrays, **about}
+            return cls(unpatched(*parts[0]), unpatched(*parts[1]), **named)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"no snapshot can be read at {path}: {error}") from None
 
@@ -249,25 +257,8 @@ def _kept(graph: KnowledgeGraph, path: Path) -> Snapshot | None:
 
 def version_mark(connection: Connection, at: int) -> str:
     """Return a digest of a version's row. A backup that was restored and edited has the number, not the digest."""
-    row = connection.execute(select(version).where(version.c.id == at)).first()
+    row = connection.execute(select(schema.version).where(schema.version.c.id == at)).first()
     return hashlib.blake2b(repr(tuple(row or ())).encode(), digest_size=8).hexdigest()
-
-
-def _read_edges(connection: Connection) -> Array:
-    """Return the active triples whose tail is no literal, as term ids, (M', 3) int64."""
-    edge: Select[Any] = (
-        select(triple.c.head, triple.c.relation, triple.c.tail)
-        .join_from(triple, term, term.c.id == triple.c.tail)
-        .where(triple.c.retracted.is_(None), term.c.kind != LITERAL)
-    )
-    compiled = str(edge.compile(connection, compile_kwargs={"literal_binds": True}))
-    cursor: Any = connection.connection.cursor()  # the driver's own rows: no object for each
-    cursor.execute(compiled)
-    parts = []
-    while rows := cursor.fetchmany(100_000):
-        parts.append(np.array(rows, dtype=np.int64))
-    cursor.close()
-    return np.concatenate(parts) if parts else np.empty((0, 3), dtype=np.int64)
 
 
 def dense(ids: Array, wanted: Array) -> Array:

@@ -1,9 +1,9 @@
 """One file that holds named arrays, mapped into memory as they lie: how a snapshot is kept.
 
-    8 bytes   b"kgsnap01"
-    8 bytes   length of the header, little-endian
-    header    JSON: {"about": {…}, "size": bytes of the file, "arrays": {name: [dtype, length, offset]}}
-    arrays    each at a multiple of 64 bytes, little-endian
+8 bytes   b"kgsnap01"
+8 bytes   length of the header, little-endian
+header    JSON: {"about": {…}, "size": bytes of the file, "arrays": {name: [dtype, length, offset]}}
+arrays    each at a multiple of 64 bytes, little-endian
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ def write(path: Path, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> 
     """
     if path.is_dir() or (path.exists() and path.stat().st_size and _start(path) != MAGIC):
         raise StoreError(f"{path} holds something else than a snapshot: choose another path")
-    columns = {name: np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()}
+    columns = {
+        name: np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()
+    }
     header, first = b"", -1
     while first != (first := _up(len(MAGIC) + 8 + len(header))):  # offsets lengthen the header that holds them
-        places, end = {}, first
+        end = first
+        places: dict[str, tuple[str, int, int]] = {}
         for name, column in columns.items():
-            places[name] = [column.dtype.str, len(column), end]
+            places[name] = (column.dtype.str, len(column), end)
             end = _up(end + column.nbytes)
         header = json.dumps({"about": dict(about), "size": end, "arrays": places}).encode()
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")

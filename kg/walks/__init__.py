@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 from kg import registry
 
 if TYPE_CHECKING:
-    from kg.walks.named import Walks as Walks
-    from kg.walks.sampling import neighbourhood as neighbourhood
-    from kg.walks.sampling import neighbourhoods as neighbourhoods
     from kg.walks.forward_push import pagerank as pagerank
+    from kg.walks.forward_push import pageranks as pageranks
+    from kg.walks.named import Walks as Walks
+    from kg.walks.node2vec import random_walks as random_walks
     from kg.walks.paths import shortest_path as shortest_path
     from kg.walks.paths import simple_paths as simple_paths
-    from kg.walks.node2vec import random_walks as random_walks
+    from kg.walks.sampling import neighbourhood as neighbourhood
+    from kg.walks.sampling import neighbourhoods as neighbourhoods
     from kg.walks.steiner import steiner_tree as steiner_tree
 
 #: Public name → "module:attribute".
@@ -37,6 +38,7 @@ WALKS: dict[str, str] = {
     "shortest_path": "kg.walks.paths:shortest_path",
     "simple_paths": "kg.walks.paths:simple_paths",
     "pagerank": "kg.walks.forward_push:pagerank",
+    "pageranks": "kg.walks.forward_push:pageranks",
     "random_walks": "kg.walks.node2vec:random_walks",
     "steiner_tree": "kg.walks.steiner:steiner_tree",
 }

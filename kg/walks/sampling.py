@@ -87,7 +87,7 @@ def neighbourhood(
     fan_out: Sequence[int] = (16, 16),
     *,
     relations: Iterable[int] | None = None,
-    direction: Direction = "out",
+    direction: Direction = "both",
     seed: int | None = None,
 ) -> Neighbourhood:
     """Return one neighbourhood around all of ``entities`` together.
@@ -113,7 +113,7 @@ def neighbourhoods(
     fan_out: Sequence[int] = (16, 16),
     *,
     relations: Iterable[int] | None = None,
-    direction: Direction = "out",
+    direction: Direction = "both",
     seed: int | None = None,
 ) -> Neighbourhoods:
     """Return the neighbourhood of each of B entities, as ``neighbourhood`` gives it for each by itself."""
@@ -289,11 +289,12 @@ def _expand(
 
 
 @njit(cache=True, inline="always")
-def _slot(slots: Array, heads: Array, relations: Array, tails: Array, edge: int) -> int:
+def _slot(slots: Array, heads: Array, relations: Array, tails: Array, edge: Any) -> Any:
     """Return the place of an edge in the hash table: where an equal one is, or the free one for it."""
     head, relation, tail = heads[edge], relations[edge], tails[edge]
     mask = len(slots) - 1
-    slot = np.int64(mixed(np.uint64(head) * np.uint64(0x1000003) ^ (np.uint64(tail) << np.uint64(21)) ^ np.uint64(relation)) & np.uint64(mask))
+    spread = np.uint64(head) * np.uint64(0x1000003) ^ (np.uint64(tail) << np.uint64(21)) ^ np.uint64(relation)
+    slot = np.int64(mixed(spread) & np.uint64(mask))
     while slots[slot] >= 0:
         other = slots[slot]
         if heads[other] == head and tails[other] == tail and relations[other] == relation:

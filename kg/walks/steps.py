@@ -27,7 +27,7 @@ def entity_array(snapshot: Snapshot, entities: Any) -> Array:
     if isinstance(entities, int) and 0 <= entities < snapshot.num_entities:  # the way of a loop over entities
         return np.array((entities,), dtype=np.int64)
     wanted = np.atleast_1d(np.asarray(entities)).astype(np.int64)
-    if len(wanted) and not (0 <= int(wanted.min()) and int(wanted.max()) < snapshot.num_entities):
+    if len(wanted) and (wanted.min() < 0 or wanted.max() >= snapshot.num_entities):
         wrong = wanted[(wanted < 0) | (wanted >= snapshot.num_entities)][0]
         raise InputError(f"entity {wrong} is not in the snapshot: it has {snapshot.num_entities:,} entities")
     return wanted
@@ -64,7 +64,7 @@ def ways(direction: Direction) -> tuple[bool, bool]:
 
 
 @njit(cache=True, inline="always")
-def row(side: Any, entity: int) -> Any:
+def row(side: Any, entity: Any) -> Any:
     """Return the other ends and the relations of an entity's edges, from the patch if it has a row there."""
     if len(side.patched):
         low, high = 0, len(side.patched)
@@ -97,6 +97,6 @@ def mixed(state: Any) -> Any:
 
 
 @njit(cache=True, inline="always")
-def below(state: Any, bound: int) -> int:
+def below(state: Any, bound: Any) -> Any:
     """Return a number in 0 … bound − 1 from a mixed state; the bias is below bound / 2³²."""
     return np.int64(((state >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
