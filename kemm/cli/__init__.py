@@ -1,6 +1,7 @@
 """The command ``kemm``: each subcommand reads its words, calls one public function and prints what came back.
 
     kemm.cli.graph   ingest, kg, media, link         what is in a store
+    kemm.cli.quality kg profile, kg audit            how good it is
     kemm.cli.runs    index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
     kemm.cli.screen  how results look: one JSON object, or tables
     kemm.cli.terms   words of the user's → IRIs and literals
@@ -19,7 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from kemm import __version__
-from kemm.cli import graph, runs
+from kemm.cli import graph, quality, runs
 from kg.errors import KemmError
 
 #: The base of click's errors; from some version on, typer carries its own copy of click.
@@ -34,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 graph.register(app)
+quality.register(graph.kg_commands)
 runs.register(app)
 
 
