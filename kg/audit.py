@@ -227,7 +227,7 @@ def _numbered(edges: Iterable[Edge], numbers: dict[str, int], names: dict[str, i
 
 
 def _has(pairs: patterns.Pairs, heads: np.ndarray, tails: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Tell for each (head, tail) whether an edge between them has one of the ``wanted`` relations, (K, R) bool → (K,)."""
+    """Tell for each (head, tail) whether an edge between them is of one of the ``wanted`` relations, (K, R) → (K,)."""
     which, relation = pairs.between(heads, tails)
     found = np.zeros(len(heads), dtype=bool)
     found[which[wanted[which, relation]]] = True

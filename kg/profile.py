@@ -1,4 +1,4 @@
-"""Know one's graph: degrees, components, relation patterns, literals, missing names, duplicates, contradictions, sources.
+"""Know one's graph: degrees, components, relation patterns, literals, gaps, duplicates, contradictions, sources.
 
     found = profile(graph)
     found.relations[0]["cardinality"]          # 'n-1'
@@ -402,11 +402,10 @@ def _contradictions(
         ]
         judge(relation, len(mine), broken)
     for relation, values in said.values.items():
-        broken = [
-            (head, [str(value) for value in dict.fromkeys(tails)])
-            for (head, _), tails in values.items()
-            if len(set(tails)) > 1
-        ]
+        broken = []
+        for (head, _), tails in values.items():
+            if len(distinct := list(dict.fromkeys(tails))) > 1:
+                broken.append((head, list(map(str, distinct))))
         judge(relation, len({head for head, _ in values}), broken)
     several.sort(key=lambda row: (row[1], row[0]))
     examples = []
