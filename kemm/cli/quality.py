@@ -90,7 +90,7 @@ def _print_profile(found: dict[str, Any]) -> None:
     screen.table(("degree", *_DEGREES), rows)
     parts = found["components"]
     largest = f"the largest of {parts['largest']:,} entities ({share(parts['largest_share'])})"
-    screen.line(f"{parts['count']:,} connected components, {largest}, {parts['isolated']:,} single entities\n")
+    screen.line(f"connected components: {parts['count']:,}, {largest}, {parts['isolated']:,} single entities\n")
     hubs = [(hub["label"], hub["out"], hub["in"]) for hub in found["degrees"]["hubs"][:10]]
     screen.table(("most connected", "out", "in"), hubs)
     rows = [
@@ -99,7 +99,7 @@ def _print_profile(found: dict[str, Any]) -> None:
     ]
     screen.table(("relation", "edges", "literals", "kind", "patterns"), rows)
     if len(found["relations"]) > 30:
-        screen.line(f"… and {len(found['relations']) - 30:,} relations more (--json or --html)\n")
+        screen.line(f"… and {len(found['relations']) - 30:,} more (--json or --html)\n")
     for title, key in _RULES:
         if found[key]:
             screen.table((title, "pairs", "holds for"), [_rule(rule, key) for rule in found[key][:10]])
