@@ -116,14 +116,14 @@ def audit(
     numbers: dict[str, int] = {}
     names: dict[str, int] = {}
     train_rows, test_rows = (_numbered(edges, numbers, names) for edges in (known, asked))
-    pairs = patterns.Pairs(*train_rows.T, len(numbers), len(names))
+    pairs = patterns.Pairs(*_columns(train_rows), len(numbers), len(names))
     heads, relations, tails = test_rows.T
     is_same = _has(pairs, heads, tails, relations[:, None] == np.arange(len(names)))
     relation_names = list(names)
     found: dict[str, dict[str, Any]] = {}
     leaks = {"same": is_same}
     together = np.unique(np.concatenate([train_rows, test_rows]), axis=0)
-    whole = patterns.Pairs(*together.T, len(numbers), len(names))
+    whole = patterns.Pairs(*_columns(together), len(numbers), len(names))
     for kind, is_reversed in (("inverse", True), ("duplicate", False)):
         rules = patterns.implications(whole, is_reversed=is_reversed, confidence=overlap, support=given.support)
         linked = np.zeros((len(names), len(names)), dtype=bool)
@@ -131,7 +131,7 @@ def audit(
             linked[rule.body[0], rule.head] = linked[rule.head, rule.body[0]] = True
         listed = [_named(rule, relation_names) for rule in rules[: given.most]]
         if is_reversed:
-            shapes = patterns.shapes(*together.T, len(numbers), len(names))
+            shapes = patterns.shapes(*_columns(together), len(numbers), len(names))
             for relation, shape in enumerate(shapes):
                 proper = shape.edges - shape.loops
                 if proper >= given.support and shape.symmetric is not None and shape.symmetric >= overlap:
@@ -224,6 +224,10 @@ def _numbered(edges: Iterable[Edge], numbers: dict[str, int], names: dict[str, i
         for head, relation, tail in edges
     ]
     return np.array(rows, dtype=np.int64)
+
+
+def _columns(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return rows[:, 0], rows[:, 1], rows[:, 2]
 
 
 def _has(pairs: patterns.Pairs, heads: np.ndarray, tails: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -97,8 +97,8 @@ def shapes(heads: Array, relations: Array, tails: Array, num_entities: int, num_
         cardinality = f"{'1' if per_tail < MANY else 'n'}-{'1' if per_head < MANY else 'n'}"
         proper = int(edges[relation] - loops[relation])
         share = reverse.get((relation, relation), 0) / proper if proper else None
-        counts = (int(n[relation]) for n in (edges, num_heads, num_tails, loops))
-        found.append(RelationShape(*counts, float(per_head), float(per_tail), cardinality, share))
+        sizes = int(edges[relation]), int(num_heads[relation]), int(num_tails[relation]), int(loops[relation])
+        found.append(RelationShape(*sizes, float(per_head), float(per_tail), cardinality, share))
     return found
 
 

@@ -338,7 +338,7 @@ def _duplicates(snapshot: Snapshot, entities: Sequence[str], said: _Said, limits
     for number, entity in enumerate(entities):
         if entity in said.labels:
             called[fold(said.labels[entity])].append(number)
-    found = []
+    found: list[dict[str, Any]] = []
     for members in called.values():
         if not 2 <= len(members) <= 100:  # a hundred of one name is a kind of thing, not a duplicate
             continue

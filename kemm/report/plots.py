@@ -366,7 +366,7 @@ def size_bars(bins: dict[str, Sequence[dict[str, int]]], title: str) -> str:
         return ""
     first = min(at for rows in bins.values() for at, row in enumerate(rows) if row["count"])
     shown = longest[first:]
-    colours = (ACCENT, CITED)
+    colours = (ACCENT, MUTED)
 
     def draw(axes: Axes) -> None:
         width = 0.8 / len(bins)

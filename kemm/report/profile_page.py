@@ -52,9 +52,11 @@ def render(found: dict[str, Any], name: str) -> str:
     kinds = [
         (f"{row['datatype'].rsplit('#', 1)[-1]} {row['language']}".strip(), row["count"]) for row in found["literals"]
     ]
+    parts = {"components": found["components"]["bins"]}
+    one_size = sum(row["count"] > 0 for row in parts["components"]) < 2  # a sentence says as much
     pictures = {
         "degrees": plots.size_bars({"in": degrees["in"], "out": degrees["out"]}, "Entities by number of edges"),
-        "components": plots.size_bars({"components": found["components"]["bins"]}, "Components by number of entities"),
+        "components": "" if one_size else plots.size_bars(parts, "Components by number of entities"),
         "relations": plots.count_bars(drawn, "Facts by relation"),
         "kinds": plots.count_bars(list(found["cardinalities"].items()), "Relations by kind"),
         "literals": plots.count_bars(kinds[:_DRAWN], "Literals by datatype"),
@@ -63,5 +65,5 @@ def render(found: dict[str, Any], name: str) -> str:
         ),
     }
     return environment.get_template("profile.html.j2").render(
-        p=found, name=name, plots={key: Markup(svg) for key, svg in pictures.items()}
+        p=found, name=Path(name).name or name, plots={key: Markup(svg) for key, svg in pictures.items()}
     )

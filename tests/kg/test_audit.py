@@ -168,5 +168,7 @@ def test_a_third_of_wn18rr_is_a_symmetric_triple_turned_round(shared_data: Path)
     found = audit(folder / "train.tsv.gz", folder / "test.tsv.gz")
     assert found.same["count"] == 0 and found.unseen["entities"] == 209
     assert found.inverse["by_relation"].keys() >= {"_derivationally_related_form"}
-    # Dettmers et al. (2018), table 3: their inverse rule alone reaches hits@10 of 0.35 on WN18RR
-    assert found.inverse["share"] == pytest.approx(0.35, abs=0.01)
+    # an inverse rule alone reaches hits@10 of 0.35 on WN18RR (Dettmers et al., 2018); a few of the pairs are of
+    # relations that are symmetric less often than the threshold
+    assert found.inverse["any"] == pytest.approx(0.35, abs=0.005)
+    assert found.inverse["share"] == pytest.approx(0.336, abs=0.001)

@@ -79,8 +79,9 @@ def test_every_section_of_a_small_graph_by_hand(flawed: KnowledgeGraph) -> None:
     }  # fmt: skip
     # town0: persons 0, 5, …, 25 and the rumour; town2: 2, 7, …, 27 and the twin
     assert found.degrees["in"]["max"] == 7
-    assert found.degrees["hubs"][0] == {"entity": "x:town0", "label": "town0", "out": 0, "in": 7}
-    assert found.components["count"] == 2 and found.components["isolated"] == 0
+    assert found.degrees["hubs"][0] == {"entity": "x:town0", "label": "x:town0", "out": 0, "in": 7}
+    # towns 1 and 2 by the marriage, 0 and 4 by the rumour, 3
+    assert found.components["count"] == 3 and found.components["isolated"] == 0
     rows = {row["relation"]: row for row in found.relations}
     assert rows["x:married"]["patterns"] == ["symmetric"] and rows["x:born_in"]["cardinality"] == "n-1"
     assert rows["x:year"]["literals"] == 31 and rows["x:year"]["cardinality"] == ""
