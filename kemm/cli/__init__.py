@@ -2,6 +2,7 @@
 
     kemm.cli.graph   ingest, kg, media, link         what is in a store
     kemm.cli.exports export                          what goes out of one
+    kemm.cli.quality kg profile, kg audit            how good it is
     kemm.cli.runs    index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
     kemm.cli.screen  how results look: one JSON object, or tables
     kemm.cli.terms   words of the user's → IRIs and literals
@@ -20,7 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from kemm import __version__
-from kemm.cli import exports, graph, runs
+from kemm.cli import exports, graph, quality, runs
 from kg.errors import KemmError
 
 #: The base of click's errors; from some version on, typer carries its own copy of click.
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 graph.register(app)
 exports.register(app)
+quality.register(graph.kg_commands)
 runs.register(app)
 
 

@@ -7,6 +7,7 @@ Text stays text in the page's own font and colours follow the page (``currentCol
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -332,3 +333,64 @@ def subgraph(drawing: Drawing, title: str) -> str:
             box(axes, node)
 
     return _svg("subgraph " + title, title, drawing.width, drawing.height, (0, 0, 0, 0), draw)
+
+
+def count_bars(counts: Sequence[tuple[str, int]], title: str) -> str:
+    """Counts as bars, the number beside each. ``counts``: (name, count), drawn from the top."""
+    if not counts:
+        return ""
+    names = [shorten(one_line(name), 30) for name, _ in counts]
+    most = max([count for _, count in counts] + [1])
+
+    def draw(axes: Axes) -> None:
+        _rows(axes, names)
+        axes.set_xlim(0, most)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        for row, (_, count) in enumerate(counts):
+            axes.barh(row, count, height=0.62, color=ACCENT)
+            axes.text(count + most * 0.02, row, number(count), va="center", fontsize=11)
+
+    return _svg("counts " + title, title, WIDTH, 26 * len(names) + 12, (_left(names), 84, 6, 6), draw)
+
+
+def size_bars(bins: dict[str, Sequence[dict[str, int]]], title: str) -> str:
+    """How many things have how many: bars for 0, 1, 2–3, 4–7, … on a logarithmic axis, one colour a series.
+
+    Args:
+        bins: series → [{"from", "to", "count"}], each series beginning at the same bin.
+    """
+    longest = max(bins.values(), key=len, default=[])
+    most = max((row["count"] for rows in bins.values() for row in rows), default=0)
+    if not most:
+        return ""
+    first = min(at for rows in bins.values() for at, row in enumerate(rows) if row["count"])
+    shown = longest[first:]
+    colours = (ACCENT, MUTED)
+
+    def draw(axes: Axes) -> None:
+        width = 0.8 / len(bins)
+        for series, (name, rows) in enumerate(bins.items()):
+            places = [at + (series - (len(bins) - 1) / 2) * width for at in range(len(rows[first:]))]
+            heights = [row["count"] for row in rows[first:]]
+            axes.bar(places, heights, width * 0.94, color=colours[series % 2], label=name)
+            if len(bins) == 1:
+                for place, height in zip(places, heights, strict=True):
+                    if height:
+                        axes.text(place, height * 1.12, number(height), ha="center", fontsize=10)
+        axes.set_yscale("log")
+        axes.set_ylim(0.7, most * (2.2 if len(bins) == 1 else 1.5))
+        top = int(math.log10(most))
+        axes.set_yticks([10**power for power in range(top + 1)], [number(10**power) for power in range(top + 1)])
+        axes.minorticks_off()
+        words = [number(row["from"]) + ("" if row["from"] == row["to"] else "+") for row in shown]
+        axes.set_xticks(range(len(shown)), words)
+        if len(words) > 9:
+            axes.tick_params(axis="x", labelrotation=45)
+        axes.tick_params(length=0, labelcolor=MUTED, labelsize=11)
+        axes.grid(axis="y")
+        axes.spines[["left"]].set_visible(False)
+        if len(bins) > 1:
+            axes.legend(frameon=False, fontsize=11, loc="upper right", handlelength=1)
+
+    return _svg("sizes " + title, title, WIDTH, 240, (64, 8, 10, 48), draw)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kg.store.edges import Edges
     from kg.store.snapshot import Snapshot
+    from kg.walks.named import Walks
 
 
 class KnowledgeGraph:
@@ -43,6 +44,7 @@ class KnowledgeGraph:
         self.url = url
         self.uuid = database.uuid
         self._naming: tuple[int, naming.Naming] | None = None
+        self._snapshot: Snapshot | None = None
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
@@ -263,10 +265,21 @@ class KnowledgeGraph:
             return reading.count(connection) | {"entities": len(naming.entity_ids(connection))}
 
     def snapshot(self) -> Snapshot:
-        """Return the entity-to-entity edges of the current version as arrays."""
-        from kg.store.snapshot import Snapshot
+        """Return the entity-to-entity edges of the current version as arrays.
 
-        return Snapshot.take(self)
+        The first call reads them, or maps the file kept beside a SQLite store; later ones lay new edits over them.
+        """
+        from kg.store.snapshot import current
+
+        self._snapshot = current(self, self._snapshot)
+        return self._snapshot
+
+    @property
+    def walks(self) -> Walks:
+        """Neighbourhoods, paths, PageRank, random walks and Steiner trees on the current version, by IRI."""
+        from kg.walks.named import Walks
+
+        return Walks(self)
 
     # -- entities -----------------------------------------------------------------------------------------------------
 
