@@ -1,0 +1,323 @@
+"""What a query reads, and by which engine it is answered.
+
+rdflib walks from pattern to pattern with one look-up in the store each: a millisecond for a query that starts at a
+thing it names, minutes for one that joins whole relations. pyoxigraph is about a hundred times faster at the latter
+once the relations have been copied (``mirror``), at ``RATE`` facts a second. The rule:
+
+1. rdflib answers what could come out otherwise: DESCRIBE, GRAPH, FROM and SERVICE, functions of the user's own, given
+   bindings, and calculations with terms that pyoxigraph would change (5.0, xsd:int, values with a unit).
+2. Where all relations that the query reads are copied already, pyoxigraph answers.
+3. A query each of whose parts starts from at most ``START`` facts, or that only wants the first few matches of one
+   pattern, goes to rdflib, until such queries have taken as long as copying their relations would.
+4. Otherwise the relations are copied first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import rdflib
+from rdflib import paths
+from rdflib.plugins.sparql import prepareQuery
+from rdflib.plugins.sparql.evaluate import evalQuery
+from rdflib.plugins.sparql.parserutils import CompValue
+from rdflib.plugins.sparql.processor import SPARQLResult
+from rdflib.plugins.sparql.sparql import Query
+from rdflib.query import Result
+from rdflib.term import BNode, URIRef, Variable
+
+from kg.rdf.mirror import Mirror
+from kg.rdf.terms import identifier_of_oxigraph, iri_of, is_kept, tail_of
+from kg.records import XSD
+from kg.store.graph import KnowledgeGraph
+
+#: Facts copied a second; only weighed against rdflib's time.
+RATE = 100_000
+#: A part of a query that starts from at most so many facts is quick for rdflib.
+START = 100
+#: The most matches of a single pattern that are "the first few".
+FEW = 1_000
+
+_ELSEWHERE = {"ServiceGraphPattern", "Graph", "DescribeQuery"}
+_COMPUTED = {"expr", "condition"}
+
+
+@dataclass
+class Reads:
+    """What a query reads.
+
+    Attributes:
+        relations: the IRIs of the relations, None for all there are.
+        patterns: (head, relation, tail) as they stand in the query.
+        computed: the variables that an expression looks into.
+        literals: the literals that stand in patterns and VALUES.
+        elsewhere: the query leaves the graph, calls a function of the user's, or has an answer that engines choose.
+    """
+
+    relations: set[str] | None = field(default_factory=set)
+    patterns: list[tuple[Any, Any, Any]] = field(default_factory=list)
+    computed: set[Variable] = field(default_factory=set)
+    literals: list[rdflib.Literal] = field(default_factory=list)
+    elsewhere: bool = False
+
+
+def reads_of(query: Query) -> Reads:
+    """Return what a parsed query reads."""
+    reads = Reads()
+    _walk(query.algebra, reads, _aliases(query.algebra), computed=False)
+    for head, relation, tail in reads.patterns:
+        _add_relations(relation, (head, tail), reads)
+    return reads
+
+
+def _walk(part: Any, reads: Reads, aliases: Mapping[Any, Any], computed: bool) -> None:
+    if isinstance(part, CompValue):
+        name = part.name
+        if name in _ELSEWHERE or part.datasetClause:
+            reads.elsewhere = True
+        if name == "Function" and not str(part.iri).startswith(XSD):
+            reads.elsewhere = True
+        # Groups, counts, and the copies that rdflib makes of a group's variables leave a term as it is.
+        if name == "Aggregate_Count" or (name == "Aggregate_Sample" and aliases.get(part.res) == part.vars):
+            computed = not isinstance(part.vars, (Variable, str))
+        elif name.startswith("Aggregate_"):
+            computed = True
+        for key, value in part.items():
+            if key in ("_vars", "template", "PV"):
+                continue
+            if key == "triples":
+                _add_patterns(value, reads)
+            elif key == "expr" and name == "Group":
+                plain = [each for each in value or () if not isinstance(each, Variable)]
+                _walk(plain, reads, aliases, True)
+            elif key == "expr" and name == "Extend" and value in aliases:
+                continue
+            else:
+                _walk(value, reads, aliases, computed or key in _COMPUTED)
+    elif isinstance(part, Mapping):
+        for pair in part.items():
+            _walk(pair, reads, aliases, computed)
+    elif isinstance(part, (list, tuple, set, frozenset)):
+        for each in part:
+            _walk(each, reads, aliases, computed)
+    elif isinstance(part, Variable) and computed:
+        reads.computed.add(part)
+    elif isinstance(part, rdflib.Literal) and not computed:
+        reads.literals.append(part)
+
+
+def _aliases(part: Any) -> dict[Any, Any]:
+    """Return rdflib's own variables for aggregates → the variables that they are given to."""
+    found: dict[Any, Any] = {}
+    if isinstance(part, CompValue):
+        if part.name == "Extend" and isinstance(part.expr, Variable) and part.expr.startswith("__agg_"):
+            found[part.expr] = part.var
+        for value in part.values():
+            found |= _aliases(value)
+    elif isinstance(part, (list, tuple)):
+        for each in part:
+            found |= _aliases(each)
+    return found
+
+
+def _add_patterns(value: Any, reads: Reads) -> None:
+    terms = list(_flat(value))
+    if len(terms) % 3:
+        reads.elsewhere = True
+        return
+    for start in range(0, len(terms), 3):
+        pattern = terms[start], terms[start + 1], terms[start + 2]
+        reads.patterns.append(pattern)
+        reads.literals += [end for end in pattern if isinstance(end, rdflib.Literal)]
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    for each in value:
+        if isinstance(each, (list, tuple)):
+            yield from _flat(each)
+        else:
+            yield each
+
+
+def _add_relations(relation: Any, ends: tuple[Any, Any], reads: Reads) -> None:
+    if isinstance(relation, URIRef):
+        if reads.relations is not None:
+            reads.relations.add(str(relation))
+    elif isinstance(relation, (paths.SequencePath, paths.AlternativePath)):
+        for each in relation.args:
+            inner = (None, None) if isinstance(relation, paths.SequencePath) else ends
+            _add_relations(each, inner, reads)
+    elif isinstance(relation, paths.InvPath):
+        _add_relations(relation.arg, ends, reads)
+    elif isinstance(relation, paths.MulPath):
+        if relation.mod in ("*", "?") and not any(_is_given(end) for end in ends):
+            reads.relations = None  # of length 0 such a path holds for everything there is
+        _add_relations(relation.path, ends, reads)
+    else:
+        reads.relations = None  # a variable, or all but some
+
+
+def _is_given(end: Any) -> bool:
+    return end is not None and not isinstance(end, (Variable, BNode))
+
+
+class Engines:
+    """rdflib over a store and pyoxigraph over a mirror of it; each query goes to one of them."""
+
+    def __init__(self, knowledge: KnowledgeGraph, version: int | None = None) -> None:
+        self._knowledge = knowledge
+        self._version = version
+        self._mirror: Mirror | None = None
+        self._spent = 0.0  # seconds of rdflib's on queries that a mirror would have answered
+        self.last = ""  # which engine answered last: for tests, and for who wants to know
+
+    def close(self) -> None:
+        if self._mirror is not None:
+            self._mirror.close()
+            self._mirror = None
+
+    def answer(
+        self, graph: rdflib.Graph, query: str | Query, namespaces: Mapping[str, Any], bindings: Mapping[str, Any]
+    ) -> Result:
+        """Answer a query, by the engine that is faster.
+
+        Args:
+            graph: the store as rdflib's engine shall read it.
+
+        Raises:
+            NotImplementedError: it is for rdflib to answer, or to say what is wrong with the query.
+        """
+        self.last = "rdflib"
+        if isinstance(query, Query):
+            text, namespaces, base = query._original_args
+        else:
+            text, base = query, None
+        try:
+            parsed = query if isinstance(query, Query) else _parse(text, _frozen(namespaces))
+            reads = reads_of(parsed)
+        except Exception:
+            raise NotImplementedError from None  # rdflib meets the same, and says so itself
+        if bindings or reads.elsewhere or not all(is_kept(tail_of(literal)) for literal in reads.literals):
+            raise NotImplementedError
+        if self._mirror is None:
+            self._mirror = Mirror(self._knowledge, self._version)
+        with self._mirror as mirror:
+            mirror.catch_up()
+            wanted = set(mirror.counts) if reads.relations is None else reads.relations & set(mirror.counts)
+            self._refuse_odd(reads, wanted & mirror.odd)
+            if missing := wanted - mirror.loaded:
+                seconds = sum(mirror.counts[relation] for relation in missing) / RATE
+                if self._spent < seconds and (_is_glance(parsed, reads) or self._starts_small(reads)):
+                    return self._timed(graph, parsed)
+                mirror.load(missing)
+                self._spent = 0.0
+                self._refuse_odd(reads, wanted & mirror.odd)
+            try:
+                solutions = mirror.store.query(
+                    text, prefixes={name: str(iri) for name, iri in namespaces.items()}, base_iri=base
+                )
+            except (SyntaxError, ValueError):
+                raise NotImplementedError from None
+        self.last = "pyoxigraph"
+        return _result(parsed, solutions, namespaces)
+
+    def _refuse_odd(self, reads: Reads, odd: set[str]) -> None:
+        """Leave to rdflib what computes with, or names, a term that only stands for another in the mirror."""
+        for head, relation, tail in reads.patterns if odd else ():
+            named = _relations_in(relation)
+            if named is not None and not named & odd:
+                continue
+            if isinstance(tail, rdflib.Literal) or {head, tail, relation} & reads.computed:
+                raise NotImplementedError
+
+    def _starts_small(self, reads: Reads) -> bool:
+        """Tell whether each connected part of a query has a pattern with few matches that names a thing."""
+        groups: list[tuple[set[Any], bool]] = []
+        for pattern in reads.patterns:
+            variables = {end for end in pattern if isinstance(end, (Variable, BNode))}
+            small = self._is_small(pattern)
+            apart = []
+            for others, is_small in groups:
+                if others & variables:
+                    variables, small = variables | others, small or is_small
+                else:
+                    apart.append((others, is_small))
+            groups = [*apart, (variables, small)]
+        return bool(groups) and all(small for _, small in groups)
+
+    def _is_small(self, pattern: tuple[Any, Any, Any]) -> bool:
+        head, relation, tail = pattern
+        if isinstance(relation, paths.Path) or not (_is_given(head) or _is_given(tail)):
+            return False
+        ends = iri_of(head if _is_given(head) else None), iri_of(relation if _is_given(relation) else None)
+        found = self._knowledge.triples(*ends, tail_of(tail) if _is_given(tail) else None, version=self._version)
+        return sum(1 for _ in islice(found, START + 1)) <= START
+
+    def _timed(self, graph: rdflib.Graph, parsed: Query) -> Result:
+        """Let rdflib answer a query that is parsed already, and count its time."""
+        start = time.perf_counter()
+        answer = dict(evalQuery(graph, parsed, {}))
+        self._spent += time.perf_counter() - start
+        if answer["type_"] == "SELECT":
+            answer["bindings"] = self._counted(iter(answer["bindings"]))
+        return SPARQLResult(answer)
+
+    def _counted(self, rows: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            start = time.perf_counter()
+            row = next(rows, None)
+            self._spent += time.perf_counter() - start
+            if row is None:
+                return
+            yield row
+
+
+def _relations_in(relation: Any) -> set[str] | None:
+    reads = Reads()
+    _add_relations(relation, (None, None), reads)
+    return reads.relations
+
+
+def _is_glance(parsed: Query, reads: Reads) -> bool:
+    """Tell whether a query only wants the first few matches of one pattern, in any order."""
+    if len(reads.patterns) != 1 or isinstance(reads.patterns[0][1], paths.Path):
+        return False
+    algebra = parsed.algebra
+    part, few = algebra.p, algebra.name == "AskQuery"
+    while isinstance(part, CompValue) and part.name in ("Slice", "Project"):
+        if part.name == "Slice":
+            few = part.length is not None and (part.start or 0) + part.length <= FEW
+        part = part.p
+    return few and isinstance(part, CompValue) and part.name == "BGP"
+
+
+def _frozen(namespaces: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(iri)) for name, iri in namespaces.items())
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str, namespaces: tuple[tuple[str, str], ...]) -> Query:
+    return prepareQuery(text, initNs=dict(namespaces))
+
+
+def _result(parsed: Query, solutions: Any, namespaces: Mapping[str, Any]) -> Result:
+    """Return pyoxigraph's answer as rdflib's."""
+    algebra = parsed.algebra
+    if algebra.name == "AskQuery":
+        return SPARQLResult({"type_": "ASK", "askAnswer": bool(solutions)})
+    if algebra.name == "ConstructQuery":
+        graph = rdflib.Graph()
+        for triple in solutions:
+            graph.add(tuple(map(identifier_of_oxigraph, (triple.subject, triple.predicate, triple.object))))
+        return SPARQLResult({"type_": "CONSTRUCT", "graph": graph})
+    columns = [(Variable(each.value), each) for each in solutions.variables]
+    rows = (
+        {name: identifier_of_oxigraph(row[each]) for name, each in columns if row[each] is not None}
+        for row in solutions
+    )
+    return SPARQLResult({"type_": "SELECT", "vars_": algebra.PV, "bindings": rows})
