@@ -17,6 +17,7 @@ from typing import Any
 import pyoxigraph
 
 from kg.rdf.terms import oxigraph_of
+from kg.records import Literal, Tail
 from kg.store.graph import KnowledgeGraph
 
 #: Facts of a store whose copy may lie in memory, about 300 bytes each.
@@ -102,6 +103,12 @@ class Mirror:
                     self.store.remove(quad)
             self.version = now
             self.counts = self._knowledge.relations()
+
+    def has(self, end: Tail) -> bool:
+        """Tell whether a term is the head or the tail of a fact that is here."""
+        term, _ = oxigraph_of(end)
+        patterns = [(None, None, term)] if isinstance(end, Literal) else [(term, None, None), (None, None, term)]
+        return any(next(self.store.quads_for_pattern(*pattern), None) is not None for pattern in patterns)
 
     def __enter__(self) -> Mirror:
         self._lock.acquire()

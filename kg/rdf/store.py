@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import rdflib
@@ -78,19 +79,31 @@ class TripleStore(Store):
         wanted = None if tail is None else tail_of(tail)
         found: Iterable[Statement]
         if isinstance(wanted, Literal) and wanted.unit is None and (head is not None or relation is not None):
-            # A literal of RDF has no unit: any of that text, type and language is meant.
+            # A literal of RDF has no unit, and en-GB is en-gb: any of that text, type and language is meant.
             near = self._statements(iri_of(head), iri_of(relation), None)
-            found = (s for s in near if isinstance(s.tail, Literal) and _without_unit(s.tail) == wanted)
+            found = (s for s in near if isinstance(s.tail, Literal) and _as_rdf(s.tail) == _as_rdf(wanted))
         else:
             found = self._statements(iri_of(head), iri_of(relation), wanted)
-        seen: set[Fact] | None = set() if len(self.knowledge.sources()) > 1 else None
-        for statement in found:
-            fact = statement.fact
-            if seen is not None:
-                if fact in seen:
-                    continue
+        yield from self._once(statement.fact for statement in found)
+
+    def _once(self, facts: Iterator[Fact]) -> Iterator[Fact]:
+        """Leave out what another source has said already; with one source there is no such thing to look for."""
+        first = next(facts, None)
+        if first is None:
+            return
+        yield first
+        second = next(facts, None)
+        if second is None:
+            return
+        if len(self.knowledge.sources()) < 2:
+            yield second
+            yield from facts
+            return
+        seen = {first}
+        for fact in chain((second,), facts):
+            if fact not in seen:
                 seen.add(fact)
-            yield fact
+                yield fact
 
     def _statements(self, head: str | None, relation: str | None, tail: Tail | None) -> Iterator[Statement]:
         return self.knowledge.triples(head, relation, tail, version=self.version)
@@ -218,5 +231,6 @@ def _fact(triple: Any) -> Fact:
     return str(tail_of(head)), str(relation), tail_of(tail)
 
 
-def _without_unit(literal: Literal) -> Literal:
-    return Literal(literal.value, literal.datatype, literal.language) if literal.unit else literal
+def _as_rdf(literal: Literal) -> tuple[str, str | None, str | None]:
+    """What makes two literals the same for RDF."""
+    return literal.value, literal.datatype, literal.language.lower() if literal.language else None

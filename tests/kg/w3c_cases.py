@@ -93,6 +93,8 @@ def is_answer(case: Case, answer: Result) -> bool:
     if suffix == ".csv":  # which has no types
         given = Result.parse(_stream(answer.serialize(format="csv")), format="csv")
         return _rows(given) == _rows(wanted)
+    if "reduced" in case.name:  # how often a row comes is left open
+        return set(map(_shape, answer.bindings)) == set(map(_shape, wanted.bindings))
     return same_rows(answer, wanted)
 
 
