@@ -69,7 +69,9 @@ MEASURES = (
         {"kg": "load_ours", "PyKEEN TriplesFactory": "load_pykeen", "polars, to ids": "load_polars"},
         "tsv",
     ),
-    Measure("disk", "bytes/triple", {"kg, strings apart": "disk_ours", "pyoxigraph": "disk_pyoxigraph"}, "nt-store", False),
+    Measure(
+        "disk", "bytes/triple", {"kg, strings apart": "disk_ours", "pyoxigraph": "disk_pyoxigraph"}, "nt-store", False
+    ),
     Measure(
         "2 hops, fan-out 16",
         "entities/s",
@@ -123,7 +125,10 @@ def main() -> int:
     if not options.long:
         chosen = [measure for measure in chosen if measure.inputs != "long"]
     if not chosen:
-        print(f"error: no measure is called {options.only}: there are {', '.join(m.name for m in MEASURES)}", file=sys.stderr)
+        print(
+            f"error: no measure is called {options.only}: there are {', '.join(m.name for m in MEASURES)}",
+            file=sys.stderr,
+        )
         return 2
     work = Path(options.work or tempfile.mkdtemp(prefix="kemm-benchmark-")).resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -177,9 +182,7 @@ def _measure(chosen: list[Measure], options: argparse.Namespace, work: Path) -> 
         paths["tsv-store"] = _stores(work / "tsv", files["fb15k"], peer=False) | {"tsv": files["fb15k"]}
         starts = _run(sys.executable, "choose_starts", paths["tsv-store"])["value"]
         paths["tsv-store"] |= {"starts": starts}
-    rows = {
-        (m.name, name): Row(m.name, name, m.unit, m.more_is_better) for m in chosen for name in m.contenders
-    }
+    rows = {(m.name, name): Row(m.name, name, m.unit, m.more_is_better) for m in chosen for name in m.contenders}
     for number in range(1, options.rounds + 1):
         for measure in chosen:
             for name, function in measure.contenders.items():
@@ -260,7 +263,10 @@ def _show(rows: list[Row], about: dict[str, Any]) -> None:
         if row.median is None:
             table.add_row(name, row.contender, "", "", "", "", "", "", f"left out: {row.skipped}")
             continue
-        figures = [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (row.median, min(row.values), max(row.values))]
+        figures = [
+            f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+            for value in (row.median, min(row.values), max(row.values))
+        ]
         table.add_row(name, row.contender, *figures, row.unit, ratio, f"{max(row.peak_mb):,.0f}", row.note)
     console = Console()
     if not console.is_terminal:

@@ -1,4 +1,7 @@
-"""The measures of ``benchmarks/kg.py``, each run in a process of its own: ``python -m benchmarks.kg_measures NAME JSON``.
+"""The measures of ``benchmarks/kg.py``, each in a process of its own:
+
+    python -m benchmarks.kg_measures NAME JSON
+
 
 A measure gets the paths it needs, returns ``{"value": …}`` in the unit that its row in ``kg.py`` states, and may add
 ``"note"``. Nothing is imported before it is asked for, so that a process holds only what its measure uses. Peers run
@@ -84,9 +87,7 @@ def load_polars(paths: Paths) -> dict[str, Any]:
 
     start = time.perf_counter()
     columns = ("head", "relation", "tail")
-    table = polars.read_csv(
-        paths["file"], separator="\t", has_header=False, new_columns=columns, quote_char=None
-    )
+    table = polars.read_csv(paths["file"], separator="\t", has_header=False, new_columns=columns, quote_char=None)
     names = polars.concat([table["head"], table["tail"]]).unique(maintain_order=True)
     kind = polars.Enum(names)
     ids = [table[end].cast(kind).to_physical() for end in ("head", "tail")]

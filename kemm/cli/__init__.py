@@ -1,6 +1,7 @@
 """The command ``kemm``: each subcommand reads its words, calls one public function and prints what came back.
 
     kemm.cli.graph   ingest, kg, media, link         what is in a store
+    kemm.cli.sparql  kg sparql                       the same, asked in SPARQL
     kemm.cli.runs    index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
     kemm.cli.screen  how results look: one JSON object, or tables
     kemm.cli.terms   words of the user's → IRIs and literals
@@ -19,7 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from kemm import __version__
-from kemm.cli import graph, runs
+from kemm.cli import graph, runs, sparql
 from kg.errors import KemmError
 
 #: The base of click's errors; from some version on, typer carries its own copy of click.
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 graph.register(app)
 runs.register(app)
+sparql.register(graph.kg_commands)
 
 
 def _print_version(wanted: bool) -> None:

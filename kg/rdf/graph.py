@@ -40,7 +40,7 @@ class StoredGraph(rdflib.Graph):
         with self.edit():
             return super().set(triple)
 
-    def __isub__(self, other: Iterable[Any]) -> Any:
+    def __isub__(self, other: Iterable[Any]) -> Any:  # type: ignore[misc]  # as rdflib has it
         with self.edit():
             return super().__isub__(other)
 

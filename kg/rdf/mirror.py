@@ -34,7 +34,7 @@ class Mirror:
         loaded: the relations that are there, whole.
         odd: those of them with a term that pyoxigraph would change (``terms.is_kept``): these stand for what they are,
             and can't be computed with.
-        counts: relation → facts, at ``version``; of the present, where a past version is mirrored.
+        counts: relation → facts, of the store's present version.
     """
 
     def __init__(self, knowledge: KnowledgeGraph, version: int | None = None) -> None:
@@ -42,6 +42,7 @@ class Mirror:
         self._fixed = version
         self._lock = threading.RLock()
         self._folder: Path | None = None
+        self._once: set[str] | None = None  # all relations of a past version, once they were asked for
         self._begin(knowledge.version if version is None else version)
 
     def _begin(self, version: int) -> None:
@@ -62,6 +63,14 @@ class Mirror:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+    def relations(self, named: set[str] | None) -> set[str]:
+        """Return those of the ``named`` relations, of all for None, that may have facts at this version."""
+        if self._fixed is None:
+            return set(self.counts) if named is None else named & set(self.counts)
+        if named is None and self._once is None:
+            self._once = {statement.relation for statement in self._knowledge.triples(version=self._fixed)}
+        return self._once or set() if named is None else named
 
     def load(self, relations: Iterable[str]) -> None:
         """Copy relations that are not here yet."""
@@ -96,7 +105,9 @@ class Mirror:
             for statement in self._knowledge.changes(self.version):
                 if statement.relation not in self.loaded:
                     continue
-                quad = self._quad(statement.head, oxigraph_of(statement.relation)[0], statement.tail, statement.relation)
+                quad = self._quad(
+                    statement.head, oxigraph_of(statement.relation)[0], statement.tail, statement.relation
+                )
                 if any(True for _ in self._knowledge.triples(*statement.fact, version=now)):  # another source's, say
                     self.store.add(quad)
                 else:

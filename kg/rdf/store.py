@@ -117,7 +117,7 @@ class TripleStore(Store):
         new = sum(1 for triple in self._pending.new if next(self._facts(triple), None) is None)
         return known - len(self._pending.gone) + new
 
-    def query(self, query: Any, initNs: Any, initBindings: Any, queryGraph: Any, **kwargs: Any) -> Result:  # noqa: N803
+    def query(self, query: Any, initNs: Any, initBindings: Any, queryGraph: Any, **kwargs: Any) -> Result:
         """Answer by pyoxigraph where that is faster.
 
         Raises:
@@ -166,7 +166,7 @@ class TripleStore(Store):
             assert self._pending is not None
             self._pending.remove(self._facts(triple_pattern), triple_pattern)
 
-    def update(self, update: Any, initNs: Any, initBindings: Any, queryGraph: Any, **kwargs: Any) -> None:  # noqa: N803
+    def update(self, update: Any, initNs: Any, initBindings: Any, queryGraph: Any, **kwargs: Any) -> None:
         """Run a SPARQL update as one version."""
         plain = rdflib.Graph(store=self, identifier=queryGraph)  # rdflib's update asks for just this class
         with self.edit():
@@ -174,7 +174,9 @@ class TripleStore(Store):
 
     def _refuse_past(self) -> None:
         if self.version is not None:
-            raise StoreError(f"this graph shows version {self.version}, which can't be edited: open it without a version")
+            raise StoreError(
+                f"this graph shows version {self.version}, which can't be edited: open it without a version"
+            )
 
     # -- namespaces: prefixes are kept while the graph is open --------------------------------------------------------
 

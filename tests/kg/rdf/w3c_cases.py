@@ -60,7 +60,11 @@ def _cases(graph: rdflib.Graph, folder: str) -> Iterator[Case]:
                 if action is not None:
                     yield Case(name, kind, _path(action), None, _path(result) if isinstance(result, URIRef) else None)
                 continue
-            if graph.value(action, QT.graphData) or graph.value(action, UT.graphData) or graph.value(action, QT.serviceData):
+            if (
+                graph.value(action, QT.graphData)
+                or graph.value(action, UT.graphData)
+                or graph.value(action, QT.serviceData)
+            ):
                 continue  # several graphs, or other servers
             query = graph.value(action, QT.query) or graph.value(action, UT.request)
             data = graph.value(action, QT.data) or graph.value(action, UT.data)
