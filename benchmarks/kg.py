@@ -49,6 +49,7 @@ MEASURES = (
         "triples/s",
         {
             "kg": "load_ours",
+            "kg, into PostgreSQL": "load_ours_postgresql",
             "pyoxigraph, bulk load to disk": "load_pyoxigraph",
             "pyoxigraph, parse only": "parse_pyoxigraph",
             "rdflib, into memory": "load_rdflib",
@@ -112,6 +113,7 @@ class Row:
     values: list[float] = field(default_factory=list)
     peak_mb: list[float] = field(default_factory=list)
     note: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
     skipped: str = ""
 
     @property
@@ -155,6 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", help="folder with fb15k-237 (default ../shared/data)")
     parser.add_argument("--work", help="folder for files and stores, kept (default: a temporary one, removed)")
     parser.add_argument("--peer-python", help="a Python that has the peers which are not installed here")
+    parser.add_argument("--postgresql", default="", help="URL of a database to load into; what is in it is deleted")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     options = parser.parse_args()
     options.only = options.only or ["*"]
@@ -176,7 +179,8 @@ def _measure(chosen: list[Measure], options: argparse.Namespace, work: Path) -> 
     paths["tsv"] = {"file": files["fb15k"]}
     if "nt-store" in needed:
         paths["nt-store"] = _stores(work / "nt", paths["nt"]["file"], peer=True)
-        first = Path(paths["nt"]["file"]).read_text(encoding="utf-8").split(" ", 1)[0].strip("<>")
+        with Path(paths["nt"]["file"]).open(encoding="utf-8") as lines:  # this process stays small: see kg_measures
+            first = lines.readline().split(" ", 1)[0].strip("<>")
         paths["nt-store"] |= {"starts": [first]}
     if "tsv-store" in needed:
         paths["tsv-store"] = _stores(work / "tsv", files["fb15k"], peer=False) | {"tsv": files["fb15k"]}
@@ -192,13 +196,15 @@ def _measure(chosen: list[Measure], options: argparse.Namespace, work: Path) -> 
                 _note(f"round {number}: {measure.name}, {name} …")
                 python = options.peer_python if options.peer_python and function in ELSEWHERE else sys.executable
                 with tempfile.TemporaryDirectory(dir=work) as out:
-                    result = _run(python, function, paths[measure.inputs] | {"out": out})
+                    result = _run(
+                        python, function, paths[measure.inputs] | {"out": out, "postgresql": options.postgresql}
+                    )
                 if "skipped" in result:
                     row.skipped = result["skipped"]
                     continue
                 row.values.append(result["value"])
                 row.peak_mb.append(result["peak_mb"])
-                row.note = result.get("note", "")
+                row.note, row.parts = result.get("note", ""), result.get("parts", {})
     about = {
         "python": platform.python_version(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",

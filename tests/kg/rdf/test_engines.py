@@ -55,7 +55,7 @@ QUERIES = {
     "SELECT ?p ?d { ?p <x:next> ?n OPTIONAL { ?p rdfs:label ?d FILTER(lang(?d) = 'de') } }": "pyoxigraph",
     "SELECT ?p { ?p <x:stock> ?s FILTER(?s >= 30 && ?s < 60) }": "pyoxigraph",
     "SELECT ?p ?made { ?p <x:made> ?made FILTER(?made > '2012-01-01'^^xsd:date) }": "pyoxigraph",
-    "SELECT ?k (COUNT(?p) AS ?n) (SUM(?s) AS ?all) (MAX(?s) AS ?m) { ?p a ?k ; <x:stock> ?s } GROUP BY ?k": "pyoxigraph",
+    "SELECT ?k (COUNT(?p) AS ?n) (SUM(?s) AS ?all) (MAX(?s) AS ?m) {?p a ?k ; <x:stock> ?s } GROUP BY ?k": "pyoxigraph",
     "SELECT ?k (AVG(?s) AS ?mean) { ?p a ?k ; <x:stock> ?s } GROUP BY ?k HAVING (COUNT(*) > 9)": "pyoxigraph",
     "SELECT ?k ?top { ?k <x:below>+ ?top }": "pyoxigraph",
     "SELECT ?p { ?p a/<x:below>* <x:kind1> }": "pyoxigraph",

@@ -153,7 +153,7 @@ def is_same(store: KnowledgeGraph, case: Case) -> bool:
     return len(wanted) == len(given) and isomorphic(wanted, given)
 
 
-#: pyoxigraph reads en-UK as en-uk, which RDF 1.1 (§3.3) allows, and writes XML literals with the namespaces around them.
+#: pyoxigraph reads en-UK as en-uk (RDF 1.1, §3.3, allows it) and writes XML literals with the namespaces around them.
 KNOWN: dict[str, set[str]] = {
     "rdf-n-triples": set(),
     "rdf-n-quads": set(),
