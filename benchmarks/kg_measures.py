@@ -136,7 +136,9 @@ def disk_ours(paths: Paths) -> dict[str, Any]:
 
     store = Path(paths["store"])
     with KnowledgeGraph.open(store, create=False) as graph:
-        snapshot, count = graph.snapshot(), graph.count_facts()
+        count, before = graph.count_facts(), _peak()
+        snapshot = graph.snapshot()
+        taken = (_peak() - before) / snapshot.num_edges
     beside = [path for path in store.parent.iterdir() if path.name == store.name + ".snapshot"]
     if not beside:  # kept in memory until someone saves it
         snapshot.save(Path(paths["out"]) / "snapshot")
@@ -164,6 +166,7 @@ def disk_ours(paths: Paths) -> dict[str, Any]:
             "statements": (whole - of_terms) / count,
             "snapshot": of_snapshot / count,
             "terms": of_terms / count,
+            "memory per edge": taken,
             "triples": count,
             "edges": snapshot.num_edges,
             "entities": snapshot.num_entities,
@@ -435,6 +438,11 @@ def _rate(paths: Paths, run: Callable[[], Any]) -> dict[str, Any]:
     return {"value": len(paths["starts"]) / _best(run)}
 
 
+def _peak() -> int:
+    """The most bytes of memory that this process has held."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def choose_starts(paths: Paths) -> dict[str, Any]:
     """The entities to start from: drawn with a fixed seed from those that have edges out."""
     heads = sorted({head for head, _, _ in _rows(paths)})
@@ -449,7 +457,7 @@ def main() -> None:
     except (Skipped, ModuleNotFoundError) as error:
         result = {"skipped": str(error)}
     # A process starts with its parent's peak in this count, so that the parent must stay small.
-    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result["peak_mb"] = _peak() / 2**20
     print("RESULT " + json.dumps(result))
 
 

@@ -13,11 +13,8 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 GB, HOUR = 1e9, 3600.0
-#: Bytes that taking a snapshot holds for each edge: the columns of ``KnowledgeGraph.edges``, and as much to sort them.
-TAKE = 48
 
 Figures = Callable[..., float]
 
@@ -75,8 +72,8 @@ def _disk_pyoxigraph(n: float, figure: Figures) -> tuple[str, str]:
 
 def _memory_of_snapshot(n: float, figure: Figures) -> tuple[str, str]:
     of = ("disk", "kg, strings apart")
-    share = figure(*of, "edges") / figure(*of, "triples")
-    return f"e = {share:.2f} edges a triple", f"{n * share * TAKE / GB:,.0f} GB"
+    share, each = figure(*of, "edges") / figure(*of, "triples"), figure(*of, "memory per edge")
+    return f"e = {share:.2f} edges a triple, m = {each:.0f} bytes", f"{n * share * each / GB:,.0f} GB"
 
 
 COSTS: tuple[tuple[str, str, Callable[[float, Figures], tuple[str, str]]], ...] = (
@@ -89,7 +86,7 @@ COSTS: tuple[tuple[str, str, Callable[[float, Figures], tuple[str, str]]], ...] 
     ("disk while loading in one transaction", "2 · N · b of statements and terms", _disk(*("statements", "terms") * 2)),
     ("disk in PostgreSQL", "N · b", _disk_postgresql),
     ("disk in pyoxigraph, for comparison", "N · b", _disk_pyoxigraph),
-    ("memory to take a snapshot", f"{TAKE} · e · N", _memory_of_snapshot),
+    ("memory to take a snapshot", "N · e · m", _memory_of_snapshot),
 )
 
 
