@@ -257,13 +257,17 @@ def _show(rows: list[Row], about: dict[str, Any]) -> None:
     table = Table(title=", ".join(f"{name}: {value}" for name, value in about.items()), box=SIMPLE_HEAD)
     for name in ("measure", "", "median", "least", "most", "", "kg is", "peak MB", ""):
         table.add_column(name, justify="right" if name in ("median", "least", "most", "kg is", "peak MB") else "left")
-    last, ours = "", None
+    last = ""
+    ours: dict[str, float | None] = {}
     for row in rows:
+        variant = row.contender.partition(", ")[2]
         if row.measure != last:
-            ours = row.median
-        ratio = ""
-        if row.median and ours and row.measure == last:
-            ratio = f"{ours / row.median if row.more_is_better else row.median / ours:,.1f}×"
+            ours = {"": row.median}
+        elif row.contender.startswith("kg"):
+            ours[variant] = row.median
+        ratio, mine = "", ours.get(variant) or ours[""]
+        if row.median and mine and not row.contender.startswith("kg"):
+            ratio = f"{mine / row.median if row.more_is_better else row.median / mine:,.1f}×"
         name = row.measure if row.measure != last else ""
         last = row.measure
         if row.median is None:
