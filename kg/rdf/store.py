@@ -19,7 +19,7 @@ from rdflib.term import URIRef
 
 from kg.errors import StoreError
 from kg.rdf.plan import Engines
-from kg.rdf.terms import identifier_of, iri_of, tail_of
+from kg.rdf.terms import as_rdf, identifier_of, iri_of, tail_of
 from kg.records import Literal, Statement, Tail
 from kg.store.graph import KnowledgeGraph
 
@@ -81,7 +81,7 @@ class TripleStore(Store):
         if isinstance(wanted, Literal) and wanted.unit is None and (head is not None or relation is not None):
             # A literal of RDF has no unit, and en-GB is en-gb: any of that text, type and language is meant.
             near = self._statements(iri_of(head), iri_of(relation), None)
-            found = (s for s in near if isinstance(s.tail, Literal) and _as_rdf(s.tail) == _as_rdf(wanted))
+            found = (s for s in near if isinstance(s.tail, Literal) and as_rdf(s.tail) == as_rdf(wanted))
         else:
             found = self._statements(iri_of(head), iri_of(relation), wanted)
         yield from self._once(statement.fact for statement in found)
@@ -231,8 +231,3 @@ def _fact(triple: Any) -> Fact:
     if not isinstance(relation, URIRef) or isinstance(head, rdflib.Literal):
         raise StoreError(f"a triple has an IRI or blank node, an IRI, and any term, not ({head!r}, {relation!r}, …)")
     return str(tail_of(head)), str(relation), tail_of(tail)
-
-
-def _as_rdf(literal: Literal) -> tuple[str, str | None, str | None]:
-    """What makes two literals the same for RDF."""
-    return literal.value, literal.datatype, literal.language.lower() if literal.language else None

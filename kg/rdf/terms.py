@@ -68,6 +68,11 @@ def tail_of(node: Any) -> Tail:
     raise StoreError(f"a {type(node).__name__} can't be stored: only IRIs, blank nodes and literals")
 
 
+def as_rdf(literal: Literal) -> tuple[str, str | None, str | None]:
+    """Return what makes two literals the same for RDF: no unit, the language in lower case."""
+    return literal.value, literal.datatype, literal.language.lower() if literal.language else None
+
+
 def iri_of(node: Identifier | None) -> str | None:
     """Return rdflib's IRI or blank node as ours; None for a wildcard."""
     return None if node is None else str(tail_of(node))

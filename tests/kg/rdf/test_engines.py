@@ -77,12 +77,12 @@ QUERIES = {
     "SELECT ?p ?sugar { ?p <x:sugar> ?sugar }": "pyoxigraph",
     "SELECT (COUNT(DISTINCT ?price) AS ?n) { ?p <x:price> ?price }": "pyoxigraph",
     # what pyoxigraph would answer otherwise
-    "SELECT ?p { ?p <x:price> ?price FILTER(?price < 5) }": "rdflib",
-    "SELECT ?p { ?p <x:price> 7.50 }": "rdflib",
-    "SELECT (SUM(?sugar) AS ?all) { ?p <x:sugar> ?sugar }": "rdflib",
-    "SELECT ?p ?sugar { ?p <x:sugar> ?sugar } ORDER BY ?sugar": "rdflib",
-    "SELECT (GROUP_CONCAT(?l) AS ?all) { <x:p5> rdfs:label ?l }": "rdflib",
-    "SELECT ?x { <x:nobody> <x:below>* ?x }": "rdflib",
+    "SELECT ?p { ?p <x:price> ?price FILTER(?price < 5) }": "rdflib on the mirror",
+    "SELECT ?p { ?p <x:price> 7.50 }": "rdflib on the mirror",
+    "SELECT (SUM(?sugar) AS ?all) { ?p <x:sugar> ?sugar }": "rdflib on the mirror",
+    "SELECT ?p ?sugar { ?p <x:sugar> ?sugar } ORDER BY ?sugar": "rdflib on the mirror",
+    "SELECT (GROUP_CONCAT(?l) AS ?all) { <x:p5> rdfs:label ?l }": "rdflib on the mirror",
+    "SELECT ?x { <x:nobody> <x:below>* ?x }": "rdflib on the mirror",
     "DESCRIBE <x:p5>": "rdflib",
 }
 
