@@ -241,7 +241,7 @@ class Engines:
         reads = reads_of(parsed)
         if reads.elsewhere:
             raise NotImplementedError
-        given = {Variable(name): node for name, node in (bindings or {}).items()}
+        given: dict[Any, Any] = {Variable(name): node for name, node in (bindings or {}).items()}
         reads.patterns = [tuple(given.get(end, end) for end in pattern) for pattern in reads.patterns]  # type: ignore[misc]
         if self._mirror is None:
             self._mirror = Mirror(self._knowledge, self._version)
