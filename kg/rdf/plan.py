@@ -264,7 +264,10 @@ class Engines:
             self.last = "rdflib on the mirror"
             answer = dict(evalQuery(rdflib.Graph(store=MirroredStore(mirror)), parsed, given))
             if answer["type_"] == "SELECT":
-                answer["bindings"] = list(answer["bindings"])
+                try:
+                    answer["bindings"] = list(answer["bindings"])
+                except Exception as error:  # rdflib's own come when the rows are read
+                    answer["bindings"] = _failing(error)
             return SPARQLResult(answer)
 
     def _is_exact(self, mirror: Mirror, reads: Reads, odd: set[str]) -> bool:
@@ -325,6 +328,11 @@ class Engines:
             if row is None:
                 return
             yield row
+
+
+def _failing(error: Exception) -> Iterator[Any]:
+    raise error
+    yield
 
 
 def _relations_in(relation: Any) -> set[str] | None:
