@@ -1,0 +1,49 @@
+"""The benchmark of the graph, on graphs of a few hundred triples: it runs, and its table says what was left out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kg.errors import InputError
+from kg.ingest.wordnet import data_folder
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_the_benchmark_of_the_graph_measures_each_contender_and_says_which_it_left_out(tmp_path: Path) -> None:
+    try:
+        data_folder()
+    except InputError:
+        pytest.skip("WordNet's data files are not installed")
+    (tmp_path / "fb15k-237").mkdir()
+    for split, start in (("train", 0), ("valid", 50), ("test", 60)):
+        with gzip.open(tmp_path / "fb15k-237" / f"{split}.tsv.gz", "wt") as file:
+            file.writelines(f"e{n % 20}\tr{n % 3}\te{n % 7}\n" for n in range(start, start + 50))
+    arguments = ["--triples", "200", "--copies", "2", "--rounds", "1", "--data", str(tmp_path), "--json"]
+    result = json.loads(run("benchmarks/kg.py", "--only", "load N*s", "--only", "load TSV", *arguments))
+    assert result["about"]["fb15k"] == "FB15k-237 ×2"
+    rows = {(row["measure"], row["contender"]): row for row in result["rows"]}
+    ours = rows["load N-Triples", "kg"]
+    assert ours["note"] == "200 triples" and ours["median"] > 0 and 20 < ours["peak_mb"][0] < 2_000
+    assert rows["load N-Triples", "rdflib, into memory"]["values"]
+    assert "no database" in rows["load N-Triples", "kg, into PostgreSQL"]["skipped"]
+    assert rows["load TSV", "kg"]["median"] > 0
+
+    figures = tmp_path / "figures.json"
+    figures.write_text(json.dumps(result), encoding="utf-8")
+    table = run("benchmarks/kg_scale.py", str(figures), "--triples", str(round(ours["median"] * 7200)))
+    (load,) = [line for line in table.splitlines() if line.startswith("| load into SQLite")]
+    assert load.endswith("| 2.0 h |")
+    assert "not measured: load N-Triples, kg, into PostgreSQL" in table
