@@ -7,6 +7,7 @@ that they came with, those of edits are rows of ``term``; what is found does not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
@@ -47,7 +48,10 @@ def content(tail: Tail) -> str:
     """Return the text that a term is stored as."""
     if isinstance(tail, str):
         return tail
-    return f"{tail.datatype or ''}\x1f{tail.language or ''}\x1f{tail.unit or ''}\x1f{tail.value}"
+    said = (tail.datatype or "", tail.language or "", tail.unit or "")
+    if any("\x1f" in part or "\\" in part for part in said):
+        said = tuple(part.replace("\\", r"\\").replace("\x1f", r"\s") for part in said)
+    return f"{said[0]}\x1f{said[1]}\x1f{said[2]}\x1f{tail.value}"
 
 
 def literal_of(text: str) -> Literal:
@@ -55,6 +59,12 @@ def literal_of(text: str) -> Literal:
     if text.startswith("\x1f\x1f\x1f"):
         return Literal(text[3:])
     datatype, language, unit, value = text.split("\x1f", 3)
+    if "\\" in text[: len(text) - len(value)]:
+        marks = re.compile(r"\\(.)")
+        datatype, language, unit = (
+            marks.sub(lambda found: "\x1f" if found[1] == "s" else found[1], part)
+            for part in (datatype, language, unit)
+        )
     return Literal(value, datatype or None, language or None, unit or None)
 
 
