@@ -48,7 +48,7 @@ def content(tail: Tail) -> str:
     """Return the text that a term is stored as."""
     if isinstance(tail, str):
         return tail
-    said = (tail.datatype or "", tail.language or "", tail.unit or "")
+    said: tuple[str, ...] = (tail.datatype or "", tail.language or "", tail.unit or "")
     if any("\x1f" in part or "\\" in part for part in said):
         said = tuple(part.replace("\\", r"\\").replace("\x1f", r"\s") for part in said)
     return f"{said[0]}\x1f{said[1]}\x1f{said[2]}\x1f{tail.value}"
