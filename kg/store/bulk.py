@@ -32,7 +32,7 @@ __all__ = ["Fact", "Loaded", "load"]
 #: Statements of one segment: 24 bytes each while they wait, three times that while they are sorted.
 PORTION = 1_000_000
 #: Loads of fewer facts become rows.
-SMALL = 20_000
+SMALL = 5_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from kg.store.blocks import Array
 from kg.store.schema import triple
-from kg.store.segments import BY_HEAD, BY_RELATION, BY_TAIL, Segment, view
+from kg.store.segments import BY_HEAD, BY_RELATION, BY_TAIL, Segment, view, view_and_last_row
 
 #: Statements between two stops of a long read, about.
 WINDOW = 250_000
@@ -71,12 +71,7 @@ def read_rows(connection: Connection, where: Sequence[ColumnElement[bool]] = ())
     return Rows(Facts(*table[:6]), table[6], table[7])
 
 
-def last_row(connection: Connection) -> int:
-    """Return the id of the last row of ``triple``; 0 when there is none."""
-    return int(connection.execute(_LAST).scalar() or 0)
-
-
-_LAST = select(func.max(triple.c.id))
+_NO_ROWS = Rows(Facts(*np.empty((6, 0), dtype=np.int64)), *np.empty((2, 0), dtype=np.int64))
 
 
 def is_active(facts: Facts, at: int | None) -> np.ndarray:
@@ -148,10 +143,11 @@ def match(
     """
     given = (("head", head), ("relation", relation), ("tail", tail))
     where = [triple.c[name] == number for name, number in given if number is not None]
-    rows = read_rows(connection, where)
+    known, last = view_and_last_row(connection)
+    rows = read_rows(connection, where) if last else _NO_ROWS
     hidden = hidden_by(rows)
     parts: list[Facts] = []
-    for one in view(connection).segments:
+    for one in known.segments:
         if at is None or one.added <= at:
             for columns in in_segment(connection, one, head, relation, tail):
                 parts.append(of_segment(one, columns, hidden.get(one.id, set())))
@@ -204,17 +200,17 @@ def _ranges(connection: Connection, segments: Sequence[Segment], heads: Array) -
 
 def heads_of(connection: Connection, heads: Array, relations: Array | None = None) -> Facts:
     """Return the active statements out of entities, given ascending; only of some relations where given."""
-    known = view(connection)
+    known, last = view_and_last_row(connection)
     if not len(heads):
         return concatenate([])
     low, high = int(heads[0]), int(heads[-1])
     if len(heads) > 8 and high - low < 4 * len(heads):  # a range: read it through
-        rows: Rows | None = read_rows(connection, [triple.c.head.between(low, high)])
+        rows = read_rows(connection, [triple.c.head.between(low, high)]) if last else _NO_ROWS
         ranges = [(low, high)]
     else:
-        rows = read_rows(connection, [triple.c.head.in_(heads.tolist())]) if last_row(connection) else None
+        rows = read_rows(connection, [triple.c.head.in_(heads.tolist())]) if last else _NO_ROWS
         ranges = [(head, head) for head in heads.tolist()]
-    hidden = hidden_by(rows) if rows is not None else {}
+    hidden = hidden_by(rows)
     parts = []
     for one in known.segments:
         for start, stop in ranges:
@@ -227,7 +223,7 @@ def heads_of(connection: Connection, heads: Array, relations: Array | None = Non
                 if kept.any():
                     head, relation, tail = (column[kept] for column in columns)
                     parts.append(of_segment(one, (head, relation, tail), hidden.get(one.id, set())))
-    if rows is not None and len(rows.id):
+    if len(rows.id):
         kept = is_active(rows.facts, None) & np.isin(rows.facts.head, heads)
         if relations is not None:
             kept &= np.isin(rows.facts.relation, relations)

@@ -312,6 +312,9 @@ class View:
 _views: WeakKeyDictionary[Engine, tuple[Cache, View]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
+#: What each reading connection saw first; ``Database.read`` gives a new one each time, for one transaction.
+_seen: WeakKeyDictionary[Connection, tuple[View, int]] = WeakKeyDictionary()
+
 
 def view(connection: Connection) -> View:
     """Return what a transaction sees; inside a write, what it has done itself is seen after ``look_again``."""
@@ -320,6 +323,8 @@ def view(connection: Connection) -> View:
 
 def view_and_last_row(connection: Connection) -> tuple[View, int]:
     """Return ``view``, and the id of the last row of ``triple``, by one query; -1 for that inside a write."""
+    if (seen := _seen.get(connection)) is not None:
+        return seen
     options = connection.get_execution_options()
     own: dict[str, View] | None = options.get("kemm_view")
     if own is not None and "view" in own:
@@ -329,6 +334,7 @@ def view_and_last_row(connection: Connection) -> tuple[View, int]:
     with _lock:
         cache, last = _views.get(connection.engine, (None, None))
     if last is not None and last.mark == mark and own is None:
+        _seen[connection] = last, last_row
         return last, last_row
     if own is not None:  # not shared: it may be rolled back
         own["view"] = View.read(connection, mark, Cache(), last, staged=bool(options.get("kemm_staged")))
@@ -336,6 +342,7 @@ def view_and_last_row(connection: Connection) -> tuple[View, int]:
     made = View.read(connection, mark, cache or Cache(), last)
     with _lock:
         _views[connection.engine] = (cache or Cache(), made)
+    _seen[connection] = made, last_row
     return made, last_row
 
 
