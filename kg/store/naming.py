@@ -255,9 +255,9 @@ def read_pictures(
 
 
 def labels(connection: Connection, iris: Iterable[str], known: Naming) -> dict[str, str]:
-    """Return IRI → label, 500 at a time; the local name where no label is known."""
+    """Return IRI → label, 5,000 at a time; the local name where no label is known."""
     found: dict[str, str] = {}
-    for part in terms.chunks(dict.fromkeys(iris)):
+    for part in terms.chunks(dict.fromkeys(iris), 5_000):
         ids = terms.find_many(connection, part)
         said = _said_of(connection, np.array(sorted(ids.values()), dtype=np.int64), known.labels, known)
         found |= {iri: _entity(0, iri, said.get(ids.get(iri, 0), ())).label for iri in part}
