@@ -90,7 +90,7 @@ class PathScorer:
         questions: Sequence[str],
         targets: Sequence[int],
         paths: PathVectors,
-        steps: int = 400,
+        steps: int = 300,
         seed: int = 0,
         noise: float = 0.6,
     ) -> PathScorer:

@@ -128,25 +128,9 @@ class QuestionMaker:
         once = {(q.question, q.image, q.answers): q for made in rounds for q in made}
         questions = list(once.values())
         self.random.shuffle(questions)
-        questions = [q for q in questions if q.split != "test"] + self._test(questions)
+        test = [q for q in questions if q.split == "test"][: self.settings.test]
+        questions = [q for q in questions if q.split != "test"] + test
         return [Question(**{**_fields(q), "id": f"q{number:05d}"}) for number, q in enumerate(questions)]
-
-    def _test(self, questions: list[Question]) -> list[Question]:
-        """Test questions of each type in the proportion that training has of it, at most ``settings.test``.
-
-        Left alone, two hops would be nearly half of them: a chain is held out if any of its facts is.
-        """
-        counts = Counter(q.type for q in questions if q.split == "train")
-        test = [q for q in questions if q.split == "test" and counts[q.type]]
-        available = Counter(q.type for q in test)
-        most = min(self.settings.test, *(available[t] * counts.total() // counts[t] for t in available)) if test else 0
-        wanted = {t: round(most * counts[t] / counts.total()) for t in available}
-        kept = []
-        for question in test:
-            if wanted[question.type] > 0:
-                wanted[question.type] -= 1
-                kept.append(question)
-        return kept
 
     def one_hop(self) -> list[Question]:
         """One relation away; and the inverse where the settings give a wording for it."""
