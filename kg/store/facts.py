@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from kg.store.blocks import Array
 from kg.store.schema import triple
-from kg.store.segments import BY_HEAD, BY_RELATION, BY_TAIL, Segment, view, view_and_last_row
+from kg.store.segments import BY_HEAD, BY_RELATION, BY_TAIL, PLACES, Segment, view, view_and_last_row
 
 #: Statements between two stops of a long read, about.
 WINDOW = 250_000
@@ -205,17 +205,11 @@ def heads_of(connection: Connection, heads: Array, relations: Array | None = Non
     known, last = view_and_last_row(connection)
     if not len(heads):
         return concatenate([])
-    rows = _NO_ROWS
-    if last:
-        is_few = len(heads) <= _FEW
-        rows = read_rows(
-            connection,
-            [triple.c.head.in_(heads.tolist()) if is_few else triple.c.head.between(int(heads[0]), int(heads[-1]))],
-        )
+    rows = read_rows(connection, [_among(triple.c.head, heads)]) if last else _NO_ROWS
     hidden = hidden_by(rows)
     parts = []
     for one in known.segments:
-        columns = out_of(connection, one, heads)
+        columns = around(connection, one, BY_HEAD, heads)
         if relations is not None:
             kept = np.isin(columns[1], relations)
             columns = columns[0][kept], columns[1][kept], columns[2][kept]
@@ -229,26 +223,69 @@ def heads_of(connection: Connection, heads: Array, relations: Array | None = Non
     return found.take(np.argsort(found.added, kind="stable"))
 
 
-def out_of(connection: Connection, one: Segment, heads: Array) -> tuple[Array, Array, Array]:
-    """Return the columns of a segment's statements out of entities, given ascending: block by block, not one by one."""
-    directory = one.directory(connection, BY_HEAD)
+def _among(column: Any, ids: Array) -> ColumnElement[bool]:
+    """The rows whose column is one of some ids, given ascending, or at least in their range."""
+    few: ColumnElement[bool] = (
+        column.in_(ids.tolist()) if len(ids) <= _FEW else column.between(int(ids[0]), int(ids[-1]))
+    )
+    return few
+
+
+def around(
+    connection: Connection, one: Segment, kind: int, ids: Array, most: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """Return a segment's statements whose leading id in an order is one of some, given ascending, block by block.
+
+    Args:
+        kind: the order, ``BY_HEAD`` or ``BY_TAIL``.
+        most: at most so many of each id.
+    """
+    directory = one.directory(connection, kind)
     firsts = np.fromiter((first for first, _ in directory.begins), dtype=np.int64, count=len(directory.begins))
-    low = np.maximum(np.searchsorted(firsts, heads, "left") - 1, 0)  # the blocks that each head may be in: low …
-    high = np.searchsorted(firsts, heads, "right")  # … to high - 1
+    low = np.maximum(np.searchsorted(firsts, ids, "left") - 1, 0)  # the blocks that each id may be in: low …
+    high = np.searchsorted(firsts, ids, "right")  # … to high - 1
+    left = np.full(len(ids), 1 << 62) if most is None else most.copy()
     parts: list[tuple[Array, ...]] = []
     blocks = {place for start, stop in zip(low.tolist(), high.tolist(), strict=True) for place in range(start, stop)}
     for place in sorted(blocks):
-        some = heads[np.searchsorted(high, place, "right") : np.searchsorted(low, place, "right")]
+        within = slice(int(np.searchsorted(high, place, "right")), int(np.searchsorted(low, place, "right")))
+        if not left[within].any():
+            continue
         columns = one.columns(connection, directory.ids[place], directory.counts[place])
-        start, stop = np.searchsorted(columns[0], some, "left"), np.searchsorted(columns[0], some, "right")
-        lengths = stop - start
+        start, stop = (
+            np.searchsorted(columns[0], ids[within], "left"),
+            np.searchsorted(columns[0], ids[within], "right"),
+        )
+        lengths = np.minimum(stop - start, left[within])
+        left[within] -= lengths
         ends = np.cumsum(lengths)
         if ends[-1]:
             index = np.repeat(start - (ends - lengths), lengths) + np.arange(ends[-1])
-            parts.append(tuple(column[index] for column in columns))
+            parts.append(tuple(columns[column][index] for column in PLACES[kind]))
     if not parts:
         return tuple(np.empty((3, 0), dtype=np.int64))  # type: ignore[return-value]
     return tuple(map(np.concatenate, zip(*parts, strict=True)))  # type: ignore[return-value]
+
+
+def neighbours(connection: Connection, entities: Array, limit: int) -> tuple[Facts, Facts]:
+    """Return the active statements out of entities, given ascending, and the first ``limit`` into each from others."""
+    known, last = view_and_last_row(connection)
+    out = heads_of(connection, entities)
+    heads = np.sort(out.head)
+    number_out = np.searchsorted(heads, entities, "right") - np.searchsorted(heads, entities, "left")
+    rows = read_rows(connection, [_among(triple.c.tail, entities)]) if last else _NO_ROWS
+    hidden = hidden_by(rows)
+    most = limit + number_out  # one to itself is among those out of it
+    parts = [
+        of_segment(one, around(connection, one, BY_TAIL, entities, most), hidden.get(one.id, set()))
+        for one in known.segments
+    ]
+    parts.append(rows.facts.take(is_active(rows.facts, None) & np.isin(rows.facts.tail, entities)))
+    into = concatenate(parts)
+    into = into.take(into.head != into.tail)
+    into = into.take(np.lexsort((into.added, into.tail)))
+    place = np.arange(len(into)) - np.searchsorted(into.tail, into.tail, "left")
+    return out, into.take(place < limit)
 
 
 def first_edges(

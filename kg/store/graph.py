@@ -227,6 +227,14 @@ class KnowledgeGraph:
             number = terms.find(connection, entity)
             return [] if number is None else reading.neighbours(connection, number, limit, at)
 
+    def neighbours_of(self, entities: Iterable[str], *, limit: int = 256) -> dict[str, list[Statement]]:
+        """Return what ``neighbours`` does for each of many entities, read together: several times faster."""
+        with self.database.read() as connection:
+            wanted = list(dict.fromkeys(entities))
+            ids = terms.find_many(connection, wanted)
+            found = reading.neighbours_of(connection, ids.values(), limit)
+            return {iri: found[ids[iri]] if iri in ids else [] for iri in wanted}
+
     def subgraph(
         self, entities: Iterable[str], hops: int = 1, limit: int = 64, *, version: int | None = None
     ) -> Subgraph:

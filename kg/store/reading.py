@@ -169,6 +169,18 @@ def neighbours(connection: Connection, number: int, limit: int, at: int | None =
     return statements(connection, facts.concatenate([out, into]))
 
 
+def neighbours_of(connection: Connection, numbers: Iterable[int], limit: int) -> dict[int, list[Statement]]:
+    """Return what ``neighbours`` does for many entities, read together."""
+    entities = np.unique(np.fromiter(numbers, dtype=np.int64))
+    found: dict[int, list[Statement]] = {number: [] for number in entities.tolist()}
+    if len(entities):
+        out, into = facts.neighbours(connection, entities, limit)
+        said = statements(connection, facts.concatenate([out, into]))
+        for number, statement in zip([*out.head.tolist(), *into.tail.tolist()], said, strict=True):
+            found[number].append(statement)
+    return found
+
+
 def subgraph(connection: Connection, starts: Iterable[int], hops: int, limit: int, at: int | None = None) -> Subgraph:
     """Return what is within ``hops`` of the starts, taking at most ``limit`` statements out of and into each entity."""
     distance = dict.fromkeys(starts, 0)

@@ -165,12 +165,20 @@ class GraphWalk:
     def _facts(self, entity: str) -> tuple[list[tuple[Statement, bool]], bool]:
         """(fact, forward) of one entity, and whether it may be walked through."""
         if entity not in self._near:
-            if self._num_near > self.cache_limit:
-                self._near.clear()
-                self._num_near = 0
+            self._read([entity])
+        return self._near[entity]
+
+    def _read(self, entities: Iterable[str]) -> None:
+        """Read the facts of entities that are not known yet, all at once."""
+        new = [entity for entity in dict.fromkeys(entities) if entity not in self._near]
+        if self._num_near > self.cache_limit:
+            self._near.clear()
+            self._num_near = 0
+        limit = 4 * max(self.bridge_limit, self.inverse_limit)
+        for entity, statements in (self.graph.neighbours_of(new, limit=limit) if new else {}).items():
             num_inverse: dict[str, int] = defaultdict(int)
             kept, degree = [], 0
-            for statement in self.graph.neighbours(entity, limit=4 * max(self.bridge_limit, self.inverse_limit)):
+            for statement in statements:
                 if statement.relation in self.excluded:
                     continue
                 degree += 1
@@ -182,11 +190,13 @@ class GraphWalk:
                 kept.append((statement, forward))
             self._near[entity] = kept, degree <= self.bridge_limit
             self._num_near += len(kept)
-        return self._near[entity]
 
     def _walk(self, anchor: str) -> Neighbourhood:
         first = self._facts(anchor)[0][: self.limit]
         rows: list[_Row] = [(statement, forward, -1, ((statement.relation, forward),)) for statement, forward in first]
+        if self.hops == 2:
+            ends = [s.tail if forward else s.head for s, forward in first]
+            self._read([anchor, *(end for end in ends if isinstance(end, str))])
         for row, (statement, forward) in enumerate(first if self.hops == 2 else ()):
             bridge = statement.tail if forward else statement.head
             if not isinstance(bridge, str) or bridge == anchor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from kg import KnowledgeGraph, Literal, Statement
@@ -101,3 +102,29 @@ def test_terms_keep_their_ids_from_load_to_load(monkeypatch: pytest.MonkeyPatch)
         assert before == {"a": 1, "r": 3, "b": 2} or sorted(before.values()) == [1, 2, 3]
         assert graph.ids(["a", "r", "b"]) == before and len({*graph.ids("abcdr").values()}) == 5
         assert [s.fact for s in graph.triples(head="d")] == [("d", "r", "c")]
+
+
+@pytest.mark.parametrize("small", [0, 1_000_000])
+@pytest.mark.parametrize("limit", [1, 3, 256])
+def test_neighbours_of_many_are_those_of_each(monkeypatch: pytest.MonkeyPatch, small: int, limit: int) -> None:
+    monkeypatch.setattr(bulk, "SMALL", small)
+    rng = np.random.default_rng(0)
+    facts = [(f"e:{h}", f"r:{r}", f"e:{t}") for h, r, t in rng.integers(0, (30, 3, 30), (400, 3)).tolist()]
+    with KnowledgeGraph.open("sqlite://") as graph:
+        bulk.load(graph, facts[:300], source="one")
+        bulk.load(graph, facts[200:], source="two")
+        graph.add("e:1", "r:0", "e:1", source="me")
+        for fact in facts[:20]:
+            if next(graph.triples(*fact), None):
+                graph.retract(*fact)
+        wanted = [f"e:{n}" for n in (7, 1, 29, 3, 7)] + ["e:unheard"]
+        found = graph.neighbours_of(wanted, limit=limit)
+        assert list(found) == ["e:7", "e:1", "e:29", "e:3", "e:unheard"]
+        assert found["e:unheard"] == []
+        for name in ("e:7", "e:1", "e:29", "e:3"):
+            one = graph.neighbours(name, limit=limit)
+            out = [s for s in one if s.head == name]
+            assert sorted(map(str, [s for s in found[name] if s.head == name])) == sorted(map(str, out))
+            assert len(found[name]) == len(one) > len(out)
+            if limit == 256:
+                assert sorted(map(str, found[name])) == sorted(map(str, one))
