@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_MENTIONS = 4
 MAX_PICTURE_LINKS = 3
+#: How many linked questions are remembered.
+MOST_LINKED = 10_000
 
 
 class Retriever:
@@ -61,6 +63,7 @@ class Retriever:
         self.walk.paths.learn(*index.path_vectors())
         self._linker = linker
         self._asking: tuple[int, frozenset[str]] = (-1, frozenset())
+        self._linked: dict[tuple[str, bool], list[Link]] = {}  # at that version: "this" is asked about many pictures
 
     def retrieve(self, query: Query, k: int | None = None) -> Evidence:
         """Return at most ``k`` facts for a question, a picture, or both.
@@ -129,10 +132,17 @@ class Retriever:
             self._linker.update(self.graph)
             labels = self.walk.labels(self.graph.relations())
             self._asking = version, find.relation_words(labels.values())
+            self._linked.clear()
+        if (question, has_picture) in self._linked:
+            return list(self._linked[question, has_picture])
         vector = self.text.embed([question])[0] if question_vector is None else question_vector
         links = self._linker.link(question, context=lambda iris: [self.walk.closeness(iri, vector) for iri in iris])
         names = self.walk.labels(link.entity for link in links)
-        return find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS)
+        best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS)
+        if len(self._linked) >= MOST_LINKED:
+            self._linked.clear()
+        self._linked[question, has_picture] = best
+        return list(best)
 
     def link_picture(self, image: Any) -> list[Link]:
         """Entities that a picture may show, at most three, by the model's linker or the nearest pictures."""
