@@ -23,7 +23,7 @@ from kg.ingest import storable
 from kg.ingest.files import LONGEST_LINE, open_chunks
 from kg.ingest.rdf_names import NAME
 from kg.ingest.split import Splitter
-from kg.store.batches import Batch, Fact, at_position, batches_of, facts_of
+from kg.store.batches import Batch, BatchReader, Fact, at_position, batches_of, facts_of
 
 Reject = Callable[[FormatError], None]
 
@@ -42,7 +42,7 @@ _PLAIN_IRI = (
 _BAD = np.int64(1) << 62
 
 
-class NTriples:
+class NTriples(BatchReader):
     """The facts of an N-Triples file: one by one as an iterator, or as batches.
 
     Args:
@@ -53,17 +53,8 @@ class NTriples:
     def __init__(self, path: Path, reject: Reject, terms: Any) -> None:
         self._path, self._reject, self._terms = path, reject, terms
         self._suffixes: dict[str, str] = {}  # of literals: what follows the closing quote → the content's beginning
-        self._facts: Iterator[Fact] | None = None
         self._is_annotated = False
         self._last: Batch | None = None  # of the last chunk that was split: annotations may speak of its end
-
-    def __iter__(self) -> Iterator[Fact]:
-        return self
-
-    def __next__(self) -> Fact:
-        if self._facts is None:
-            self._facts = (fact for batch in self.batches() for fact in facts_of(batch))
-        return next(self._facts)
 
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""

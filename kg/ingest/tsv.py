@@ -14,7 +14,7 @@ from kg.errors import FormatError
 from kg.ingest import storable
 from kg.ingest.files import LONGEST_LINE, open_bytes
 from kg.ingest.tables import COLUMNS, SYNONYMS, parse_columns
-from kg.store.batches import Batch, Fact, at_position, batches_of, facts_of
+from kg.store.batches import Batch, BatchReader, Fact, at_position, batches_of
 
 Reject = Callable[[FormatError], None]
 Rows = Iterator[tuple[int, list[str]]]
@@ -26,7 +26,7 @@ CHUNK = 12 << 20
 _ODD = r"[\x00-\x1f]|^\s|\s$|^$"
 
 
-class Tsv:
+class Tsv(BatchReader):
     """The facts of a table of three columns: one by one as an iterator, or as batches.
 
     Args:
@@ -42,15 +42,6 @@ class Tsv:
         read_rows: Callable[[Rows, Sequence[str]], Iterable[Fact]],
     ) -> None:
         self._path, self._reject, self._columns, self._read_rows = path, reject, columns, read_rows
-        self._facts: Iterator[Fact] | None = None
-
-    def __iter__(self) -> Iterator[Fact]:
-        return self
-
-    def __next__(self) -> Fact:
-        if self._facts is None:
-            self._facts = (fact for batch in self.batches() for fact in facts_of(batch))
-        return next(self._facts)
 
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -55,6 +56,24 @@ class Batched(Protocol):
     """A reader that can give its facts as batches, from a position on; as an iterator, it gives them one by one."""
 
     def batches(self, position: int = 0) -> Iterator[Batch]: ...
+
+
+class BatchReader(ABC):
+    """A reader of batches that is also an iterator of facts; ``batches`` is its own."""
+
+    _facts: Iterator[Fact] | None = None
+
+    @abstractmethod
+    def batches(self, position: int = 0) -> Iterator[Batch]:
+        """Yield the facts as batches, from a position on."""
+
+    def __iter__(self) -> Iterator[Fact]:
+        return self
+
+    def __next__(self) -> Fact:
+        if self._facts is None:
+            self._facts = (fact for batch in self.batches() for fact in facts_of(batch))
+        return next(self._facts)
 
 
 class Chain:
