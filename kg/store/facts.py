@@ -200,27 +200,35 @@ def _ranges(connection: Connection, segments: Sequence[Segment], heads: Array) -
     yield low, (1 << 62)
 
 
-def heads_of(connection: Connection, heads: Array, relations: Array | None = None) -> Facts:
-    """Return the active statements out of entities, given ascending; only of some relations where given."""
+def heads_of(connection: Connection, heads: Array, relations: Array | None = None, at: int | None = None) -> Facts:
+    """Return the statements out of entities, given ascending, active at a version (None: now).
+
+    Args:
+        relations: only of these.
+    """
     known, last = view_and_last_row(connection)
     if not len(heads):
         return concatenate([])
     rows = read_rows(connection, [_among(triple.c.head, heads)]) if last else _NO_ROWS
     hidden = hidden_by(rows)
     parts = []
-    for one in known.segments:
+    for one in _until(known.segments, at):
         columns = around(connection, one, BY_HEAD, heads)
         if relations is not None:
             kept = np.isin(columns[1], relations)
             columns = columns[0][kept], columns[1][kept], columns[2][kept]
         parts.append(of_segment(one, columns, hidden.get(one.id, set())))
     if len(rows.id):
-        kept = is_active(rows.facts, None) & np.isin(rows.facts.head, heads)
+        kept = is_active(rows.facts, at) & np.isin(rows.facts.head, heads)
         if relations is not None:
             kept &= np.isin(rows.facts.relation, relations)
         parts.append(rows.facts.take(kept))
     found = concatenate(parts)
     return found.take(np.argsort(found.added, kind="stable"))
+
+
+def _until(segments: Sequence[Segment], at: int | None) -> list[Segment]:
+    return [one for one in segments if at is None or one.added <= at]
 
 
 def _among(column: Any, ids: Array) -> ColumnElement[bool]:
@@ -267,20 +275,21 @@ def around(
     return tuple(map(np.concatenate, zip(*parts, strict=True)))  # type: ignore[return-value]
 
 
-def neighbours(connection: Connection, entities: Array, limit: int) -> tuple[Facts, Facts]:
-    """Return the active statements out of entities, given ascending, and the first ``limit`` into each from others."""
+def neighbours(connection: Connection, entities: Array, limit: int, at: int | None = None) -> tuple[Facts, Facts]:
+    """Return the statements out of entities, given ascending, and the first ``limit`` into each from others."""
     known, last = view_and_last_row(connection)
-    out = heads_of(connection, entities)
+    out = heads_of(connection, entities, at=at)
     heads = np.sort(out.head)
     number_out = np.searchsorted(heads, entities, "right") - np.searchsorted(heads, entities, "left")
     rows = read_rows(connection, [_among(triple.c.tail, entities)]) if last else _NO_ROWS
     hidden = hidden_by(rows)
-    most = limit + number_out  # one to itself is among those out of it
+    # One to itself is among those out of it, and what rows hide is not given: as many more must be read.
+    most = limit + number_out + np.count_nonzero(rows.segment)
     parts = [
         of_segment(one, around(connection, one, BY_TAIL, entities, most), hidden.get(one.id, set()))
-        for one in known.segments
+        for one in _until(known.segments, at)
     ]
-    parts.append(rows.facts.take(is_active(rows.facts, None) & np.isin(rows.facts.tail, entities)))
+    parts.append(rows.facts.take(is_active(rows.facts, at) & np.isin(rows.facts.tail, entities)))
     into = concatenate(parts)
     into = into.take(into.head != into.tail)
     into = into.take(np.lexsort((into.added, into.tail)))

@@ -161,20 +161,14 @@ def _blocks(database: Database, one: Segment, relation: int | None) -> Iterator[
         places, size = places[size:], PAGE
 
 
-def neighbours(connection: Connection, number: int, limit: int, at: int | None = None) -> list[Statement]:
-    """Return the statements out of an entity, and the first ``limit`` into it."""
-    out = facts.match(connection, at, head=number)
-    into = facts.match(connection, at, tail=number, limit=limit + len(out))
-    into = into.take(np.flatnonzero(into.head != number)[:limit])  # one to itself is among those out of it
-    return statements(connection, facts.concatenate([out, into]))
-
-
-def neighbours_of(connection: Connection, numbers: Iterable[int], limit: int) -> dict[int, list[Statement]]:
-    """Return what ``neighbours`` does for many entities, read together."""
+def neighbours(
+    connection: Connection, numbers: Iterable[int], limit: int, at: int | None = None
+) -> dict[int, list[Statement]]:
+    """Return the statements out of entities, and the first ``limit`` into each, read together."""
     entities = np.unique(np.fromiter(numbers, dtype=np.int64))
     found: dict[int, list[Statement]] = {number: [] for number in entities.tolist()}
     if len(entities):
-        out, into = facts.neighbours(connection, entities, limit)
+        out, into = facts.neighbours(connection, entities, limit, at)
         said = statements(connection, facts.concatenate([out, into]))
         for number, statement in zip([*out.head.tolist(), *into.tail.tolist()], said, strict=True):
             found[number].append(statement)

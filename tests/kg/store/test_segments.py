@@ -106,7 +106,9 @@ def test_terms_keep_their_ids_from_load_to_load(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("small", [0, 1_000_000])
 @pytest.mark.parametrize("limit", [1, 3, 256])
-def test_neighbours_of_many_are_those_of_each(monkeypatch: pytest.MonkeyPatch, small: int, limit: int) -> None:
+def test_neighbours_of_many_are_what_triples_says_of_each(
+    monkeypatch: pytest.MonkeyPatch, small: int, limit: int
+) -> None:
     monkeypatch.setattr(bulk, "SMALL", small)
     rng = np.random.default_rng(0)
     facts = [(f"e:{h}", f"r:{r}", f"e:{t}") for h, r, t in rng.integers(0, (30, 3, 30), (400, 3)).tolist()]
@@ -121,10 +123,12 @@ def test_neighbours_of_many_are_those_of_each(monkeypatch: pytest.MonkeyPatch, s
         found = graph.neighbours_of(wanted, limit=limit)
         assert list(found) == ["e:7", "e:1", "e:29", "e:3", "e:unheard"]
         assert found["e:unheard"] == []
-        for name in ("e:7", "e:1", "e:29", "e:3"):
-            one = graph.neighbours(name, limit=limit)
-            out = [s for s in one if s.head == name]
-            assert sorted(map(str, [s for s in found[name] if s.head == name])) == sorted(map(str, out))
-            assert len(found[name]) == len(one) > len(out)
-            if limit == 256:
-                assert sorted(map(str, found[name])) == sorted(map(str, one))
+        for version in (1, 2, 12, None):
+            found = graph.neighbours_of(wanted, limit=limit, version=version)
+            for name in ("e:7", "e:1", "e:29", "e:3"):
+                out = [s for s in found[name] if s.head == name]
+                into = [s for s in found[name] if s.head != name]
+                assert sorted(map(str, out)) == sorted(map(str, graph.triples(head=name, version=version)))
+                all_in = [str(s) for s in graph.triples(tail=name, version=version) if s.head != name]
+                assert len(into) == min(limit, len(all_in)) and set(map(str, into)) <= set(all_in)
+                assert graph.neighbours(name, limit=limit, version=version) == found[name]
