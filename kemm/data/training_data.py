@@ -125,11 +125,13 @@ class TrainingData:
         return self.world.pictured_entities(train, training=True)
 
     def _examples(self, questions: Sequence[Question], progress: Callable) -> list[Example]:
-        bank = self.world.bank
+        bank, retriever = self.world.bank, self.world.retriever
+        bank.warm([q.question for q in questions])
         bank.rows([q.question for q in questions])
-        mentions = [self.world.retriever.link_text(q.question, bool(q.image)) for q in questions]
+        retriever.look_ahead([(q.question, bool(q.image)) for q in questions], [q.head for q in questions if q.head])
+        mentions = [retriever.link_text(q.question, bool(q.image)) for q in questions]
         asked = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
-        bank.rows(asked)
+        bank.warm(asked)
         self._train_path_scorer(questions, asked)
         tick = progress("retrieve facts", len(questions))
         rng = random.Random(self.seed + 1)
@@ -172,8 +174,7 @@ class TrainingData:
 
     def _encode(self, progress: Callable) -> None:
         texts = [text for texts in self.captions.values() for text in texts]
-        texts += [example.question.question for example in self.examples]
-        tick = progress("encode texts", len(set(texts)))
+        tick = progress("encode captions", len(set(texts)))
         self.world.bank.warm(texts, tick)
 
     # ── batches ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -46,7 +46,6 @@ class World:
             self.graph, self.index, self.bank, PictureEmbedder(self.vision), k=settings.model.facts
         )
         self.holdout = Holdout(settings.questions, settings.train.seed)
-        self._labels: dict[str, str] = {}
 
     def pictures(self) -> dict[str, dict[str, list[str]]]:
         """Picture files by split and entity."""
@@ -54,13 +53,11 @@ class World:
 
     def label(self, iri: str) -> str:
         """A readable name."""
-        if iri not in self._labels:
-            self._labels.update(self.graph.labels([iri]))
-        return self._labels.get(iri, iri)
+        return self.retriever.walk.label(iri)
 
     def learn_labels(self, iris: Iterable[str]) -> None:
         """Read many labels at once."""
-        self._labels.update(self.graph.labels([iri for iri in dict.fromkeys(iris) if iri not in self._labels]))
+        self.retriever.walk.labels(iris)
 
     def pictured_entities(
         self, pictures: dict[str, list[str]], training: bool, progress: Callable[[int], object] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,6 +163,18 @@ class Reader:
     def retrieve(self, question: str, image: str | Path | Image.Image | None = None) -> Evidence:
         """The facts for a question."""
         return self.world.retriever.retrieve(Query(question, image), self.world.settings.model.facts)
+
+    def retrieve_many(
+        self, questions: Sequence[Question], progress: Callable[[int], object] = lambda done: None
+    ) -> list[Evidence]:
+        """The facts for many questions, each as `retrieve` finds them, but read together."""
+        self.world.bank.warm([question.question for question in questions])
+        self.world.retriever.look_ahead([(question.question, bool(question.image)) for question in questions])
+        found = []
+        for question in questions:
+            found.append(self.retrieve(question.question, question.image or None))
+            progress(1)
+        return found
 
     def tables(self, found: Sequence[Evidence]) -> list[FactTable]:
         """Evidence as the model reads it; texts that are new are encoded together."""

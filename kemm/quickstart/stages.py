@@ -31,7 +31,7 @@ SMALL = (
     "model.width=64",
     "model.layers=2",
 )
-TOKENS = 8  # the dense index reads a label and the first words of a gloss; the lexical index has the rest
+TOKENS = 6  # the dense index reads a label and the first words of a gloss; the lexical index has the rest
 PHOTOGRAPHS = {"train": 3, "val": 1}  # of each flag
 
 
