@@ -73,12 +73,14 @@ class World:
         self.features.compute(files, 1, progress)
         self.learn_labels(names)
         text = self.bank.embed([self.label(name) for name in names])
-        means = [np.mean([self.features.get(file).mean(0) for file in pictures[name]], axis=0) for name in names]
+        means = [
+            np.mean([self.features.get(f).mean(0, dtype=np.float32) for f in pictures[name]], axis=0) for name in names
+        ]
         around = np.stack([self._neighbours(name, training) for name in names])
         held_out = [training and self.holdout.entity(name) for name in names]
         return names, PicturedEntities(
             torch.from_numpy(text),
-            torch.from_numpy(np.stack(means).astype(np.float32)),
+            torch.from_numpy(np.stack(means)),
             torch.from_numpy(around),
             torch.tensor(held_out),
         )
