@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from kemm.data.examples import muted
 from kemm.data.fact_table import FactTable
 from kemm.data.questions import NOT_KNOWN, Question
-from kemm.data.training_data import TrainingData, muted
+from kemm.data.training_data import TrainingData
 from kemm.evaluate.metrics import is_right
 from kemm.predict.reader import Calibration, Reader, Reading
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from kemm.data.examples import batch_questions
 from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.questions import NOT_KNOWN, Question
-from kemm.data.training_data import batch_questions
 from kemm.data.world import PATH_SCORER, World, picture_links
 from kemm.objectives.answering import Answering
 from kemm.objectives.objective import Context

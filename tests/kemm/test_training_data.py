@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from kemm.data.batch import Batch, Movable, PicturedEntities, Questions
+from kemm.data.examples import balanced, right_rows
 from kemm.data.questions import NOT_KNOWN, Question
-from kemm.data.training_data import TrainingData, balanced, right_rows
+from kemm.data.training_data import TrainingData
 from tests.kemm import tiny_batch
 from tests.kemm.conftest import Trained
 from tests.kemm.tiny_towers import END, START
@@ -155,7 +156,7 @@ def test_hidden_words_are_at_least_one_a_caption_and_never_its_ends(data: Traini
 def test_a_quarter_of_the_words_is_hidden_over_many_captions(data: TrainingData) -> None:
     texts = ["one two three four five six seven eight nine ten eleven twelve"] * 400
     _, mask = data.world.bank.states(texts)
-    _, targets = data._mask(texts, mask, np.random.default_rng(0))
+    _, targets = data.batch._mask(texts, mask, np.random.default_rng(0))
     hidden = (targets >= 0).sum().item() / (400 * 12)
     assert hidden == pytest.approx(0.25 + 0.75**12 / 12, abs=0.02)  # and one where chance chose none
 
