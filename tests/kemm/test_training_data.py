@@ -12,6 +12,7 @@ import torch
 from kemm.data.batch import Batch, Movable, PicturedEntities, Questions
 from kemm.data.examples import balanced, right_rows
 from kemm.data.questions import NOT_KNOWN, Question
+from kemm.data.step_batches import StepBatches
 from kemm.data.training_data import TrainingData
 from tests.kemm import tiny_batch
 from tests.kemm.conftest import Trained
@@ -31,6 +32,7 @@ def with_answering(data: TrainingData, **changes: float) -> TrainingData:
     objectives = data.settings.objectives.model_copy(update={"answering": answering})
     changed = copy.copy(data)
     changed.settings = data.settings.model_copy(update={"objectives": objectives})
+    changed.batch = StepBatches(changed)
     return changed
 
 
