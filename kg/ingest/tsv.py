@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 
 from kg.errors import FormatError
 from kg.ingest import storable
 from kg.ingest.files import LONGEST_LINE, open_bytes
+from kg.ingest.split import Splitter
 from kg.ingest.tables import COLUMNS, SYNONYMS, parse_columns
 from kg.store.batches import Batch, BatchReader, Fact, at_position, batches_of
 
@@ -21,9 +20,6 @@ Rows = Iterator[tuple[int, list[str]]]
 
 #: Bytes that are split at once.
 CHUNK = 12 << 20
-
-#: What the splitter leaves to the careful reader: control characters, and blanks at an end.
-_ODD = r"[\x00-\x1f]|^\s|\s$|^$"
 
 
 class Tsv(BatchReader):
@@ -42,6 +38,7 @@ class Tsv(BatchReader):
         read_rows: Callable[[Rows, Sequence[str]], Iterable[Fact]],
     ) -> None:
         self._path, self._reject, self._columns, self._read_rows = path, reject, columns, read_rows
+        self._split = Splitter(b"\t", b"", is_table=True)
 
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
@@ -65,58 +62,33 @@ class Tsv(BatchReader):
     def _read(self, data: bytes, line: int, position: int, order: list[str]) -> Iterator[Batch]:
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
-        batch, facts = None, list[Fact]()
-        is_text = data.isascii() or _is_utf8(data)
-        starts = _starts(data)
-        odd = np.arange(len(starts) - 1)
-        frame = self._frame(data, len(odd)) if sorted(order) == sorted(COLUMNS) and is_text else None
-        if frame is not None:
-            batch, odd = self._split(frame, [order.index(name) for name in COLUMNS], is_first=line == 1)
-        if len(odd):
-            rows = self._rows(
-                data, [(starts[place], starts[place + 1]) for place in odd.tolist()], (odd + line).tolist()
-            )
-            facts = list(storable(self._read_rows(rows, order), str(self._path), self._reject))
-        yield from at_position([*batches_of(facts), *([batch] if batch is not None and len(batch) else [])], position)
+        is_split = sorted(order) == sorted(COLUMNS) and (data.isascii() or _is_utf8(data))
+        found: list[Batch] = []
+        while data:
+            taken = self._split.split(data)
+            bounds = self._split.lines
+            batch, odd = None, np.arange(self._split.num_lines)
+            if is_split:
+                batch, odd = self._batch([order.index(name) for name in COLUMNS], is_first=line == 1)
+            if len(odd):
+                starts, ends = bounds[odd].tolist(), bounds[odd + 1].tolist()
+                rows = self._rows(data, list(zip(starts, ends, strict=True)), (odd + line).tolist())
+                found += batches_of(list(storable(self._read_rows(rows, order), str(self._path), self._reject)))
+            if batch is not None and len(batch):
+                found.append(batch)
+            line += len(bounds) - 1
+            data = data[taken:]
+        yield from at_position(found, position)
 
-    @staticmethod
-    def _frame(data: bytes, num_lines: int) -> pl.DataFrame | None:
-        """Return three columns, and what follows them, of each line; None where polars counts the lines otherwise."""
-        schema = dict.fromkeys((*COLUMNS, "more"), pl.String)
-        try:
-            frame = pl.read_csv(
-                data,
-                has_header=False,
-                separator="\t",
-                quote_char=None,
-                schema=schema,
-                truncate_ragged_lines=True,
-                missing_columns="insert",
-            )
-        except pl.exceptions.PolarsError:
-            return None
-        return frame if len(frame) == num_lines else None
-
-    @staticmethod
-    def _split(frame: pl.DataFrame, order: list[int], is_first: bool) -> tuple[Batch, np.ndarray]:
+    def _batch(self, order: list[int], is_first: bool) -> tuple[Batch, np.ndarray]:
         """Return the facts of plain lines, and the places of the others."""
-        iris: list[pl.Series] = []
-        columns = []
-        for number in order:
-            coded = frame.to_series(number).to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-            codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-            names = pl.Series(coded.dictionary, dtype=pl.String)
-            places = np.full(len(names) + 1, -1)
-            good = np.flatnonzero(~names.str.contains(_ODD).to_numpy())
-            places[good] = np.arange(len(good)) + sum(map(len, iris))
-            iris.append(names if len(good) == len(names) else names.gather(good))
-            columns.append(places[codes])
-        kept = (columns[0] >= 0) & (columns[1] >= 0) & (columns[2] >= 0) & frame["more"].is_null().to_numpy()
-        if is_first:
-            kept[0] = False  # it may be a header
-        joined = pl.concat(iris).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
-        head, relation, tail = (column[kept] for column in columns)
-        return Batch(joined, pa.array([], pa.large_string()), head, relation, tail), np.flatnonzero(~kept)
+        names, literals, places, _ = self._split.terms(str)
+        found = self._split.facts(places)
+        head, relation, tail = ((found.head, found.relation, found.tail)[place] for place in order)
+        odd = found.odd
+        if is_first and not (len(odd) and odd[0] == 0):  # it may be a header
+            head, relation, tail, odd = head[1:], relation[1:], tail[1:], np.concatenate([[0], odd])
+        return Batch(names, literals, head, relation, tail), odd
 
     def _rows(self, data: bytes, places: list[tuple[int, int]], numbers: list[int]) -> Rows:
         for (start, end), number in zip(places, numbers, strict=True):
@@ -128,14 +100,6 @@ class Tsv(BatchReader):
                 continue
             if text.strip():
                 yield number, text.split("\t")
-
-
-def _starts(data: bytes) -> np.ndarray:
-    """Return where each line begins, and where the last ends."""
-    breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
-    return np.concatenate([[0], breaks, [len(data)] if not len(breaks) or breaks[-1] < len(data) else []]).astype(
-        np.int64
-    )
 
 
 def _is_utf8(data: Any) -> bool:

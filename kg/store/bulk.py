@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from kg.errors import InputError
@@ -26,6 +25,7 @@ from kg.store.numbering import New, Numbering
 from kg.store.reading import current_version
 from kg.store.schema import qualifier, segment, term, triple, version
 from kg.store.segments import BY_HEAD, IRIS, Segment, view
+from kg.store.texts import Texts
 
 __all__ = ["Fact", "Loaded", "load"]
 
@@ -102,7 +102,7 @@ class _Waiting:
     columns: list[tuple[Array, Array, Array]] = field(default_factory=list)
     count: int = 0
     new: list[New] = field(default_factory=list)
-    names: list[tuple[Array, pa.LargeStringArray]] = field(default_factory=list)
+    names: list[tuple[Array, Texts]] = field(default_factory=list)
 
 
 class Portions:
@@ -112,7 +112,7 @@ class Portions:
         self._connection = connection
         self._source = find_or_add_source(connection, source)
         self._at, self._in_parts = at, in_parts
-        self._numbering = Numbering.of(connection)
+        self._numbering = Numbering(connection)
         self._waiting = _Waiting()
         self._writer: writing.SegmentWriter | None = None
         self._is_seen = np.zeros(1024, dtype=bool)  # by id: the entities in what was added
@@ -155,7 +155,7 @@ class Portions:
 
     def _take_names(self, batch: Batch, relation: Array, tail: Array) -> None:
         places = np.unique(batch.relation)
-        names = [place for place in places.tolist() if naming.is_naming(batch.iris[place].as_py())]
+        names = [place for place in places.tolist() if naming.is_naming(batch.iris[place])]
         if not names:
             return
         chosen = np.unique(batch.tail[np.isin(batch.relation, names) & (batch.tail < 0)])
@@ -250,13 +250,13 @@ class Portions:
         rows: list[terms.TermRow] = []
         for new in self._waiting.new:
             keys = dict(zip(new.keys.ids.tolist(), new.keys.keys.tolist(), strict=True))
-            for number, text in enumerate(new.iris.to_pylist(), new.first_iri):
+            for number, text in enumerate(new.iris.to_list(), new.first_iri):
                 rows.append(terms.term_row(number, keys[number], text))
-            for number, text in enumerate(new.literals.to_pylist(), new.first_literal):
+            for number, text in enumerate(new.literals.to_list(), new.first_literal):
                 rows.append(terms.term_row(-number, keys[-number], terms.literal_of(text)))
         writing.insert(connection, "term", term.c.keys(), rows)
         for ids, contents in self._waiting.names:
-            for number, text in zip(ids.tolist(), contents.to_pylist(), strict=True):
+            for number, text in zip(ids.tolist(), contents.to_list(), strict=True):
                 terms.add_name(connection, number, terms.literal_of(text))
         head, relation, tail = self._sorted()
         columns = ("head", "relation", "tail", "source", "added")

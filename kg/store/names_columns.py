@@ -12,6 +12,7 @@ from kg.names import fold
 from kg.store.blocks import Array
 from kg.store.finding import prefix_number
 from kg.store.terms import LONGEST_NAME
+from kg.store.texts import Texts
 
 #: White space that ``fold`` would make one blank.
 _BLANKS = r"[\x00-\x1f]|  |^ | $"
@@ -33,15 +34,19 @@ def folded(values: pl.Series) -> pl.Series:
     return frame["folded"].scatter(odd, changed)
 
 
+def _arrow(texts: Texts) -> pa.LargeStringArray:
+    return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(texts.offsets), pa.py_buffer(texts.run))
+
+
 class Names:
     """Names waiting to be written: what is found under which text."""
 
     def __init__(self) -> None:
         self._parts: list[pl.DataFrame] = []
 
-    def add(self, ids: Array, contents: pa.LargeStringArray) -> None:
+    def add(self, ids: Array, contents: Texts) -> None:
         """Take literals; those with a datatype or a unit, and long ones, are no names."""
-        frame = pl.DataFrame({"id": ids, "content": pl.Series(contents, dtype=pl.String)})
+        frame = pl.DataFrame({"id": ids, "content": pl.Series(_arrow(contents), dtype=pl.String)})
         frame = frame.filter(pl.col("content").str.starts_with("\x1f"))
         frame = frame.select(pl.col("id"), pl.col("content").str.splitn("\x1f", 4).struct.unnest())
         frame = frame.filter((pl.col("field_2") == "") & (pl.col("field_3").str.len_chars() <= LONGEST_NAME))

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from sqlalchemy import Connection, func, select
 
 from kg.store.blocks import Array, pack_columns, pack_texts
 from kg.store.names_columns import Names
-from kg.store.numbering import Keys, merge, raw
+from kg.store.numbering import Keys, merge
 from kg.store.schema import block, segment
 from kg.store.segments import (
     BY_HEAD,
@@ -30,6 +29,7 @@ from kg.store.segments import (
     look_again,
     view,
 )
+from kg.store.texts import Texts
 
 _COLUMNS = ("segment", "kind", "first", "second", "count", "data")
 
@@ -137,7 +137,7 @@ class SegmentWriter:
         self._blocks: list[tuple[Any, ...]] = []
 
     def add_terms(
-        self, iris: pa.LargeStringArray, literals: pa.LargeStringArray, first: tuple[int, int], keys: Keys
+        self, iris: Texts, literals: Texts, first: tuple[int, int], keys: Keys
     ) -> None:
         """Take new terms: contents in id order, the first ids of each kind without sign, and their keys."""
         for kind, texts, number in ((IRIS, iris, first[0]), (LITERALS, literals, first[1])):
@@ -145,14 +145,13 @@ class SegmentWriter:
                 waiting = self._texts[kind]
                 if not waiting.lengths:
                     waiting.first = number
-                run, offsets = raw(texts)
-                waiting.run.append(bytes(run[int(offsets[0]) : int(offsets[-1])]))
-                waiting.lengths.append(np.diff(offsets))
+                waiting.run.append(texts.run[int(texts.offsets[0]) : int(texts.offsets[-1])].tobytes())
+                waiting.lengths.append(np.diff(texts.offsets))
                 self._write_terms(waiting, whole_only=True)
         if len(keys):
             self._keys.append(keys)
 
-    def add_names(self, ids: Array, contents: pa.LargeStringArray) -> None:
+    def add_names(self, ids: Array, contents: Texts) -> None:
         """Let literals be found as names, given by ids and contents."""
         self._names.add(ids, contents)
 

@@ -1,0 +1,180 @@
+"""Functions in machine code: numba compiles them once for an installation, later processes only load them.
+
+numba itself takes half a second to start, more than reading half a million lines. So what it has made of a file of
+kernels is kept as object code, which llvmlite loads in 30 ms. The kernels' file is not even imported then.
+
+A kernel is a plain function over pointers and numbers that returns an int64; it must neither allocate nor raise.
+Nothing checks where its pointers point: each is called from one place, which says how long its arrays are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_CTYPES = {"u1": ctypes.c_uint8, "u4": ctypes.c_uint32, "u8": ctypes.c_uint64, "i4": ctypes.c_int32}
+_CTYPES |= {"i8": ctypes.c_int64}
+_lock = threading.Lock()
+_kept: list[Any] = []  # what machine code lives in, for as long as the process
+
+
+class Library:
+    """The kernels of one module, ready when first called.
+
+    Args:
+        module: where they are; it imports numba, and so is imported only to compile them.
+        signatures: name → types of the arguments in order: ``i8`` a number, ``u1*`` an array of that type.
+    """
+
+    def __init__(self, module: str, **signatures: str) -> None:
+        self._module, self._signatures = module, {name: said.split() for name, said in signatures.items()}
+        self._functions: dict[str, Callable[..., int]] = {}
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        if name.startswith("_") or name not in self._signatures:
+            raise AttributeError(name)
+        with _lock:
+            if not self._functions:
+                self._functions = self._load()
+        function = self._functions[name]
+        setattr(self, name, function)
+        return function
+
+    def _load(self) -> dict[str, Callable[..., int]]:
+        spec = find_spec(self._module)
+        assert spec is not None and spec.origin is not None
+        source = Path(spec.origin)
+        for folder in (source.parent / "__pycache__", Path.home() / ".cache" / "kemm"):
+            path = folder / f"{source.stem}.{self._identity(source)}.kernels"
+            if path.is_file() and (code := _unpack(path.read_bytes())) is not None:
+                return self._callables(_addresses(*code))
+        addresses, code = self._compile()
+        if code is not None:
+            for folder in (source.parent / "__pycache__", Path.home() / ".cache" / "kemm"):
+                if self._keep(folder / f"{source.stem}.{self._identity(source)}.kernels", _pack(*code)):
+                    break
+        return self._callables(addresses)
+
+    def _identity(self, source: Path) -> str:
+        """Name what the machine code depends on: the kernels, their signatures, the processor, and LLVM."""
+        import llvmlite
+        import llvmlite.binding as llvm
+
+        features = llvm.get_host_cpu_features().flatten()
+        said = [source.read_text("utf-8"), self._signatures, llvm.get_host_cpu_name(), features, llvmlite.__version__]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+    def _compile(self) -> tuple[dict[str, int], tuple[dict[str, str], list[bytes]] | None]:
+        """Return the address of each kernel, and what can be kept: native names and object code."""
+        from numba import cfunc, types
+
+        kinds = {"u1": types.uint8, "u4": types.uint32, "u8": types.uint64, "i4": types.int32, "i8": types.int64}
+        module, addresses, names, objects = importlib.import_module(self._module), {}, {}, []
+        for name, said in self._signatures.items():
+            arguments = [types.CPointer(kinds[kind[:2]]) if kind.endswith("*") else kinds[kind] for kind in said]
+            compiled = cfunc(types.int64(*arguments), error_model="numpy")(getattr(module, name))
+            _kept.append(compiled)
+            addresses[name] = compiled.address
+            try:  # numba's own, and not promised: without it, each process compiles
+                objects.append(bytes(compiled._library._get_compiled_object()))
+                names[name] = compiled.native_name
+            except AttributeError:
+                return addresses, None
+        return addresses, (names, objects)
+
+    def _keep(self, path: Path, packed: bytes) -> bool:
+        """Keep object code where later processes find it, if another process can load it: LLVM aborts if it can't."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        except OSError:
+            return False
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(packed)
+            check = f"from pathlib import Path; from kg.store import compiled as c; c._try(Path({part!r}))"
+            done = subprocess.run([sys.executable, "-c", check], capture_output=True, env=_environment())
+            if done.returncode == 0:
+                os.replace(part, path)
+                return True
+        except OSError:
+            pass
+        Path(part).unlink(missing_ok=True)
+        return False
+
+    def _callables(self, addresses: dict[str, int]) -> dict[str, Callable[..., int]]:
+        return {name: _callable(addresses[name], said) for name, said in self._signatures.items()}
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment in which another Python finds what this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+
+
+def _try(path: Path) -> None:
+    code = _unpack(path.read_bytes())
+    assert code is not None
+    _addresses(*code)
+
+
+def _pack(names: dict[str, str], objects: list[bytes]) -> bytes:
+    head = json.dumps({"names": names, "sizes": [len(one) for one in objects]}).encode() + b"\n"
+    body = head + b"".join(objects)
+    return hashlib.sha256(body).digest() + body
+
+
+def _unpack(packed: bytes) -> tuple[dict[str, str], list[bytes]] | None:
+    """Return what ``_pack`` packed; None for a file that was cut off."""
+    if hashlib.sha256(packed[32:]).digest() != packed[:32]:
+        return None
+    head, _, rest = packed[32:].partition(b"\n")
+    said, objects = json.loads(head), []
+    for size in said["sizes"]:
+        objects.append(rest[:size])
+        rest = rest[size:]
+    return said["names"], objects
+
+
+def _addresses(names: dict[str, str], objects: list[bytes]) -> dict[str, int]:
+    """Load object code; return the address of each function."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    _kept.append(engine)
+    for one in objects:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(one))
+    engine.finalize_object()
+    return {name: engine.get_function_address(native) for name, native in names.items()}
+
+
+def _callable(address: int, said: list[str]) -> Callable[..., int]:
+    """Return a function in machine code as one over arrays and numbers; Python's lock is free while it runs."""
+    kinds = [ctypes.c_void_p if kind.endswith("*") else _CTYPES[kind] for kind in said]
+    plain = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(address)
+    wanted = [(place, np.dtype(kind[:2])) for place, kind in enumerate(said) if kind.endswith("*")]
+
+    def call(*arguments: Any) -> int:
+        values = list(arguments)
+        for place, dtype in wanted:
+            array = arguments[place]
+            assert array.dtype == dtype and array.flags.c_contiguous, (place, array.dtype)
+            values[place] = array.ctypes.data
+        return int(plain(*values))
+
+    return call
