@@ -18,14 +18,14 @@ from pyoxigraph import RdfFormat
 
 from kg.errors import FormatError
 from kg.ingest import storable
-from kg.ingest.files import LONGEST_LINE, open_chunks
-from kg.ingest.split import Splitter, with_more
+from kg.ingest.files import chunks, open_chunks
+from kg.ingest.split import Splitter, look, with_more
 from kg.store.batches import Batch, BatchReader, Fact, at_position, batches_of, facts_of
 
 Reject = Callable[[FormatError], None]
 
-#: Bytes that are split at once; memory is about eight times this.
-CHUNK = 12 << 20
+#: Bytes that are split at once; memory is about six times this.
+CHUNK = 8 << 20
 #: Statements of another syntax that are spelt as lines at once.
 QUADS = 50_000
 
@@ -49,42 +49,39 @@ class NTriples(BatchReader):
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
         with open_chunks(self._path) as file:
             line, at = 1 + _skip(file, position), position
-            while data := file.read(CHUNK):
-                if not data.endswith(b"\n"):
-                    data += file.readline(LONGEST_LINE + 1)
-                if len(data) > CHUNK + LONGEST_LINE:
-                    much = f"a line longer than {LONGEST_LINE // 2**20} MiB: is this text?"
-                    raise FormatError(str(self._path), line + data.count(b"\n"), much)
-                at += len(data)
-                lines = data.count(b"\n")
-                yield from self._read(data, line, at)
+            for chunk in chunks(self._path, file, CHUNK, line):
+                at += len(chunk)
+                found, lines = self._read(np.frombuffer(chunk, np.uint8), line)
+                yield from at_position(found, at)
                 line += lines
         yield from at_position(list(batches_of(list(self._terms.finish()))), at)
 
-    def _read(self, data: bytes, line: int, position: int) -> Iterator[Batch]:
-        """Yield a chunk of whole lines as batches of those split, and one of those that pyoxigraph has read."""
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-        # An annotation is said of a fact in several lines: from the first on, one line can't be read by itself.
-        if not self._is_annotated and b"#reifies>" in data:
-            self._is_annotated = True
-            self._terms.remember(facts_of(self._last) if self._last is not None else ())
-        is_text = b"\0" not in data and (data.isascii() or _is_utf8(data))
+    def _read(self, data: np.ndarray, line: int) -> tuple[list[Batch], int]:
+        """Return whole lines as batches of those split and of those that pyoxigraph has read; and their number."""
+        is_text, has_null, has_return = look(data)
+        if has_return:
+            data = np.frombuffer(data.tobytes().replace(b"\r\n", b"\n"), np.uint8)
         found: list[Batch] = []
-        while data:
-            taken = self._split.split(data)
-            lines = self._split.lines
-            batch, odd = None, np.arange(self._split.num_lines)
-            if is_text and not self._is_annotated:
+        at, first = 0, line
+        while at < len(data):
+            at = self._split.split(data, at)
+            bounds = self._split.lines
+            batch, odd = None, np.arange(len(bounds) - 1)
+            if is_text and not has_null and not self._is_annotated and not self._split.has_annotations:
                 batch, odd = self._batch()
-            facts = list(self._read_odd(data, lines, odd, line)) if len(odd) else []
+            lines = [data[bounds[place] : bounds[place + 1]].tobytes() for place in odd.tolist()]
+            # An annotation is said of a fact in several lines: from the first on, one line can't be read by itself.
+            if not self._is_annotated and any(b"#reifies>" in one for one in lines):
+                self._is_annotated = True
+                self._terms.remember(facts_of(self._last) if self._last is not None else ())
+                batch, odd = None, np.arange(len(bounds) - 1)
+                lines = [data[bounds[place] : bounds[place + 1]].tobytes() for place in odd.tolist()]
             if batch is not None and len(batch):
-                self._last = batch
                 found.append(batch)
-            found += batches_of(facts)
-            line += len(lines) - 1
-            data = data[taken:]
-        yield from at_position(found, position)
+                self._last = batch
+            found += batches_of(list(self._read_odd(lines, odd, line))) if lines else []
+            line += len(bounds) - 1
+        return found, line - first
 
     def _batch(self) -> tuple[Batch, np.ndarray]:
         """Return what the splitter takes, and the places of the other lines."""
@@ -149,10 +146,8 @@ class NTriples(BatchReader):
                 texts.append(text)
         return names, texts
 
-    def _read_odd(self, data: bytes, bounds: np.ndarray, odd: np.ndarray, first: int) -> Iterator[Fact]:
+    def _read_odd(self, lines: list[bytes], odd: np.ndarray, first: int) -> Iterator[Fact]:
         """Yield what pyoxigraph reads in lines; a wrong one is rejected."""
-        starts, ends = bounds[odd].tolist(), bounds[odd + 1].tolist()
-        lines = [data[start:end] for start, end in zip(starts, ends, strict=True)]
         try:
             quads = list(pyoxigraph.parse(b"".join(lines), format=RdfFormat.N_TRIPLES))
         except (SyntaxError, MemoryError):
@@ -187,17 +182,9 @@ class Respelt(NTriples):
         while quads := list(islice(self._quads, QUADS)):
             at += len(quads)
             if at > position:
-                lines = pyoxigraph.serialize(quads, format=RdfFormat.N_QUADS)
-                yield from self._read(lines or b"", 0, at)
+                lines = pyoxigraph.serialize(quads, format=RdfFormat.N_QUADS) or b""
+                yield from at_position(self._read(np.frombuffer(lines, np.uint8), 0)[0], at)
         yield from at_position(list(batches_of(list(self._terms.finish()))), at)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _skip(file: IO[bytes], position: int) -> int:

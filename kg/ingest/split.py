@@ -30,7 +30,8 @@ LINES, TERMS = 1 << 17, 1 << 18
 
 _kernels = Library(
     "kg.ingest.split_kernels",
-    split="u1* i8 i8 u1* i8 i8 u1* i8 u1* i8 i8 i4* i4* i4* i8 u4* i4* i4* u1* i4* i8*",
+    look="u1* i8",
+    split="u1* i8 i8 i8 u1* i8 i8 u1* i8 u1* i8 i8 i4* i4* i4* i8 u4* i4* i4* u1* i4* i8*",
     contents="u1* i8 i4* i4* u1* i4* i4* u1* i8* u1* i8* u1* i8* i8* i8*",
     facts="i8 i8 i4* i8* i8* i8* i8* i8* i8*",
 )
@@ -77,21 +78,26 @@ class Splitter:
         self._table, self._hashes = np.empty(2 * TERMS, np.int32), np.empty(TERMS, np.uint32)
         self._starts, self._lengths = np.empty(TERMS, np.int32), np.empty(TERMS, np.int32)
         self._kinds, self._suffixes = np.empty(TERMS, np.uint8), np.empty(TERMS, np.int32)
-        self._out = np.zeros(2, np.int64)
+        self._out = np.zeros(3, np.int64)
         self._count = self._num_lines = 0
         self._data = np.empty(0, np.uint8)
 
-    def split(self, data: bytes) -> int:
-        """Split whole lines, the last of which may lack its line break; return how many bytes could be taken."""
-        self._data = np.frombuffer(data, np.uint8)
+    def split(self, data: Array, start: int) -> int:
+        """Split whole lines, the last of which may lack its line break, from ``start`` on; return where it stopped."""
+        self._data = data
         self._table.fill(-1)
         self._num_lines = _kernels.split(
-            *(self._data, len(data), *self._rules, *self._reserved, LINES, TERMS, self._lines, self._codes),
+            *(data, start, len(data), *self._rules, *self._reserved, LINES, TERMS, self._lines, self._codes),
             *(self._table, len(self._table) - 1, self._hashes, self._starts, self._lengths, self._kinds),
             *(self._suffixes, self._out),
         )
         self._count = int(self._out[1])
         return int(self._out[0])
+
+    @property
+    def has_annotations(self) -> bool:
+        """Does a relation in plain view say that something annotates a fact?"""
+        return bool(self._out[2])
 
     @property
     def num_lines(self) -> int:
@@ -129,7 +135,7 @@ class Splitter:
             *(np.frombuffer(b"".join(prefixes), np.uint8), ends, iris, iri_offsets, literals, literal_offsets),
             *(places, self._out),
         )
-        num_iris, num_literals = self._out.tolist()
+        num_iris, num_literals = self._out[:2].tolist()
         odd = np.flatnonzero((places == BAD) & (kinds != SUFFIX))
         return (
             Texts(iris, iri_offsets[: num_iris + 1]),
@@ -149,6 +155,12 @@ class Splitter:
         head, relation, tail, odd = np.empty((4, n), np.int64)
         kept = _kernels.facts(n, LINES, self._codes, places, head, relation, tail, odd, self._out)
         return Columns(head[:kept], relation[:kept], tail[:kept], odd[: int(self._out[0])])
+
+
+def look(data: Array) -> tuple[bool, bool, bool]:
+    """Tell whether bytes are UTF-8, hold U+0000, and hold a carriage return."""
+    found = _kernels.look(data, len(data))
+    return not found & 1, bool(found & 2), bool(found & 4)
 
 
 def with_more(texts: Texts, more: list[str]) -> Texts:

@@ -6,11 +6,14 @@ import numpy as np
 from numba import njit
 
 from kg.ingest.split import BAD, BLANK, ESCAPED, IRI, NAME, ODD, PLAIN, SUFFIX
-from kg.store.byte_kernels import are_equal, copy, find, mixed
+from kg.store.byte_kernels import HIGHS, ONES, U, are_equal, copy, find, mixed, word
 
 # What a character may be in, as bits of ``classes``: see ``kg.ingest.split``.
 _SCHEME_START, _SCHEME, _UNRESERVED, _PATH = 1, 2, 4, 8
 _LF, _CR, _QUOTE, _BACKSLASH, _LESS, _MORE, _UNDERSCORE = 10, 13, 34, 92, 60, 62, 95
+#: The end of what annotations are told by, as eight bytes.
+REIFIES = U(int.from_bytes(b"#reifies", "little"))
+RETURNS = U(0x0D0D0D0D0D0D0D0D)
 _SLASH, _COLON, _QUESTION, _HASH, _AT, _CARET = 47, 58, 63, 35, 64, 94
 
 
@@ -133,15 +136,57 @@ def _text_end(data, start, end):  # type: ignore[no-untyped-def]  # pragma: no c
     return -at if is_escaped else at
 
 
+def look(data, total):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Return what is in bytes, as bits: 1 what is not UTF-8, 2 U+0000, 4 a carriage return."""
+    found, at = 0, np.int64(0)
+    while at < total:
+        if at + 8 <= total:
+            here = word(data, at)
+            returns = here ^ RETURNS
+            marks = ((here - ONES) & ~here) | ((returns - ONES) & ~returns) | here
+            if marks & HIGHS == U(0):
+                at += 8
+                continue
+        for _ in range(8):
+            if at >= total:
+                break
+            c = data[at]
+            at += 1
+            if c < 0x80:
+                if c == 0:
+                    found |= 2
+                elif c == _CR:
+                    found |= 4
+                continue
+            more, low, high = 0, 0x80, 0xBF  # the bytes that follow, and the bounds of the first of these
+            if 0xC2 <= c <= 0xDF:
+                more = 1
+            elif 0xE0 <= c <= 0xEF:
+                more = 2
+                low, high = (0xA0 if c == 0xE0 else 0x80), (0x9F if c == 0xED else 0xBF)
+            elif 0xF0 <= c <= 0xF4:
+                more = 3
+                low, high = (0x90 if c == 0xF0 else 0x80), (0x8F if c == 0xF4 else 0xBF)
+            else:
+                found |= 1
+            for _ in range(more):
+                if at >= total or data[at] < low or data[at] > high:
+                    found |= 1
+                    break
+                low, high = 0x80, 0xBF
+                at += 1
+    return found
+
+
 def split(  # type: ignore[no-untyped-def]  # pragma: no cover
-    data, total, separator, ending, extra, is_table, reserved, len_reserved, classes, most_lines, most_terms,
+    data, at, total, separator, ending, extra, is_table, reserved, len_reserved, classes, most_lines, most_terms,
     lines, codes, table, mask, hashes, starts, lengths, kinds, suffixes, out,
 ):  # fmt: skip
     """Find three columns in each line and number the different texts in them; return the number of lines.
 
     The third column goes on to the end of the line, less ``ending``. A line of fewer columns, or without that ending,
-    has -1 as its first code. It stops before lines or terms are too many; ``out[0]`` is where, in bytes from the
-    beginning, and ``out[1]`` is how many terms there are.
+    has -1 as its first code. It stops before lines or terms are too many; ``out[0]`` is where, ``out[1]`` is how many
+    terms there are, and ``out[2]`` is 1 when the IRI of a relation ends in "#reifies".
 
     Args:
         is_table: texts are names, and of what kind they are is asked as for these.
@@ -151,9 +196,9 @@ def split(  # type: ignore[no-untyped-def]  # pragma: no cover
         starts, lengths, kinds, suffixes: filled for each text, (most_terms,); of a literal, the length is that
             of what is between its quotes, and the suffix the number of what follows them, -1 for nothing.
     """
-    at, line = np.int64(0), np.int64(0)
+    line = np.int64(0)
     head, len_head, head_code = np.int64(0), np.int64(-1), np.int64(-1)
-    out[1] = 0
+    out[1], out[2] = 0, 0
     bounds_0, bounds_1, bounds_2, bounds_3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     while at < total and line < most_lines and out[1] + 6 <= most_terms:
         begin = at
@@ -210,6 +255,8 @@ def split(  # type: ignore[no-untyped-def]  # pragma: no cover
             elif data[start] == _LESS:
                 if data[end - 1] == _MORE and _is_plain_iri(data, start, end, classes):
                     kind = IRI
+                    if column == 1 and end - start > 9 and word(data, end - 9) == REIFIES:
+                        out[2] = 1
                     if end - start > len_reserved:
                         is_reserved = True
                         for i in range(len_reserved):

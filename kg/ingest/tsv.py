@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kg.errors import FormatError
 from kg.ingest import storable
-from kg.ingest.files import LONGEST_LINE, open_bytes
-from kg.ingest.split import Splitter
+from kg.ingest.files import chunks, open_chunks
+from kg.ingest.split import Splitter, look
 from kg.ingest.tables import COLUMNS, SYNONYMS, parse_columns
 from kg.store.batches import Batch, BatchReader, Fact, at_position, batches_of
 
@@ -19,7 +18,7 @@ Reject = Callable[[FormatError], None]
 Rows = Iterator[tuple[int, list[str]]]
 
 #: Bytes that are split at once.
-CHUNK = 12 << 20
+CHUNK = 8 << 20
 
 
 class Tsv(BatchReader):
@@ -42,16 +41,19 @@ class Tsv(BatchReader):
 
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
-        with open_bytes(self._path, LONGEST_LINE) as file:
+        with open_chunks(self._path) as file:
             line, at, order = 1, 0, list(self._columns)
-            while data := file.read(CHUNK):
-                data += b"" if data.endswith(b"\n") else file.readline()
+            for chunk in chunks(self._path, file, CHUNK):
+                data = np.frombuffer(chunk, np.uint8)
                 if line == 1:
-                    order = self._order(data[: data.find(b"\n") + 1] or data)
+                    order = self._order(chunk[: 1 << 16].tobytes().partition(b"\n")[0])
                 at += len(data)
                 if at > position:
-                    yield from self._read(data, line, at, order)
-                line += data.count(b"\n")
+                    found, lines = self._read(data, line, order)
+                    yield from at_position(found, at)
+                    line += lines
+                else:
+                    line += int(np.count_nonzero(data == 10))
 
     def _order(self, first: bytes) -> list[str]:
         """Return the order of the columns that the first line, or the user, gives."""
@@ -59,26 +61,28 @@ class Tsv(BatchReader):
         is_header = set(COLUMNS) <= {SYNONYMS.get(name, name) for name in names}
         return parse_columns(self._path, self._columns or (names if is_header else COLUMNS))
 
-    def _read(self, data: bytes, line: int, position: int, order: list[str]) -> Iterator[Batch]:
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-        is_split = sorted(order) == sorted(COLUMNS) and (data.isascii() or _is_utf8(data))
+    def _read(self, data: np.ndarray, line: int, order: list[str]) -> tuple[list[Batch], int]:
+        """Return whole lines as batches, and their number."""
+        is_text, _, has_return = look(data)
+        if has_return:
+            data = np.frombuffer(data.tobytes().replace(b"\r\n", b"\n"), np.uint8)
+        is_split = is_text and sorted(order) == sorted(COLUMNS)
         found: list[Batch] = []
-        while data:
-            taken = self._split.split(data)
+        at, first = 0, line
+        while at < len(data):
+            at = self._split.split(data, at)
             bounds = self._split.lines
-            batch, odd = None, np.arange(self._split.num_lines)
+            batch, odd = None, np.arange(len(bounds) - 1)
             if is_split:
                 batch, odd = self._batch([order.index(name) for name in COLUMNS], is_first=line == 1)
             if len(odd):
-                starts, ends = bounds[odd].tolist(), bounds[odd + 1].tolist()
-                rows = self._rows(data, list(zip(starts, ends, strict=True)), (odd + line).tolist())
+                lines = [data[bounds[place] : bounds[place + 1]].tobytes() for place in odd.tolist()]
+                rows = self._rows(lines, (odd + line).tolist())
                 found += batches_of(list(storable(self._read_rows(rows, order), str(self._path), self._reject)))
             if batch is not None and len(batch):
                 found.append(batch)
             line += len(bounds) - 1
-            data = data[taken:]
-        yield from at_position(found, position)
+        return found, line - first
 
     def _batch(self, order: list[int], is_first: bool) -> tuple[Batch, np.ndarray]:
         """Return the facts of plain lines, and the places of the others."""
@@ -90,21 +94,13 @@ class Tsv(BatchReader):
             head, relation, tail, odd = head[1:], relation[1:], tail[1:], np.concatenate([[0], odd])
         return Batch(names, literals, head, relation, tail), odd
 
-    def _rows(self, data: bytes, places: list[tuple[int, int]], numbers: list[int]) -> Rows:
-        for (start, end), number in zip(places, numbers, strict=True):
+    def _rows(self, lines: list[bytes], numbers: list[int]) -> Rows:
+        for line, number in zip(lines, numbers, strict=True):
             try:
-                text = data[start:end].decode().rstrip("\r\n")
+                text = line.decode().rstrip("\r\n")
             except UnicodeDecodeError as error:
                 reason = f"not UTF-8 text (byte {error.start + 1} of the line): convert it (iconv -t UTF-8)"
                 self._reject(FormatError(str(self._path), number, reason))
                 continue
             if text.strip():
                 yield number, text.split("\t")
-
-
-def _is_utf8(data: Any) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
