@@ -257,4 +257,6 @@ def chunks(path: Path, file: IO[bytes], size: int, line: int = 1) -> Iterator[me
                 much = f"a line longer than {LONGEST_LINE // 2**20} MiB: is this text?"
                 raise FormatError(str(path), line, much)
             looked = end
-            room = room + bytes(len(room))
+            grown = bytearray(min(2 * len(room), LONGEST_LINE + 1))
+            memoryview(grown)[:end] = room
+            room = grown
