@@ -25,12 +25,15 @@ from kg.store.numbering import New, Numbering
 from kg.store.reading import current_version
 from kg.store.schema import qualifier, segment, term, triple, version
 from kg.store.segments import BY_HEAD, IRIS, Segment, view
+from kg.store.statements import Statements
 from kg.store.texts import Texts
 
 __all__ = ["Fact", "Loaded", "load"]
 
 #: Statements of one segment: 24 bytes each while they wait, three times that while they are sorted.
 PORTION = 1_000_000
+#: Statements whose entities are counted at once.
+COUNTED = 1 << 16
 #: Loads of fewer facts become rows.
 SMALL = 5_000
 
@@ -176,38 +179,39 @@ class Portions:
         self._waiting.new.clear()
         self._waiting.names.clear()
 
-    def _sorted(self) -> tuple[Array, Array, Array]:
-        """Return the waiting statements sorted, each once, without those that the source states already."""
-        columns = [np.concatenate(parts) for parts in zip(*self._waiting.columns, strict=True)]
+    def _sorted(self) -> Statements:
+        """Return the waiting statements without those that the source states already."""
+        statements = Statements(self._waiting.columns)
         self._waiting.columns.clear()
         self._waiting.count = 0
-        columns = writing.sort(columns)
-        is_new = np.ones(len(columns[0]), dtype=bool)
-        is_new[1:] = False
-        for column in columns:
-            is_new[1:] |= column[1:] != column[:-1]
-        head, relation, tail = (column[is_new] for column in columns)
-        kept = ~self._stated(head, relation, tail)
-        if not kept.all():
-            head, relation, tail = head[kept], relation[kept], tail[kept]
-        self._count(head, tail)
-        return head, relation, tail
+        stated = self._stated(statements)
+        if stated is not None and stated.any():
+            statements.keep(~stated)
+        for head, _, tail in statements.blocks((0, 1, 2), COUNTED):
+            self._count(head, tail)
+        return statements
 
-    def _stated(self, head: Array, relation: Array, tail: Array) -> Array:
-        """Tell which statements, sorted, the source states already, (M,) bool."""
-        connection, found = self._connection, np.zeros(len(head), dtype=bool)
+    def _stated(self, statements: Statements) -> Array | None:
+        """Tell which statements the source states already, (M,) bool; None for none."""
+        connection = self._connection
         rows = stored.read_rows(connection, [triple.c.source == self._source])
+        segments = view(connection).segments
+        mine = [one for one in segments if one.source == self._source and one.triples]
+        if not len(rows.id) and not mine:
+            return None
+        columns = statements.columns()
+        found = np.zeros(len(statements), dtype=bool)
         hidden = stored.hidden_by(rows)
         live = rows.facts.take(stored.is_active(rows.facts, None))
         if len(live):
-            found |= writing.is_in((head, relation, tail), (live.head, live.relation, live.tail))
+            found |= writing.is_in(columns, (live.head, live.relation, live.tail))
         last = 0
-        for one in view(connection).segments:
+        for one in segments:
             directory = one.directory(connection, IRIS)
             if directory.ids:
                 last = max(last, directory.begins[-1][0] + directory.counts[-1])
-            if one.source == self._source and one.triples:
-                found |= self._in_segment(one, hidden.get(one.id, set()), (head, relation, tail), last)
+            if one in mine:
+                found |= self._in_segment(one, hidden.get(one.id, set()), columns, last)
         return found
 
     def _in_segment(self, one: Segment, hidden: set[tuple[int, int, int]], rows: Sequence[Array], last: int) -> Array:
@@ -240,7 +244,7 @@ class Portions:
 
     def _write_segment(self) -> None:
         assert self._writer is not None
-        self._writer.finish(*self._sorted())
+        self._writer.finish(self._sorted())
         self._writer = None
         self._numbering.forget()
 
@@ -258,7 +262,7 @@ class Portions:
         for ids, contents in self._waiting.names:
             for number, text in zip(ids.tolist(), contents.to_list(), strict=True):
                 terms.add_name(connection, number, terms.literal_of(text))
-        head, relation, tail = self._sorted()
+        head, relation, tail = self._sorted().columns()
         columns = ("head", "relation", "tail", "source", "added")
         values = zip(head.tolist(), relation.tolist(), tail.tolist(), strict=True)
         writing.insert(connection, "triple", columns, [(*fact, self._source, self._at) for fact in values])
