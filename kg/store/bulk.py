@@ -148,7 +148,7 @@ class Portions:
         waiting.columns.append((iris[batch.head], relation, tail))
         waiting.count += len(batch)
         waiting.new.append(new)
-        self._take_names(batch, relation, tail)
+        self._take_names(batch, literals)
         if batch.qualifiers:
             self._qualify(batch, iris, ends, tail)
         if self._writer is not None or self._in_parts or waiting.count >= SMALL:
@@ -156,17 +156,17 @@ class Portions:
         if self.is_full and not self._in_parts:
             self._write_segment()
 
-    def _take_names(self, batch: Batch, relation: Array, tail: Array) -> None:
-        places = np.unique(batch.relation)
-        names = [place for place in places.tolist() if naming.is_naming(batch.iris[place])]
-        if not names:
-            return
-        chosen = np.unique(batch.tail[np.isin(batch.relation, names) & (batch.tail < 0)])
-        if len(chosen):
-            ids = np.empty(len(batch.literals), dtype=np.int64)
-            is_literal = batch.tail < 0
-            ids[-1 - batch.tail[is_literal]] = tail[is_literal]
-            self._waiting.names.append((ids[-1 - chosen], batch.literals.take(-1 - chosen)))
+    def _take_names(self, batch: Batch, literals: Array) -> None:
+        """Let the literals that name something, given the ids of all, be found as names."""
+        is_naming = np.zeros(len(batch.iris), dtype=bool)
+        is_naming[batch.relation] = True
+        for place in np.flatnonzero(is_naming).tolist():
+            is_naming[place] = naming.is_naming(batch.iris[place])
+        tails = batch.tail[is_naming[batch.relation]]
+        is_name = np.zeros(len(literals), dtype=bool)
+        is_name[-1 - tails[tails < 0]] = True
+        if len(chosen := np.flatnonzero(is_name)):
+            self._waiting.names.append((literals[chosen], batch.literals.take(chosen)))
 
     def _open_segment(self) -> None:
         """Hand what waits, but for the statements, to the segment."""

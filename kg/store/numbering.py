@@ -25,6 +25,8 @@ kernels = Library(
     find="i4* i8 i8* u4* i8* i8* i8* i8 i8*",
     add="i4* i8 i8* u4* i8* i8 i8* i8* i8 i8* i8 i8 i8*",
     gather="u1* i8* i8* i8 u1* i8*",
+    names="u1* i8* i8 i8 u1* i8* i8* u1*",
+    words="u1* i8* i8* i8 i8 u8*",
 )
 
 #: In which order each round of BLAKE2b takes the words of a block (RFC 7693, section 2.7), a digit a word.
@@ -59,7 +61,7 @@ class Keys:
 def merge(parts: list[Keys]) -> Keys:
     """Return all keys as one sorted run."""
     keys = np.concatenate([part.keys for part in parts])
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     return Keys(
         keys[order],
         np.concatenate([part.checks for part in parts])[order],

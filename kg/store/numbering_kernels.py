@@ -171,3 +171,58 @@ def gather(run, offsets, places, count, target, target_offsets):  # type: ignore
         start = offsets[places[i]]
         copy(run, start, offsets[places[i] + 1] - start, target, target_offsets[i])
     return 0
+
+
+def names(run, offsets, count, longest, target, target_offsets, places, is_odd):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Put together the texts of contents that may be names, ASCII in lower case; return how many.
+
+    Args:
+        longest: the most characters of a name.
+        places: filled with which contents they are. is_odd: filled with 1 for those that are to be folded with care:
+            other characters than ASCII, white space other than single blanks within.
+    """
+    kept, at = np.int64(0), np.int64(0)
+    target_offsets[0] = 0
+    for i in range(count):
+        start, end = offsets[i], offsets[i + 1]
+        if run[start] != 31:  # it has a datatype
+            continue
+        start += 1
+        while run[start] != 31:
+            start += 1
+        if run[start + 1] != 31:  # it has a unit
+            continue
+        start += 2
+        odd, characters, before = False, np.int64(0), np.uint8(32)
+        for place in range(start, end):
+            c = run[place]
+            if c < 0x80 or c >= 0xC0:
+                characters += 1
+            if c >= 0x80 or c < 32 or (c == 32 and before == 32):
+                odd = True
+            target[at + place - start] = c + 32 if 65 <= c <= 90 else c
+            before = c
+        if characters > longest:
+            continue
+        if end > start and before == 32:
+            odd = True
+        if odd:
+            copy(run, start, end - start, target, at)
+        at += end - start
+        places[kept], is_odd[kept] = i, odd
+        kept += 1
+        target_offsets[kept] = at
+    return kept
+
+
+def words(run, offsets, places, count, skip, found):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Fill in the eight bytes of texts from ``skip`` on as numbers that sort as they do, zeros after the end."""
+    for i in range(count):
+        at, end = offsets[places[i]] + skip, offsets[places[i] + 1]
+        value = U(0)
+        for k in range(8):
+            value <<= U(8)
+            if at + k < end:
+                value |= U(run[at + k])
+        found[i] = value
+    return 0

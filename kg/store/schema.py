@@ -126,22 +126,12 @@ triple = Table(
     Column("retracted", _Id),
     Column("segment", _Id, nullable=False, server_default="0"),  # whose copy it hides; 0: none
 )
-_live = triple.c.retracted.is_(None)
-Index(
-    "triple_once",
-    triple.c.head,
-    triple.c.relation,
-    triple.c.tail,
-    triple.c.source,
-    unique=True,
-    sqlite_where=_live,
-    postgresql_where=_live,
-)
+_once = Index("triple_once", triple.c.head, triple.c.relation, triple.c.tail, triple.c.source, unique=True)
 Index("triple_relation", triple.c.relation)
 Index("triple_tail", triple.c.tail)
 Index("triple_head", triple.c.head)
 Index("triple_added", triple.c.added)
-Index("triple_gone", triple.c.retracted, sqlite_where=~_live, postgresql_where=~_live)
+_gone = Index("triple_gone", triple.c.retracted)
 
 #: What else is said of a statement: with whom, since when. Pairs of a key and a value, in the order they came.
 qualifier = Table(
@@ -181,6 +171,10 @@ def is_absent(connection: Connection) -> bool:
 
 def create(connection: Connection) -> None:
     """Make the tables of an empty store."""
+    # Said here and not where the tables are: naming a dialect loads it, and opening a store has no need of both.
+    live = triple.c.retracted.is_(None)
+    for index, where in ((_once, live), (_gone, ~live)):
+        index.dialect_options[connection.dialect.name]["where"] = where
     metadata.create_all(connection)
     rows = [{"key": "schema", "value": str(SCHEMA)}, {"key": "uuid", "value": str(uuid.uuid4())}]
     connection.execute(meta.insert(), rows)
