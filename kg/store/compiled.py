@@ -14,12 +14,9 @@ import hashlib
 import importlib
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +51,8 @@ class Library:
         return function
 
     def _load(self) -> dict[str, Callable[..., int]]:
+        from importlib.util import find_spec
+
         spec = find_spec(self._module)
         assert spec is not None and spec.origin is not None
         source = Path(spec.origin)
@@ -97,6 +96,9 @@ class Library:
 
     def _keep(self, path: Path, packed: bytes) -> bool:
         """Keep object code where later processes find it, if another process can load it: LLVM aborts if it can't."""
+        import subprocess
+        import tempfile
+
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=path.name)

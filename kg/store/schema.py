@@ -34,10 +34,7 @@ from sqlalchemy import (
 )
 
 from kg.errors import StoreError
-
-SCHEMA = 2
-
-IRI, LITERAL, BLANK = 0, 1, 2
+from kg.store.kinds import SCHEMA, TABLES, refuse_others, uuid_of
 
 metadata = MetaData()
 
@@ -164,9 +161,12 @@ picture = Table(
 )
 
 
+assert set(metadata.tables) == TABLES
+
+
 def is_absent(connection: Connection) -> bool:
     """Tell whether none of the store's tables is there."""
-    return not set(metadata.tables) & set(inspect(connection).get_table_names())
+    return not TABLES & set(inspect(connection).get_table_names())
 
 
 def create(connection: Connection) -> None:
@@ -186,18 +186,10 @@ def check(connection: Connection, address: str) -> str:
     Raises:
         StoreError: these are not the tables of a kemm store, or of another schema.
     """
-    tables = inspect(connection).get_table_names()
-    if missing := sorted(set(metadata.tables) - set(tables)):
-        raise StoreError(
-            f"{address} is a database but not a kemm store (no table '{missing[0]}'): choose another address"
-        )
+    refuse_others(address, set(inspect(connection).get_table_names()))
     columns = {c["name"] for c in inspect(connection).get_columns("meta")}
     facts = dict(connection.execute(select(meta.c.key, meta.c.value)).all()) if columns == {"key", "value"} else {}
-    if "uuid" not in facts or "schema" not in facts:
-        raise StoreError(f"{address} is a database but not a kemm store: choose another address")
-    if facts["schema"] != str(SCHEMA):
-        raise StoreError(f"{address} has schema {facts['schema']}, this kemm reads schema {SCHEMA}: ingest it anew")
-    return facts["uuid"]
+    return uuid_of(address, facts)
 
 
 def refuse_while_loading(connection: Connection, address: str) -> None:
