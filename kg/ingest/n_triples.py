@@ -179,11 +179,13 @@ class Respelt(NTriples):
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a statement of the file on."""
         at = 0
-        while quads := list(islice(self._quads, QUADS)):
-            at += len(quads)
-            if at > position:
-                lines = pyoxigraph.serialize(quads, format=RdfFormat.N_QUADS) or b""
-                yield from at_position(self._read(np.frombuffer(lines, np.uint8), 0)[0], at)
+        # Straight from parser to serializer: a list of the quads would cost half as much again.
+        while lines := pyoxigraph.serialize(islice(self._quads, QUADS), format=RdfFormat.N_QUADS):
+            data = np.frombuffer(lines, np.uint8)
+            count = int(np.count_nonzero(data == 10))
+            if at + count > position:
+                yield from at_position(self._read(data, 0)[0], at + count)
+            at += count
         yield from at_position(list(batches_of(list(self._terms.finish()))), at)
 
 

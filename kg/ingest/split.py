@@ -19,8 +19,8 @@ from kg.store.texts import Texts, join
 
 Array = np.ndarray[Any, Any]
 
-#: What a text is: an IRI, a literal without and with escapes, what follows a literal's closing quote, a name of a table;
-#: a blank node and all that is out of the ordinary are for others to read.
+#: What a text is: an IRI, a literal without and with escapes, what follows a literal's closing quote, a name of a
+#: table; a blank node, and all that is out of the ordinary, are for others to read.
 IRI, PLAIN, ESCAPED, SUFFIX, NAME, BLANK, ODD = range(7)
 #: Where a text is that has not been read.
 BAD = 1 << 62

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM109, since numba compiles comparisons to better loops than look-ups in tuples
 """The inner loops of ``kg.ingest.split``, in which lines become numbers of terms and terms become contents."""
 
 from __future__ import annotations
@@ -273,9 +274,7 @@ def split(  # type: ignore[no-untyped-def]  # pragma: no cover
                     close = abs(close)
                     if close + 1 < end:
                         count = out[1]
-                        suffix = _intern(
-                            data, close + 1, end - close - 1, table, mask, hashes, starts, lengths, out
-                        )
+                        suffix = _intern(data, close + 1, end - close - 1, table, mask, hashes, starts, lengths, out)
                         if suffix == count:
                             kinds[suffix] = SUFFIX
                             suffixes[suffix] = -1

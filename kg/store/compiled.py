@@ -81,10 +81,11 @@ class Library:
         from numba import cfunc, types
 
         kinds = {"u1": types.uint8, "u4": types.uint32, "u8": types.uint64, "i4": types.int32, "i8": types.int64}
-        module, addresses, names, objects = importlib.import_module(self._module), {}, {}, []
+        module: Any = importlib.import_module(self._module)
+        addresses, names, objects = dict[str, int](), dict[str, str](), list[bytes]()
         for name, said in self._signatures.items():
             arguments = [types.CPointer(kinds[kind[:2]]) if kind.endswith("*") else kinds[kind] for kind in said]
-            compiled = cfunc(types.int64(*arguments), error_model="numpy")(getattr(module, name))
+            compiled: Any = cfunc(types.int64(*arguments), error_model="numpy")(getattr(module, name))
             _kept.append(compiled)
             addresses[name] = compiled.address
             try:  # numba's own, and not promised: without it, each process compiles

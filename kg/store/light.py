@@ -34,7 +34,10 @@ class Light:
             from sqlalchemy.pool import StaticPool
 
             engine = create_engine(
-                "sqlite://", creator=lambda: self.driver, poolclass=StaticPool, execution_options={"kemm_home": self.home}
+                "sqlite://",
+                creator=lambda: self.driver,
+                poolclass=StaticPool,
+                execution_options={"kemm_home": self.home},
             )
             self._whole = engine.connect()
             self.home.wants_more()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -89,9 +90,8 @@ class Remembered:
 
     def __init__(self) -> None:
         self.size = 0
-        self._known, self._checks, self._ids = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.uint32), _NOTHING
-        self._slots = np.full(1 << 13, -1, np.int32)
-        self._ids = np.empty(1 << 12, np.int64)
+        self._known, self._checks = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.uint32)
+        self._ids, self._slots = np.empty(1 << 12, np.int64), np.full(1 << 13, -1, np.int32)
 
     def find(self, keys: Array, checks: Array) -> Array:
         """Return the ids of keys, 0 of those not met."""
@@ -112,10 +112,10 @@ class Remembered:
         self.size = size
         return fresh[: fresh[len(keys)]]
 
-    def _table(self) -> tuple[Array, int]:
+    def _table(self) -> tuple[Any, int]:
         return self._slots, len(self._slots) - 1
 
-    def _columns(self) -> tuple[Array, Array, Array]:
+    def _columns(self) -> tuple[Any, Any, Any]:
         return self._known, self._checks, self._ids
 
     def _make_room(self, size: int) -> None:
@@ -129,9 +129,6 @@ class Remembered:
         if 2 * size > len(self._slots):
             self._slots = np.full(1 << (2 * size).bit_length(), -1, np.int32)
             kernels.fill(*self._table(), self._known, self.size)
-
-
-_NOTHING = np.empty(0, np.int64)
 
 
 class Numbering:

@@ -36,7 +36,7 @@ def current_version(connection: Connection) -> int:
 
 def source_names(connection: Connection) -> dict[int, str]:
     """Return the names of all sources by id, in the order they came."""
-    return {number: name for number, name in ask(connection, _SOURCES)}
+    return dict(ask(connection, _SOURCES))
 
 
 def statements(connection: Connection, found: Facts, names: dict[int, str] | None = None) -> list[Statement]:

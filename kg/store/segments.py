@@ -79,9 +79,7 @@ class Directory:
 
 _DIRECTORY = "SELECT first, second, id, count FROM block WHERE segment = :segment AND kind = :kind ORDER BY id"
 _DATA = "SELECT data FROM block WHERE id = :id"
-_SEGMENTS = (
-    "SELECT id, tag, source, added, triples, literals, relations, is_staged FROM segment ORDER BY added, id"
-)
+_SEGMENTS = "SELECT id, tag, source, added, triples, literals, relations, is_staged FROM segment ORDER BY added, id"
 
 
 def read_directory(connection: Connection, number: int, kind: int) -> Directory:
@@ -204,10 +202,11 @@ class View:
         """Read the segments, taking over what ``old`` knows of them."""
         known = {one.tag: one for one in old.segments} if old else {}
         found = []
-        for number, tag, *counts, relations, is_staged in ask(connection, _SEGMENTS):
+        for number, tag, source, added, triples, literals, relations, is_staged in ask(connection, _SEGMENTS):
             if staged or not is_staged:
                 said = {int(relation): n for relation, n in json.loads(relations).items()}
-                found.append(known.get(tag) or Segment(number, tag, *counts, said, bool(is_staged), cache))
+                made = Segment(number, tag, source, added, triples, literals, said, bool(is_staged), cache)
+                found.append(known.get(tag) or made)
         return cls(mark, found)
 
     # -- keys ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Statements by ids, distinct and sorted: each one number of 63 bits where that suffices, which sorts ten times as fast.
+"""Statements by ids, distinct and sorted: each one number of 63 bits where that suffices, which sorts far faster.
 
-    head - lowest head | rank of the relation | tail - lowest tail
+head - lowest head | rank of the relation | tail - lowest tail
 """
 
 from __future__ import annotations

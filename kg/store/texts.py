@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Texts:
         """Return each as a text."""
         first = int(self.offsets[0])
         run, bounds = self.run[first : int(self.offsets[-1])].tobytes(), (self.offsets - first).tolist()
-        return [run[start:stop].decode() for start, stop in zip(bounds, bounds[1:])]
+        return [run[start:stop].decode() for start, stop in pairwise(bounds)]
 
     def take(self, places: Array) -> Texts:
         """Return those at places."""

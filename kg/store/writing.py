@@ -117,9 +117,7 @@ class SegmentWriter:
         self._names = Names()
         self._blocks: list[tuple[Any, ...]] = []
 
-    def add_terms(
-        self, iris: Texts, literals: Texts, first: tuple[int, int], keys: Keys
-    ) -> None:
+    def add_terms(self, iris: Texts, literals: Texts, first: tuple[int, int], keys: Keys) -> None:
         """Take new terms: contents in id order, the first ids of each kind without sign, and their keys."""
         for kind, texts, number in ((IRIS, iris, first[0]), (LITERALS, literals, first[1])):
             if len(texts):
