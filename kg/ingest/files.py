@@ -14,7 +14,7 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -229,12 +229,12 @@ def open_chunks(path: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
-def chunks(path: Path, file: IO[bytes], size: int, line: int = 1) -> Iterator[memoryview]:
+def chunks(path: Path, file: IO[bytes], size: int, line: Callable[[], int]) -> Iterator[memoryview]:
     """Yield chunks of whole lines, each good until the next one: all are read into the same memory.
 
     Args:
         size: bytes of a chunk; one longer line is a chunk of its own.
-        line: the number of the first line that is read, for the error.
+        line: says the number of the first line of the next chunk, for the error.
 
     Raises:
         FormatError: a line longer than ``LONGEST_LINE``.
@@ -248,14 +248,13 @@ def chunks(path: Path, file: IO[bytes], size: int, line: int = 1) -> Iterator[me
             end, is_over = end + count, not count
         stop = end if is_over else room.rfind(b"\n", looked, end) + 1
         if stop:
-            line += room.count(b"\n", 0, stop)
             yield memoryview(room)[:stop]
             memoryview(room)[: end - stop] = memoryview(room)[stop:end]
             end, looked = end - stop, 0
         elif not is_over:
             if end > LONGEST_LINE:
                 much = f"a line longer than {LONGEST_LINE // 2**20} MiB: is this text?"
-                raise FormatError(str(path), line, much)
+                raise FormatError(str(path), line(), much)
             looked = end
             grown = bytearray(min(2 * len(room), LONGEST_LINE + 1))
             memoryview(grown)[:end] = room

@@ -49,7 +49,8 @@ class NTriples(BatchReader):
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
         with open_chunks(self._path) as file:
             line, at = 1 + _skip(file, position), position
-            for chunk in chunks(self._path, file, CHUNK, line):
+            first = lambda: line  # noqa: E731
+            for chunk in chunks(self._path, file, CHUNK, first):
                 at += len(chunk)
                 found, lines = self._read(np.frombuffer(chunk, np.uint8), line)
                 yield from at_position(found, at)

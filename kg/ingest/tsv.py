@@ -43,7 +43,8 @@ class Tsv(BatchReader):
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
         with open_chunks(self._path) as file:
             line, at, order = 1, 0, list(self._columns)
-            for chunk in chunks(self._path, file, CHUNK):
+            first = lambda: line  # noqa: E731
+            for chunk in chunks(self._path, file, CHUNK, first):
                 data = np.frombuffer(chunk, np.uint8)
                 if line == 1:
                     order = self._order(chunk[: 1 << 16].tobytes().partition(b"\n")[0])
