@@ -17,6 +17,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +61,12 @@ class Library:
         for folder in (source.parent / "__pycache__", Path.home() / ".cache" / "kemm"):
             path = folder / f"{source.stem}.{self._identity(source)}.kernels"
             if path.is_file() and (code := _unpack(path.read_bytes())) is not None:
-                return self._callables(_addresses(*code))
+                with suppress(_Unresolved):
+                    return self._callables(_addresses(code))
         addresses, code = self._compile()
         if code is not None:
             for folder in (source.parent / "__pycache__", Path.home() / ".cache" / "kemm"):
-                if self._keep(folder / f"{source.stem}.{self._identity(source)}.kernels", _pack(*code)):
+                if self._keep(folder / f"{source.stem}.{self._identity(source)}.kernels", _pack(code)):
                     break
         return self._callables(addresses)
 
@@ -74,26 +77,27 @@ class Library:
 
         features = llvm.get_host_cpu_features().flatten()
         said = [source.read_text("utf-8"), self._signatures, llvm.get_host_cpu_name(), features, llvmlite.__version__]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([1, *said]).encode()).hexdigest()[:16]  # 1: how it is packed
 
-    def _compile(self) -> tuple[dict[str, int], tuple[dict[str, str], list[bytes]] | None]:
-        """Return the address of each kernel, and what can be kept: native names and object code."""
+    def _compile(self) -> tuple[dict[str, int], _Code | None]:
+        """Return the address of each kernel, and what can be kept."""
         from numba import cfunc, types
 
         kinds = {"u1": types.uint8, "u4": types.uint32, "u8": types.uint64, "i4": types.int32, "i8": types.int64}
         module: Any = importlib.import_module(self._module)
-        addresses, names, objects = dict[str, int](), dict[str, str](), list[bytes]()
+        addresses, code = dict[str, int](), _Code({}, [], [])
         for name, said in self._signatures.items():
             arguments = [types.CPointer(kinds[kind[:2]]) if kind.endswith("*") else kinds[kind] for kind in said]
             compiled: Any = cfunc(types.int64(*arguments), error_model="numpy")(getattr(module, name))
             _kept.append(compiled)
             addresses[name] = compiled.address
             try:  # numba's own, and not promised: without it, each process compiles
-                objects.append(bytes(compiled._library._get_compiled_object()))
-                names[name] = compiled.native_name
+                code.objects.append(bytes(compiled._library._get_compiled_object()))
+                code.needs.extend(_declared(compiled._library._final_module))
+                code.names[name] = compiled.native_name
             except AttributeError:
                 return addresses, None
-        return addresses, (names, objects)
+        return addresses, code
 
     def _keep(self, path: Path, packed: bytes) -> bool:
         """Keep object code where later processes find it, if another process can load it: LLVM aborts if it can't."""
@@ -127,19 +131,33 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """Object code: the native names of kernels, the objects, and the names of what these call or read elsewhere."""
+
+    names: dict[str, str]
+    objects: list[bytes]
+    needs: list[str]
+
+
+class _Unresolved(Exception):
+    """Object code needs what this process does not have."""
+
+
 def _try(path: Path) -> None:
     code = _unpack(path.read_bytes())
     assert code is not None
-    _addresses(*code)
+    _addresses(code)
 
 
-def _pack(names: dict[str, str], objects: list[bytes]) -> bytes:
-    head = json.dumps({"names": names, "sizes": [len(one) for one in objects]}).encode() + b"\n"
-    body = head + b"".join(objects)
+def _pack(code: _Code) -> bytes:
+    sizes = [len(one) for one in code.objects]
+    head = json.dumps({"names": code.names, "sizes": sizes, "needs": sorted(set(code.needs))}).encode() + b"\n"
+    body = head + b"".join(code.objects)
     return hashlib.sha256(body).digest() + body
 
 
-def _unpack(packed: bytes) -> tuple[dict[str, str], list[bytes]] | None:
+def _unpack(packed: bytes) -> _Code | None:
     """Return what ``_pack`` packed; None for a file that was cut off."""
     if hashlib.sha256(packed[32:]).digest() != packed[:32]:
         return None
@@ -148,11 +166,21 @@ def _unpack(packed: bytes) -> tuple[dict[str, str], list[bytes]] | None:
     for size in said["sizes"]:
         objects.append(rest[:size])
         rest = rest[size:]
-    return said["names"], objects
+    return _Code(said["names"], objects, said["needs"])
 
 
-def _addresses(names: dict[str, str], objects: list[bytes]) -> dict[str, int]:
-    """Load object code; return the address of each function."""
+def _declared(module: Any) -> list[str]:
+    """Return what an LLVM module names and does not have."""
+    parts = [*module.functions, *module.global_variables]
+    return [one.name for one in parts if one.is_declaration and not one.name.startswith("llvm.")]
+
+
+def _addresses(code: _Code) -> dict[str, int]:
+    """Load object code; return the address of each function.
+
+    Raises:
+        _Unresolved: LLVM would not find something, and then takes all that is elsewhere to be at 0, without a word.
+    """
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -160,10 +188,20 @@ def _addresses(names: dict[str, str], objects: list[bytes]) -> dict[str, int]:
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     _kept.append(engine)
-    for one in objects:
+    libc = ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
+    for name in (*code.needs, "memset", "memcpy", "memmove", "bcmp"):  # the last: what compilers make of loops
+        if llvm.address_of_symbol(name):
+            continue
+        # numba's own functions are called when a kernel raises, which it must not.
+        found = getattr(libc, "abort" if name.startswith(("numba_", "NRT_")) else name, None)
+        if found is not None:
+            llvm.add_symbol(name, ctypes.cast(found, ctypes.c_void_p).value)
+        elif name in code.needs:
+            raise _Unresolved(name)
+    for one in code.objects:
         engine.add_object_file(llvm.ObjectFileRef.from_data(one))
     engine.finalize_object()
-    return {name: engine.get_function_address(native) for name, native in names.items()}
+    return {name: engine.get_function_address(native) for name, native in code.names.items()}
 
 
 def _callable(address: int, said: list[str]) -> Callable[..., int]:
