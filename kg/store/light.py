@@ -31,14 +31,15 @@ class Light:
         """Return SQLAlchemy's connection over this one."""
         if self._whole is None:
             from sqlalchemy import create_engine
-            from sqlalchemy.pool import StaticPool
+            from sqlalchemy.pool import NullPool
 
+            # An engine tries out its first connection, and rolls back what goes on there.
+            drivers = [sqlite3.connect(":memory:"), self.driver]
+            options = {"kemm_home": self.home}
             engine = create_engine(
-                "sqlite://",
-                creator=lambda: self.driver,
-                poolclass=StaticPool,
-                execution_options={"kemm_home": self.home},
+                "sqlite://", creator=lambda: drivers.pop(0), poolclass=NullPool, execution_options=options
             )
+            engine.connect().close()
             self._whole = engine.connect()
             self.home.wants_more()
         return self._whole  # type: ignore[no-any-return]
@@ -47,7 +48,7 @@ class Light:
         """End the transaction."""
         if self._whole is not None:
             self._whole.close()
-        if self.driver.in_transaction:
+        elif self.driver.in_transaction:
             self.driver.rollback()
 
 
