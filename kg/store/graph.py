@@ -16,19 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
 from kg.errors import InputError
 from kg.names import local_name
 from kg.records import Entity, Picture, Statement, Subgraph, Tail
-from kg.store import finding, naming, reading, schema, terms
+from kg.store import finding, naming, reading, terms
 from kg.store.connection import Database
-from kg.store.editing import Edit
 
 if TYPE_CHECKING:
     import numpy as np
 
     from kg.store.edges import Edges
+    from kg.store.editing import Edit
     from kg.store.snapshot import Snapshot
     from kg.walks.named import Walks
 
@@ -58,7 +56,7 @@ class KnowledgeGraph:
             StoreError: what is there is not a kemm store (it is left untouched), or can't be reached.
         """
         database = Database(url, create)
-        return cls(database, database.url.render_as_string(hide_password=False))
+        return cls(database, database.address)
 
     def close(self) -> None:
         """Give the connections back. A store in memory is gone."""
@@ -86,6 +84,8 @@ class KnowledgeGraph:
     @contextmanager
     def edit(self, source: str = "", note: str = "", author: str = "", action: str = "edit") -> Iterator[Edit]:
         """Give an object whose ``add`` and ``retract`` become one version; nothing if the block raises."""
+        from kg.store.editing import Edit
+
         with self.database.write() as connection:
             yield Edit(connection, action, author, source, note)
 
@@ -176,8 +176,12 @@ class KnowledgeGraph:
 
     def log(self) -> list[dict[str, Any]]:
         """Return the versions, oldest first: id, time (UTC), author, action, source, note."""
+        from sqlalchemy import select
+
+        from kg.store.schema import version
+
         with self.database.read() as connection:
-            rows = connection.execute(select(schema.version).order_by(schema.version.c.id)).mappings()
+            rows = connection.execute(select(version).order_by(version.c.id)).mappings()
             return [dict(row) | {"time": row["time"].isoformat()} for row in rows]
 
     def changes(self, since: int) -> list[Statement]:

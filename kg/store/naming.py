@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import Connection, select
 
 from kg.errors import UnknownEntity
 from kg.names import fold, local_name
@@ -24,10 +23,14 @@ from kg.records import (
     Picture,
 )
 from kg.store import facts, reading, terms
-from kg.store.connection import Database
 from kg.store.facts import Facts
-from kg.store.schema import picture, source, term
+from kg.store.light import ask
 from kg.store.segments import IRIS, view
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from kg.store.connection import Database
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _OWL = "http://www.w3.org/2002/07/owl#"
@@ -214,7 +217,7 @@ def entities(database: Database, known: Naming, with_description: bool = True) -
     """Yield every entity, in id order, reading ``WINDOW`` at a time."""
     with database.read() as connection:
         numbers = entity_ids(connection)
-        has_pictures = connection.execute(select(picture.c.id).limit(1)).first() is not None
+        has_pictures = bool(ask(connection, "SELECT id FROM picture LIMIT 1"))
     wanted = known.all if with_description else (*known.names, known.type)
     for start in range(0, len(numbers), WINDOW):
         window = numbers[start : start + WINDOW]
@@ -237,19 +240,25 @@ def read_pictures(
     bounds: tuple[int, int] | None = None,
 ) -> list[Picture]:
     """Return the pictures, of some entities or in a range of entity ids, or of one split, in the order they came."""
-    ask = (
+    if not ask(connection, "SELECT id FROM picture LIMIT 1"):
+        return []
+    from sqlalchemy import select
+
+    from kg.store.schema import picture, source
+
+    sought = (
         select(picture.c.path, picture.c.entity, picture.c.split, picture.c.root, picture.c.sha256, source.c.name)
         .select_from(picture.join(source, source.c.id == picture.c.source))
         .where(picture.c.retracted.is_(None))
         .order_by(picture.c.id)
     )
     if numbers is not None:
-        ask = ask.where(picture.c.entity.in_(list(numbers)))
+        sought = sought.where(picture.c.entity.in_(list(numbers)))
     if bounds is not None:
-        ask = ask.where(picture.c.entity.between(*bounds))
+        sought = sought.where(picture.c.entity.between(*bounds))
     if split is not None:
-        ask = ask.where(picture.c.split == split)
-    rows = connection.execute(ask).all()
+        sought = sought.where(picture.c.split == split)
+    rows = connection.execute(sought).all()
     iris = terms.read_many(connection, [row[1] for row in rows])
     return [Picture(path, str(iris[entity]), *rest) for path, entity, *rest in rows]
 
@@ -266,7 +275,10 @@ def labels(connection: Connection, iris: Iterable[str], known: Naming) -> dict[s
 
 def unknown(connection: Connection, text: str) -> UnknownEntity:
     """Return the error for a name or an IRI that nothing has, with up to five near names."""
+    from sqlalchemy import select
+
     from kg.store.finding import names_from
+    from kg.store.schema import term
 
     name = local_name(text) if "://" in text else text
     head, stem = fold(name)[:2], text[: max(text.rfind("/"), text.rfind("#"), 1) + 1]
@@ -280,6 +292,8 @@ def unknown(connection: Connection, text: str) -> UnknownEntity:
         stored = (iri for iri in islice(view(connection).contents(connection, IRIS), 200_000) if iri.startswith(stem))
         for iri in islice(chain(connection.execute(rows.limit(5_000)).scalars(), stored), 5_000):
             names.setdefault(fold(local_name(iri)), iri)
+    import difflib
+
     close = difflib.get_close_matches(fold(name), names, n=5, cutoff=0.6)
     hint = f"; did you mean {', '.join(repr(names[c]) for c in close)}?" if close else ""
     return UnknownEntity(f"no entity is called '{text}'{hint}")

@@ -34,10 +34,7 @@ from sqlalchemy import (
 )
 
 from kg.errors import StoreError
-
-SCHEMA = 2
-
-IRI, LITERAL, BLANK = 0, 1, 2
+from kg.store.kinds import SCHEMA, TABLES, refuse_others, uuid_of
 
 metadata = MetaData()
 
@@ -126,22 +123,12 @@ triple = Table(
     Column("retracted", _Id),
     Column("segment", _Id, nullable=False, server_default="0"),  # whose copy it hides; 0: none
 )
-_live = triple.c.retracted.is_(None)
-Index(
-    "triple_once",
-    triple.c.head,
-    triple.c.relation,
-    triple.c.tail,
-    triple.c.source,
-    unique=True,
-    sqlite_where=_live,
-    postgresql_where=_live,
-)
+_once = Index("triple_once", triple.c.head, triple.c.relation, triple.c.tail, triple.c.source, unique=True)
 Index("triple_relation", triple.c.relation)
 Index("triple_tail", triple.c.tail)
 Index("triple_head", triple.c.head)
 Index("triple_added", triple.c.added)
-Index("triple_gone", triple.c.retracted, sqlite_where=~_live, postgresql_where=~_live)
+_gone = Index("triple_gone", triple.c.retracted)
 
 #: What else is said of a statement: with whom, since when. Pairs of a key and a value, in the order they came.
 qualifier = Table(
@@ -174,13 +161,20 @@ picture = Table(
 )
 
 
+assert set(metadata.tables) == TABLES
+
+
 def is_absent(connection: Connection) -> bool:
     """Tell whether none of the store's tables is there."""
-    return not set(metadata.tables) & set(inspect(connection).get_table_names())
+    return not TABLES & set(inspect(connection).get_table_names())
 
 
 def create(connection: Connection) -> None:
     """Make the tables of an empty store."""
+    # Said here and not where the tables are: naming a dialect loads it, and opening a store has no need of both.
+    live = triple.c.retracted.is_(None)
+    for index, where in ((_once, live), (_gone, ~live)):
+        index.dialect_options[connection.dialect.name]["where"] = where
     metadata.create_all(connection)
     rows = [{"key": "schema", "value": str(SCHEMA)}, {"key": "uuid", "value": str(uuid.uuid4())}]
     connection.execute(meta.insert(), rows)
@@ -192,18 +186,10 @@ def check(connection: Connection, address: str) -> str:
     Raises:
         StoreError: these are not the tables of a kemm store, or of another schema.
     """
-    tables = inspect(connection).get_table_names()
-    if missing := sorted(set(metadata.tables) - set(tables)):
-        raise StoreError(
-            f"{address} is a database but not a kemm store (no table '{missing[0]}'): choose another address"
-        )
+    refuse_others(address, set(inspect(connection).get_table_names()))
     columns = {c["name"] for c in inspect(connection).get_columns("meta")}
     facts = dict(connection.execute(select(meta.c.key, meta.c.value)).all()) if columns == {"key", "value"} else {}
-    if "uuid" not in facts or "schema" not in facts:
-        raise StoreError(f"{address} is a database but not a kemm store: choose another address")
-    if facts["schema"] != str(SCHEMA):
-        raise StoreError(f"{address} has schema {facts['schema']}, this kemm reads schema {SCHEMA}: ingest it anew")
-    return facts["uuid"]
+    return uuid_of(address, facts)
 
 
 def refuse_while_loading(connection: Connection, address: str) -> None:

@@ -241,7 +241,7 @@ def current(graph: KnowledgeGraph, held: Snapshot | None) -> Snapshot:
 def _beside(graph: KnowledgeGraph) -> Path | None:
     if not graph.database.is_sqlite or graph.database.in_memory:
         return None
-    return Path(f"{graph.database.url.database}.snapshot")
+    return Path(f"{graph.database.path}.snapshot")
 
 
 def _kept(graph: KnowledgeGraph, path: Path) -> Snapshot | None:
