@@ -16,8 +16,8 @@ from kg.store.schema import term
 from kg.store.segments import view
 from kg.store.texts import Texts
 
-#: Terms that a load remembers; older ones are looked up in the store. 20 bytes each, and 8 to 16 to find them by.
-REMEMBERED = 4_000_000
+#: Terms that a load remembers; older ones are looked up in the store. 20 bytes each, and 6 to 11 to find them by.
+REMEMBERED = 3_000_000
 
 kernels = Library(
     "kg.store.numbering_kernels",
@@ -120,14 +120,14 @@ class Remembered:
 
     def _make_room(self, size: int) -> None:
         if size > len(self._known):
-            room = max(size, len(self._known) * 3 // 2)
+            room = max(size, len(self._known) * 5 // 4)
             for name in ("_known", "_checks", "_ids"):
                 old = getattr(self, name)
                 grown = np.empty(room, old.dtype)
                 grown[: self.size] = old[: self.size]
                 setattr(self, name, grown)
-        if 2 * size > len(self._slots):
-            self._slots = np.full(1 << (2 * size).bit_length(), -1, np.int32)
+        if 3 * size > 2 * len(self._slots):
+            self._slots = np.full(1 << (size * 3 // 2).bit_length(), -1, np.int32)
             kernels.fill(*self._table(), self._known, self.size)
 
 

@@ -109,13 +109,14 @@ class Segment:
             self._directories[kind] = read_directory(connection, self.id, kind)
         return self._directories[kind]
 
-    def columns(self, connection: Connection, number: int, count: int) -> list[Array]:
-        """Return the columns of a block of integers."""
+    def columns(self, connection: Connection, number: int, count: int, keep: bool = True) -> list[Array]:
+        """Return the columns of a block of integers; keep it decoded unless it won't be asked for again."""
         found = self.cache.get((self.tag, number))
         if found is None:
             ((data,),) = ask(connection, _DATA, id=number)
             found = unpack_columns(data, count)
-            self.cache.put((self.tag, number), found, sum(column.nbytes for column in found))
+            if keep:
+                self.cache.put((self.tag, number), found, sum(column.nbytes for column in found))
         return found
 
     def texts(self, connection: Connection, number: int, count: int) -> tuple[bytes, Array]:

@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from kg.store.blocks import Array, pack_columns, pack_texts
+from kg.store.key_runs import merged
 from kg.store.names_columns import Names
 from kg.store.numbering import Keys, merge
 from kg.store.schema import block, segment
@@ -192,21 +193,16 @@ class SegmentWriter:
         """Write the new keys as one run, together with older runs that are not much longer: few runs to look into."""
         if not self._keys:
             return
-        run, gone = merge(self._keys), []
+        new = merge(self._keys)
+        count, older = len(new), []
         for one, directory in reversed(view(self._connection).runs(self._connection)):
             # While a load is under way, readers still need the runs of what was there before it.
-            if sum(directory.counts) > 2 * len(run) or one.id == self.id or one.is_staged != self._is_staged:
-                continue
-            stored = [
-                one.columns(self._connection, number, count)
-                for number, count in zip(directory.ids, directory.counts, strict=True)
-            ]
-            run = merge([run, Keys(*(np.concatenate(columns) for columns in zip(*stored, strict=True)))])
-            gone.append(one.id)
-        for start in range(0, len(run), KEYS_IN_BLOCK):
-            part = slice(start, start + KEYS_IN_BLOCK)
-            columns = [run.keys[part], run.checks[part], run.ids[part]]
-            self._put(KEYS, int(columns[0][0]), 0, len(columns[0]), pack_columns(columns))
+            if sum(directory.counts) <= 2 * count and one.id != self.id and one.is_staged == self._is_staged:
+                older.append((one, directory))
+                count += sum(directory.counts)
+        for part in merged(self._connection, new, older, KEYS_IN_BLOCK):
+            self._put(KEYS, int(part.keys[0]), 0, len(part), pack_columns([part.keys, part.checks, part.ids]))
+        gone = [one.id for one, _ in older]
         self._flush()
         if gone:
             self._connection.execute(block.delete().where(block.c.segment.in_(gone), block.c.kind == KEYS))

@@ -66,3 +66,26 @@ def test_two_texts_of_one_key_are_refused() -> None:
     remembered.add(keys[:2], checks[:2], np.zeros(2, np.int64), 1, 1)
     with pytest.raises(StoreError, match="share a content key"):
         remembered.find(keys[2:], checks[2:])
+
+
+def test_runs_of_keys_are_merged_into_one_that_finds_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kg.store import bulk, key_runs, writing
+    from kg.store.segments import view
+
+    monkeypatch.setattr(bulk, "SMALL", 0)
+    monkeypatch.setattr(writing, "KEYS_IN_BLOCK", 7)
+    monkeypatch.setattr(key_runs, "PIECE", 2)
+    with KnowledgeGraph.open("sqlite://") as graph:
+        names: list[str] = []
+        for load, size in enumerate((300, 90, 40, 80, 5)):
+            new = [f"x:{load}-{n}" for n in range(size)]
+            bulk.load(graph, [(name, "x:r", "x:b") for name in new], source=str(load))
+            names += new
+        with graph.database.read() as connection:
+            runs = view(connection).runs(connection)
+            counts = [sum(directory.counts) for _, directory in runs]
+            assert sum(counts) == len(names) + 2 and len(runs) < 5
+            for _, directory in runs:
+                assert directory.begins == sorted(directory.begins) and set(directory.counts[:-1]) <= {7}
+        ids = graph.ids([*names, "x:r", "x:b"])
+        assert len(ids) == len(names) + 2 and graph.iris(ids.values()) == {n: iri for iri, n in ids.items()}
