@@ -217,35 +217,6 @@ def fan_out(
     return found
 
 
-def history(connection: Connection, head: str, relation: str | None, tail: Tail | None) -> list[Statement]:
-    """Return every time that facts were stated, by any source, also what was retracted since."""
-    given = {name: end for name, end in (("head", head), ("relation", relation), ("tail", tail)) if end is not None}
-    numbers = {name: terms.find(connection, end) for name, end in given.items()}
-    ids = {name: number for name, number in numbers.items() if number is not None}
-    if len(ids) < len(given):
-        return []
-    rows = facts.read_rows(connection, [triple.c[name] == number for name, number in ids.items()])
-    now = facts.match(connection, None, **ids)
-    found = facts.concatenate([rows.facts.take(rows.facts.retracted > 0), now])
-    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
-
-
-def changes(connection: Connection, since: int) -> list[Statement]:
-    """Return the statements added or retracted after a version, those that came and went in one version left out."""
-    rows = facts.read_rows(connection, [(triple.c.added > since) | (triple.c.retracted > since)])
-    whole = facts.read_rows(connection, [triple.c.segment > 0, triple.c.added > since])
-    hidden = facts.hidden_by(whole)
-    parts = [rows.facts.take(rows.facts.retracted != rows.facts.added)]
-    for one in view(connection).segments:
-        if one.added > since:
-            places = range(len(one.directory(connection, BY_HEAD).ids))
-            parts += [
-                facts.of_segment(one, columns, hidden.get(one.id, set())) for columns in one.all(connection, places)
-            ]
-    found = facts.concatenate(parts)
-    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
-
-
 # -- counts ---------------------------------------------------------------------------------------------------------
 
 
@@ -271,10 +242,14 @@ def count_relations(connection: Connection) -> dict[str, int]:
     return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 
-def relation_ids(connection: Connection) -> list[int]:
-    """Return the ids of all relations there have been, ascending."""
-    found = {relation for one in view(connection).segments for relation in one.relations}
-    found.update(connection.execute(select(triple.c.relation).distinct()).scalars())
+def relation_ids(connection: Connection, at: int | None = None) -> list[int]:
+    """Return the ids of all relations there had been by a version (None: now), ascending."""
+    ask = select(triple.c.relation).distinct()
+    segments = view(connection).segments
+    if at is not None:
+        ask, segments = ask.where(triple.c.added <= at), [one for one in segments if one.added <= at]
+    found = {relation for one in segments for relation in one.relations}
+    found.update(connection.execute(ask).scalars())
     return sorted(found)
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,10 +30,11 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    func,
     inspect,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from kg.errors import StoreError
 
@@ -40,6 +43,24 @@ SCHEMA = 2
 IRI, LITERAL, BLANK = 0, 1, 2
 
 metadata = MetaData()
+
+
+class _UtcNow(FunctionElement[datetime]):
+    """The database's clock in UTC, wherever its server stands."""
+
+    type = DateTime()
+    inherit_cache = True
+
+
+@compiles(_UtcNow)
+def _in_utc(element: _UtcNow, compiler: Any, **options: Any) -> str:
+    return "CURRENT_TIMESTAMP"  # SQLite's is in UTC
+
+
+@compiles(_UtcNow, "postgresql")
+def _in_utc_on_postgresql(element: _UtcNow, compiler: Any, **options: Any) -> str:
+    return "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
+
 
 #: SQLite gives ids by itself only to a column declared INTEGER.
 _Id = BigInteger().with_variant(Integer, "sqlite")
@@ -52,7 +73,7 @@ version = Table(
     "version",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=False),
-    Column("time", DateTime, nullable=False, server_default=func.current_timestamp()),
+    Column("time", DateTime, nullable=False, server_default=_UtcNow()),
     Column("author", Text, nullable=False, default=""),
     Column("action", Text, nullable=False),
     Column("source", Text, nullable=False, default=""),
@@ -113,17 +134,23 @@ block = Table(
 #: A load that commits portion by portion: what it reads, and how far it has come.
 loading = Table("loading", metadata, Column("token", Text, primary_key=True), Column("state", Text, nullable=False))
 
+
+def _ids(*names: str) -> list[Column[int]]:
+    """Ids of terms and a source. No foreign keys: checking five a row makes a load three times as long."""
+    return [Column(each, _Id, nullable=False) for each in names]
+
+
+def _lifetime() -> list[Column[int]]:
+    """The versions in which something came, and went."""
+    return [Column("added", _Id, nullable=False), Column("retracted", _Id)]
+
+
 triple = Table(
     "triple",
     metadata,
     Column("id", _Id, primary_key=True),
-    # Ids of terms, a source and versions. No foreign keys: checking five a row makes a load three times as long.
-    Column("head", _Id, nullable=False),
-    Column("relation", _Id, nullable=False),
-    Column("tail", _Id, nullable=False),
-    Column("source", _Id, nullable=False),
-    Column("added", _Id, nullable=False),
-    Column("retracted", _Id),
+    *_ids("head", "relation", "tail", "source"),
+    *_lifetime(),
     Column("segment", _Id, nullable=False, server_default="0"),  # whose copy it hides; 0: none
 )
 _live = triple.c.retracted.is_(None)
@@ -148,14 +175,8 @@ qualifier = Table(
     "qualifier",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("head", _Id, nullable=False),
-    Column("relation", _Id, nullable=False),
-    Column("tail", _Id, nullable=False),
-    Column("source", _Id, nullable=False),
-    Column("key", _Id, nullable=False),
-    Column("value", _Id, nullable=False),
-    Column("added", _Id, nullable=False),
-    Column("retracted", _Id),
+    *_ids("head", "relation", "tail", "source", "key", "value"),
+    *_lifetime(),
     Index("qualifier_of", "head", "relation", "tail", "source"),
 )
 
@@ -163,7 +184,7 @@ picture = Table(
     "picture",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("entity", _Id, ForeignKey("term.id"), nullable=False, index=True),
+    Column("entity", _Id, nullable=False, index=True),  # no foreign key: the term may be in a segment
     Column("path", Text, nullable=False),
     Column("root", Text, nullable=False, default=""),
     Column("sha256", Text, nullable=False, default=""),
