@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from kemm.cli import screen
-from kemm.cli.graph import Store
 from kemm.cli.screen import Json
+from kemm.cli.stores import Store
 
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page with plots there too")]
 

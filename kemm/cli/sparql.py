@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from kemm.cli import screen
-from kemm.cli.graph import Store
 from kemm.cli.screen import Json
+from kemm.cli.stores import Store
 
 
 def register(commands: typer.Typer) -> None:
