@@ -50,7 +50,7 @@ def relation(graph: KnowledgeGraph, text: str) -> str:
         UnknownEntity: no relation, or several, are called that.
     """
     text = _bare(text)
-    known = list(graph.relations())
+    known = list(graph.relations(ever=True))
     if text in known:
         return text
     labels = graph.labels(known)

@@ -241,10 +241,14 @@ class KnowledgeGraph:
             starts = terms.find_many(connection, entities).values()
             return reading.subgraph(connection, starts, hops, limit, at)
 
-    def relations(self) -> dict[str, int]:
-        """Return relation IRI → number of active triples, the most frequent first."""
+    def relations(self, *, ever: bool = False) -> dict[str, int]:
+        """Return relation IRI → number of active triples, the most frequent first.
+
+        Args:
+            ever: also relations that are left without any.
+        """
         with self.database.read() as connection:
-            return reading.count_relations(connection)
+            return reading.count_relations(connection, ever)
 
     def sources(self) -> list[str]:
         """Return the names of all sources there have been."""

@@ -229,16 +229,16 @@ def _hidden_counts(connection: Connection, *by: Any) -> list[Any]:
     return list(counts.items())
 
 
-def count_relations(connection: Connection) -> dict[str, int]:
-    """Return relation IRI → number of active triples, the most frequent first."""
-    counts: dict[int, int] = {}
+def count_relations(connection: Connection, ever: bool = False) -> dict[str, int]:
+    """Return relation IRI → number of active triples, the most frequent first; those left without any if ``ever``."""
+    counts: dict[int, int] = dict.fromkeys(relation_ids(connection), 0) if ever else {}
     for one in view(connection).segments:
         for relation, n in one.relations.items():
             counts[relation] = counts.get(relation, 0) + n
     for (relation,), n in _hidden_counts(connection, triple.c.relation):
         counts[relation] = counts.get(relation, 0) + n
     known = terms.read_many(connection, list(counts))
-    found = [(str(known[relation]), n) for relation, n in counts.items() if n]
+    found = [(str(known[relation]), n) for relation, n in counts.items() if n or ever]
     return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 

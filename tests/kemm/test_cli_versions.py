@@ -73,6 +73,13 @@ def test_an_entity_is_shown_as_it_was_with_its_units_and_what_else_is_said(ok: A
     assert [fact["relation"] for fact in ok("kg", "show", "Rome", "--version", 1)["facts"]] == ["in"]
 
 
+def test_a_relation_of_which_nothing_is_left_can_still_be_named(ok: Any) -> None:
+    ok("kg", "retract", "x", "near")
+    (blamed,) = ok("kg", "blame", "x", "near", "Roma")["statements"]
+    assert blamed["retracted"]["id"] == 2
+    assert ok("kg", "add", "x", "near", "Rome", "--source", "editor")["version"] == 3
+
+
 def test_there_is_no_load_to_drop(ok: Any) -> None:
     assert ok("kg", "drop-load") == {"dropped": False}
     assert ok("ingest", "a.tsv", "--source", "atlas", "--resume")["triples"] == 0
