@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kemm.data.batch import Batch, Edges, Pairs, PicturedEntities, Questions, collate_facts, jitter
+from kemm.data.batch import Batch, Edges, Pairs, PicturedEntities, Pictures, Questions, collate_facts, jitter
 from kemm.data.captions import captions
 from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.graph_edges import GraphEdges
@@ -125,11 +125,13 @@ class TrainingData:
         return self.world.pictured_entities(train, training=True)
 
     def _examples(self, questions: Sequence[Question], progress: Callable) -> list[Example]:
-        bank = self.world.bank
+        bank, retriever = self.world.bank, self.world.retriever
+        bank.warm([q.question for q in questions])
         bank.rows([q.question for q in questions])
-        mentions = [self.world.retriever.link_text(q.question, bool(q.image)) for q in questions]
+        retriever.look_ahead([(q.question, bool(q.image)) for q in questions], [q.head for q in questions if q.head])
+        mentions = [retriever.link_text(q.question, bool(q.image)) for q in questions]
         asked = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
-        bank.rows(asked)
+        bank.warm(asked)
         self._train_path_scorer(questions, asked)
         tick = progress("retrieve facts", len(questions))
         rng = random.Random(self.seed + 1)
@@ -172,8 +174,7 @@ class TrainingData:
 
     def _encode(self, progress: Callable) -> None:
         texts = [text for texts in self.captions.values() for text in texts]
-        texts += [example.question.question for example in self.examples]
-        tick = progress("encode texts", len(set(texts)))
+        tick = progress("encode captions", len(set(texts)))
         self.world.bank.warm(texts, tick)
 
     # ── batches ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,13 +182,16 @@ class TrainingData:
     def batch(self, step: int) -> Batch:
         """The data of one step."""
         rng = np.random.default_rng((self.seed, step))
-        wants_pairs = self._trains("itc", "itm", "mlm", "mim", "entity_image") and len(self.train_pictures) > 1
+        has_pictures = len(self.train_pictures) > 1
+        wants_pairs = self._trains("itc", "itm", "mlm", "mim") and has_pictures
+        wants_pictures = self._trains("entity_image") and has_pictures
         wants_questions = self._trains("answering", "mem") and self.examples
         return Batch(
             pairs=self._pairs(rng) if wants_pairs else None,
+            pictures=self._pictures(rng) if wants_pictures else None,
             questions=self._questions(rng) if wants_questions else None,
             edges=self._edges(rng) if self.edges is not None else None,
-            entities=self.entities if wants_pairs else None,
+            entities=self.entities if wants_pictures else None,
         )
 
     def _pairs(self, rng: np.random.Generator) -> Pairs:
@@ -212,6 +216,23 @@ class TrainingData:
             token_targets=targets,
             entity=torch.tensor([self._number[name] for name in names]),
         )
+
+    def _pictures(self, rng: np.random.Generator) -> Pictures:
+        """Views of different pictures, each with the mean of its entity's other pictures."""
+        assert self.settings.objectives.entity_image is not None and self.entities is not None
+        features, means = self.world.features, self.entities.pictures.numpy()
+        shown = [(name, file) for name in sorted(self.train_pictures) for file in self.train_pictures[name]]
+        chosen = [shown[i] for i in rng.permutation(len(shown))[: self.settings.objectives.entity_image.batch]]
+        pooled = np.zeros((len(chosen), means.shape[1]), dtype=np.float32)
+        others = np.zeros_like(pooled)
+        for row, (name, file) in enumerate(chosen):
+            view, count = int(rng.integers(0, 1 + self.settings.data.views)), len(self.train_pictures[name])
+            pooled[row] = features.get(file, view).mean(0, dtype=np.float32)
+            if count > 1:
+                own = features.get(file).mean(0, dtype=np.float32)
+                others[row] = (count * means[self._number[name]] - own) / (count - 1)
+        entity = torch.tensor([self._number[name] for name, _ in chosen])
+        return Pictures(torch.from_numpy(pooled), torch.from_numpy(others), entity)
 
     def _mask(
         self, texts: list[str], mask: torch.Tensor, rng: np.random.Generator

@@ -30,8 +30,7 @@ def calibrate(reader: Reader, data: TrainingData, target: float = 0.75) -> Calib
     questions = [q for q in data.questions if q.split == "dev"][:600]
     if not questions:
         return reader.calibration
-    reader.world.bank.rows([q.question for q in questions])
-    tables = reader.tables([reader.retrieve(q.question, q.image or None) for q in questions])
+    tables = reader.tables(reader.retrieve_many(questions))
     patches = [reader.patches(q.image) if q.image else None for q in questions]
     reader.calibration = replace(reader.calibration, doubt=_doubt(reader, questions, tables, patches))
     readings = reader.read(questions, tables, patches)

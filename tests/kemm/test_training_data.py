@@ -86,9 +86,10 @@ def test_nothing_held_out_is_trained_on(data: TrainingData) -> None:
             assert holdout.fact(path_head, example.question.path[0]) == "train"
     number = {name: row for row, name in enumerate(data.names)}
     for step in range(30):
-        pairs = data.batch(step).pairs
-        assert pairs is not None
-        assert not set(pairs.entity.tolist()) & {number[toy] for toy in held_out}
+        pairs, pictures = data.batch(step).pairs, data.batch(step).pictures
+        assert pairs is not None and pictures is not None
+        for entity in (pairs.entity, pictures.entity):
+            assert not set(entity.tolist()) & {number[toy] for toy in held_out}
     assert isinstance(data.entities, PicturedEntities)
     assert data.entities.held_out.tolist() == [name in held_out for name in data.names]
 
@@ -101,6 +102,20 @@ def test_no_test_picture_is_ever_in_a_batch(data: TrainingData) -> None:
         batch = data.batch(step)
         shown = [*batch.pairs.patches, *asked_of(batch).patches[asked_of(batch).has_image]]  # type: ignore[union-attr]
         assert shown and all(patches.numpy().tobytes() in known for patches in shown)
+
+
+def test_a_pictures_others_are_the_mean_of_its_entitys_other_pictures(data: TrainingData) -> None:
+    means = {
+        file: data.world.features.get(file).mean(0, dtype=np.float32)
+        for files in data.train_pictures.values()
+        for file in files
+    }
+    pictures = data.batch(0).pictures
+    assert pictures is not None
+    for others, entity in zip(pictures.others.numpy(), pictures.entity.tolist(), strict=True):
+        files = data.train_pictures[data.names[entity]]
+        without_one = [np.mean([means[f] for f in files if f != out] or [0 * means[out]], axis=0) for out in files]
+        assert min(float(np.abs(others - mean).max()) for mean in without_one) < 1e-3
 
 
 # ── the batch of a step ───────────────────────────────────────────────────────────────────────────────────────────
