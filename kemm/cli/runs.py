@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from kemm.cli import screen
-from kemm.cli.graph import Store
 from kemm.cli.screen import Json
+from kemm.cli.stores import Store
 from kg.errors import InputError
 
 Run = Annotated[Path, typer.Option("--run", help="Folder that `kemm pretrain` wrote")]

@@ -222,37 +222,6 @@ def fan_out(
     return found
 
 
-def history(connection: Connection, head: str, relation: str | None, tail: Tail | None) -> list[Statement]:
-    """Return every time that facts were stated, by any source, also what was retracted since."""
-    given = {name: end for name, end in (("head", head), ("relation", relation), ("tail", tail)) if end is not None}
-    numbers = {name: terms.find(connection, end) for name, end in given.items()}
-    ids = {name: number for name, number in numbers.items() if number is not None}
-    if len(ids) < len(given):
-        return []
-    rows = facts.read_rows(connection, facts.equal(ids.items()))
-    now = facts.match(connection, None, **ids)
-    found = facts.concatenate([rows.facts.take(rows.facts.retracted > 0), now])
-    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
-
-
-def changes(connection: Connection, since: int) -> list[Statement]:
-    """Return the statements added or retracted after a version, those that came and went in one version left out."""
-    from kg.store.schema import triple
-
-    rows = facts.read_rows(connection, [(triple.c.added > since) | (triple.c.retracted > since)])
-    whole = facts.read_rows(connection, [triple.c.segment > 0, triple.c.added > since])
-    hidden = facts.hidden_by(whole)
-    parts = [rows.facts.take(rows.facts.retracted != rows.facts.added)]
-    for one in view(connection).segments:
-        if one.added > since:
-            places = range(len(one.directory(connection, BY_HEAD).ids))
-            parts += [
-                facts.of_segment(one, columns, hidden.get(one.id, set())) for columns in one.all(connection, places)
-            ]
-    found = facts.concatenate(parts)
-    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
-
-
 # -- counts ---------------------------------------------------------------------------------------------------------
 
 
@@ -269,25 +238,27 @@ def _hidden_counts(connection: Connection, *by: Any) -> list[Any]:
     return list(counts.items())
 
 
-def count_relations(connection: Connection) -> dict[str, int]:
-    """Return relation IRI → number of active triples, the most frequent first."""
+def count_relations(connection: Connection, ever: bool = False) -> dict[str, int]:
+    """Return relation IRI → number of active triples, the most frequent first; those left without any if ``ever``."""
     from kg.store.schema import triple
 
-    counts: dict[int, int] = {}
+    counts: dict[int, int] = dict.fromkeys(relation_ids(connection), 0) if ever else {}
     for one in view(connection).segments:
         for relation, n in one.relations.items():
             counts[relation] = counts.get(relation, 0) + n
     for (relation,), n in _hidden_counts(connection, triple.c.relation):
         counts[relation] = counts.get(relation, 0) + n
     known = terms.read_many(connection, list(counts))
-    found = [(str(known[relation]), n) for relation, n in counts.items() if n]
+    found = [(str(known[relation]), n) for relation, n in counts.items() if n or ever]
     return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 
-def relation_ids(connection: Connection) -> list[int]:
-    """Return the ids of all relations there have been, ascending."""
-    found = {relation for one in view(connection).segments for relation in one.relations}
-    found.update(relation for (relation,) in ask(connection, "SELECT DISTINCT relation FROM triple"))
+def relation_ids(connection: Connection, at: int | None = None) -> list[int]:
+    """Return the ids of all relations there had been by a version (None: now), ascending."""
+    last = (1 << 62) if at is None else at
+    found = {relation for one in view(connection).segments if one.added <= last for relation in one.relations}
+    rows = ask(connection, "SELECT DISTINCT relation FROM triple WHERE added <= :last", last=last)
+    found.update(relation for (relation,) in rows)
     return sorted(found)
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,15 +30,34 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    func,
     inspect,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from kg.errors import StoreError
 from kg.store.kinds import SCHEMA, TABLES, refuse_others, uuid_of
 
 metadata = MetaData()
+
+
+class _UtcNow(FunctionElement[datetime]):
+    """The database's clock in UTC, wherever its server stands."""
+
+    type = DateTime()
+    inherit_cache = True
+
+
+@compiles(_UtcNow)
+def _in_utc(element: _UtcNow, compiler: Any, **options: Any) -> str:
+    return "CURRENT_TIMESTAMP"  # SQLite's is in UTC
+
+
+@compiles(_UtcNow, "postgresql")
+def _in_utc_on_postgresql(element: _UtcNow, compiler: Any, **options: Any) -> str:
+    return "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
+
 
 #: SQLite gives ids by itself only to a column declared INTEGER.
 _Id = BigInteger().with_variant(Integer, "sqlite")
@@ -49,7 +70,7 @@ version = Table(
     "version",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=False),
-    Column("time", DateTime, nullable=False, server_default=func.current_timestamp()),
+    Column("time", DateTime, nullable=False, server_default=_UtcNow()),
     Column("author", Text, nullable=False, default=""),
     Column("action", Text, nullable=False),
     Column("source", Text, nullable=False, default=""),
@@ -110,17 +131,23 @@ block = Table(
 #: A load that commits portion by portion: what it reads, and how far it has come.
 loading = Table("loading", metadata, Column("token", Text, primary_key=True), Column("state", Text, nullable=False))
 
+
+def _ids(*names: str) -> list[Column[int]]:
+    """Ids of terms and a source. No foreign keys: checking five a row makes a load three times as long."""
+    return [Column(each, _Id, nullable=False) for each in names]
+
+
+def _lifetime() -> list[Column[int]]:
+    """The versions in which something came, and went."""
+    return [Column("added", _Id, nullable=False), Column("retracted", _Id)]
+
+
 triple = Table(
     "triple",
     metadata,
     Column("id", _Id, primary_key=True),
-    # Ids of terms, a source and versions. No foreign keys: checking five a row makes a load three times as long.
-    Column("head", _Id, nullable=False),
-    Column("relation", _Id, nullable=False),
-    Column("tail", _Id, nullable=False),
-    Column("source", _Id, nullable=False),
-    Column("added", _Id, nullable=False),
-    Column("retracted", _Id),
+    *_ids("head", "relation", "tail", "source"),
+    *_lifetime(),
     Column("segment", _Id, nullable=False, server_default="0"),  # whose copy it hides; 0: none
 )
 _once = Index("triple_once", triple.c.head, triple.c.relation, triple.c.tail, triple.c.source, unique=True)
@@ -135,14 +162,8 @@ qualifier = Table(
     "qualifier",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("head", _Id, nullable=False),
-    Column("relation", _Id, nullable=False),
-    Column("tail", _Id, nullable=False),
-    Column("source", _Id, nullable=False),
-    Column("key", _Id, nullable=False),
-    Column("value", _Id, nullable=False),
-    Column("added", _Id, nullable=False),
-    Column("retracted", _Id),
+    *_ids("head", "relation", "tail", "source", "key", "value"),
+    *_lifetime(),
     Index("qualifier_of", "head", "relation", "tail", "source"),
 )
 
@@ -150,7 +171,7 @@ picture = Table(
     "picture",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("entity", _Id, ForeignKey("term.id"), nullable=False, index=True),
+    Column("entity", _Id, nullable=False, index=True),  # no foreign key: the term may be in a segment
     Column("path", Text, nullable=False),
     Column("root", Text, nullable=False, default=""),
     Column("sha256", Text, nullable=False, default=""),
