@@ -3,6 +3,7 @@
     kemm.cli.graph   ingest, kg, media, link         what is in a store
     kemm.cli.exports export                          what goes out of one
     kemm.cli.quality kg profile, kg audit            how good it is
+    kemm.cli.embeddings  kg train, kg rank           vectors of it
     kemm.cli.sparql  kg sparql                       the same, asked in SPARQL
     kemm.cli.runs    index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
     kemm.cli.screen  how results look: one JSON object, or tables
@@ -22,7 +23,7 @@ from typing import Annotated, Any
 import typer
 
 from kemm import __version__
-from kemm.cli import exports, graph, quality, runs, sparql
+from kemm.cli import embeddings, exports, graph, quality, runs, sparql
 from kg.errors import KemmError
 
 #: The base of click's errors; from some version on, typer carries its own copy of click.
@@ -39,6 +40,7 @@ app = typer.Typer(
 graph.register(app)
 exports.register(app)
 quality.register(graph.kg_commands)
+embeddings.register(graph.kg_commands)
 runs.register(app)
 sparql.register(graph.kg_commands)
 
