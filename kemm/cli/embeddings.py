@@ -26,7 +26,9 @@ def train(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 - typer hands over a fresh list
     resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint")] = True,
-    test: Annotated[bool, typer.Option("--test", help="Rank the test split at the end: once, when all is chosen")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Rank the test split at the end: once, when all is chosen")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train an embedding model as a settings file says; Ctrl-C stops after a checkpoint, the same command goes on."""
@@ -35,8 +37,10 @@ def train(
 
     settings = load(config, EmbeddingSettings, overrides).settings
     with screen.work(json):
+        from kg.embeddings.memory import keep_freed_memory
         from kg.embeddings.runs import train as run
 
+        keep_freed_memory()
         result = run(settings, resume=resume, test=test, note=screen.note)
 
     def people() -> None:

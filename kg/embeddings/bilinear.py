@@ -32,6 +32,9 @@ class DistMult(ProductModel):
     def head_query(self, r: Tensor, t: Tensor) -> Tensor:
         return r * t
 
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
+        return h * t
+
 
 class ComplEx(ProductModel):
     """f(h, r, t) = Re ⟨h, r, t̄⟩ (Trouillon et al., 2016, arXiv:1606.06357, equation 9).
@@ -82,6 +85,9 @@ class CP(ProductModel):
     def head_query(self, r: Tensor, t: Tensor) -> Tensor:
         return r * self.tail_keys(t)
 
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
+        return self.head_keys(h) * self.tail_keys(t)
+
     def head_keys(self, e: Tensor) -> Tensor:
         return e.chunk(2, -1)[0]
 
@@ -111,6 +117,10 @@ class SimplE(ProductModel):
     def head_query(self, r: Tensor, t: Tensor) -> Tensor:
         (r1, r2), (t1, t2) = r.chunk(2, -1), t.chunk(2, -1)
         return torch.cat([r1 * t2, t1 * r2], -1) / 2  # against [h⁽¹⁾ | h⁽²⁾]
+
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
+        (h1, h2), (t1, t2) = h.chunk(2, -1), t.chunk(2, -1)
+        return torch.cat([h1 * t2, t1 * h2], -1) / 2
 
 
 def modulus(z: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What training leaves on disk: numbers as safetensors, the rest as JSON; a kill leaves the last whole checkpoint.
 
-    run/last/   model, optimiser and progress, to go on from
-    run/best/   the model with the best validation MRR so far
+run/last/   model, optimiser and progress, to go on from
+run/best/   the model with the best validation MRR so far
 """
 
 from __future__ import annotations

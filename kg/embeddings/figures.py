@@ -64,7 +64,8 @@ def patterns(train: Array, num_relations: int) -> list[str]:
     wide = train.astype(np.int64)
     size = int(wide[:, [0, 2]].max()) + 1
     num_heads, num_tails = (
-        np.bincount(np.unique(wide[:, 1] * size + wide[:, column]) // size, minlength=num_relations) for column in (0, 2)
+        np.bincount(np.unique(wide[:, 1] * size + wide[:, column]) // size, minlength=num_relations)
+        for column in (0, 2)
     )
     for relation in range(num_relations):
         if not counts[relation]:
@@ -77,7 +78,7 @@ def patterns(train: Array, num_relations: int) -> list[str]:
 
 
 def by_pattern(ranks: Ranks, train: Array, num_relations: int) -> dict[str, Mapping[str, Any]]:
-    """Return pattern → the figures of its triples, for each side: predicting the tail of 1-n is harder than its head."""
+    """Return pattern → the figures of its triples on each side: the tails of 1-n are harder than its heads."""
     of_relation = np.array(patterns(train, num_relations))
     pattern = of_relation[ranks.triples[:, 1]]
     found: dict[str, Mapping[str, Any]] = {}
@@ -85,9 +86,7 @@ def by_pattern(ranks: Ranks, train: Array, num_relations: int) -> dict[str, Mapp
         of_it = pattern == name
         found[name] = {
             "relations": int((of_relation == name).sum()),
-            **{
-                side: summarise(ranks.realistic[n, of_it], ranks.candidates[n, of_it]) for n, side in enumerate(SIDES)
-            },
+            **{side: summarise(ranks.realistic[n, of_it], ranks.candidates[n, of_it]) for n, side in enumerate(SIDES)},
         }
     return found
 

@@ -57,7 +57,7 @@ def gradient_of_rows(rows: np.ndarray, values: Tensor, shape: torch.Size, sparse
     """Return the gradient of a table from that of distinct rows, sparse or dense."""
     index = torch.from_numpy(rows)
     if sparse:
-        return torch.sparse_coo_tensor(index[None], values, shape, is_coalesced=True)
+        return torch.sparse_coo_tensor(index[None], values, shape, is_coalesced=True, check_invariants=False)
     return torch.zeros(shape, dtype=values.dtype).index_copy_(0, index, values)
 
 

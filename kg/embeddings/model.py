@@ -7,8 +7,8 @@
     model.score_tails(heads, relations, some)     # (B, K): entities ``some`` (B, K), or (K,) shared by the batch
 
 A model is a function of the vectors of head, relation and tail; the tables of vectors are this class's. With
-**reciprocal relations** (Lacroix et al., 2018, arXiv:1806.07297, section 4.1; Kazemi & Poole, 2018) there are 2R relation
-vectors, and a query for heads (?, r, t) is asked as one for tails: (t, r + R, ?).
+**reciprocal relations** (Lacroix et al., 2018, arXiv:1806.07297, section 4.1; Kazemi & Poole, 2018) there are 2R
+relation vectors, and a query for heads (?, r, t) is asked as one for tails: (t, r + R, ?).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class KGEModel(nn.Module, abc.ABC):
         num_relations: R, without reciprocal ones.
         entity_width, relation_width: real numbers a vector has, De and Dr.
         reciprocal: 2R relations; heads are asked for as tails of the reciprocal one.
-        dropout: probability with which numbers of the head's (or tail's) and relation's vectors are dropped in training.
+        dropout: probability with which numbers of the vectors that a query is made of are dropped in training.
         initial: standard deviation of the numbers at the start.
         seed: of the numbers at the start.
     """
@@ -78,7 +78,9 @@ class KGEModel(nn.Module, abc.ABC):
 
     def turned(self, relations: Tensor) -> Tensor:
         """Return the numbers of the reciprocal relations."""
-        return torch.where(relations < self.num_relations, relations + self.num_relations, relations - self.num_relations)
+        return torch.where(
+            relations < self.num_relations, relations + self.num_relations, relations - self.num_relations
+        )
 
     # -- scores --------------------------------------------------------------------------------------------------------
 
@@ -119,4 +121,4 @@ class KGEModel(nn.Module, abc.ABC):
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """Bring the parameters back to where the paper wants them after an update; by default there is no such place."""
+        """Bring the parameters back to where the paper wants them after an update; by default they may be anywhere."""

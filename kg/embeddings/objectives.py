@@ -10,6 +10,7 @@ its tail and for its head, and the two losses are added.
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,6 +30,10 @@ class Objective(abc.ABC):
     def rows(self) -> Array:
         """Return what an epoch goes through, (N, 3) or (N, 2): triples, or queries."""
 
+    def rows_a_step(self, batch: int) -> int:
+        """Return how many rows make a batch of the size that was asked for."""
+        return batch
+
     @abc.abstractmethod
     def __call__(self, rows: Tensor, generator: np.random.Generator) -> Tensor:
         """Return the loss of some rows, a scalar."""
@@ -44,11 +49,16 @@ def with_reciprocals(train: Array, num_relations: int) -> Array:
 class OneVsAll(Objective):
     """Cross-entropy of the right entity against all (Lacroix et al., 2018, arXiv:1806.07297, "full softmax").
 
-        L = mean_(h,r,t) CE(f(h, r, ·), t)  [+ CE(f(·, r, t), h)]
-            + λ mean_(h,r,t) CE(f(h, ·, t), r) + w mean_(h,r,t) Ω(h, r, t)
+        L = mean_(h,r,t) [ CE(f(h, r, ·), t) + w Ω(h, r, t) + λ CE(f(h, ·, t), r) ]
 
-    With λ the relation is asked for, too (Chen et al., 2021, arXiv:2110.02834). Ω is Σ|x|³ ("n3") or Σx² ("l2") over
-    the factors of a triple.
+    over training with its reciprocals; without those, over training for tails and again for heads. Ω is Σ|x|³ ("n3")
+    or Σx² ("l2") over the factors of a triple; with λ the relation is asked for, too (Chen et al., 2021,
+    arXiv:2110.02834).
+
+    With ``group`` > 1, up to so many answers of a query stand in one row and are scored together: the epoch's loss is
+    the same, at a fraction of the products (FB15k-237 has 544,230 answers of 149,689 queries).
+
+    Rows are (entity, relation, side, first, last): ``answers[first:last]`` are tails (side 0) or heads (side 1).
     """
 
     def __init__(
@@ -56,58 +66,99 @@ class OneVsAll(Objective):
         model: KGEModel,
         train: Array,
         *,
+        group: int = 1,
         precision: torch.dtype = torch.float32,
         regularizer: str = "n3",
         weight: float = 0.0,
         relation_prediction: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self.model, self.precision = model, precision
         self.regularizer, self.weight = regularizer, weight
         self.relation_prediction = relation_prediction
-        self._rows = with_reciprocals(train, model.num_relations) if model.reciprocal else train.astype(np.int64)
+        wide = train.astype(np.int64)
+        if model.reciprocal:
+            sides = [with_reciprocals(wide, model.num_relations)]
+        else:
+            sides = [wide, wide[:, [2, 1, 0]]]
+        self._rows, self._answers = _grouped(sides, group, np.random.default_rng(seed))
 
     def rows(self) -> Array:
         return self._rows
 
+    def rows_a_step(self, batch: int) -> int:
+        """``batch`` counts answers."""
+        return max(1, round(batch * len(self._rows) / len(self._answers)))
+
     def __call__(self, rows: Tensor, generator: np.random.Generator) -> Tensor:
+        found = rows.numpy()
+        num_answers = int((found[:, 4] - found[:, 3]).sum())
+        sides = [found] if self.model.reciprocal else [found[found[:, 2] == side] for side in (0, 1)]
+        losses = [self._side(side, part) for side, part in enumerate(sides) if len(part)]
+        return torch.stack(losses).sum() / num_answers
+
+    def _side(self, side: int, rows: Array) -> Tensor:
+        """Return the sum of the losses of the answers on one side."""
         model = self.model
-        heads, relations, tails = rows.T
-        ends = model.entity(torch.stack([heads, tails]))  # (2, B, De): looked up once, so that its gradient is made once
-        h, t, r = ends[0], ends[1], model.relation(relations)
-        dropped = model.dropout(r)
-        loss = self._tails(model.dropout(h), dropped, tails)
-        if not model.reciprocal:
-            loss = loss + self._heads(dropped, model.dropout(t), heads)
+        counts = rows[:, 4] - rows[:, 3]
+        which = np.repeat(np.arange(len(rows)), counts)
+        places = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(rows[:, 3], counts)
+        answers, num = torch.from_numpy(self._answers[places]), torch.from_numpy(counts)
+        of_row = torch.from_numpy(which)
+        entities, relations = torch.from_numpy(rows[:, 0].copy()), torch.from_numpy(rows[:, 1].copy())
+        more = bool(self.weight or self.relation_prediction)
+        # One look-up for both ends, so that the table's gradient is made once.
+        ends = model.entity(torch.cat([entities, answers]) if more else entities)  # (B + N, De)
+        given, asked, r = ends[: len(rows)], ends[len(rows) :], model.relation(relations)
+        loss = self._cross_entropy(side, model.dropout(given), model.dropout(r), of_row, answers) * len(answers)
         if self.relation_prediction:
-            assert isinstance(model, ProductModel)
+            h, t = (given[of_row], asked) if side == 0 else (asked, given[of_row])
             query = model.relation_query(h, t)
-            asked = torch.nn.functional.cross_entropy(query @ model.relations.T, relations)
-            loss = loss + self.relation_prediction * asked
+            lost = torch.nn.functional.cross_entropy(query @ model.relations.T, relations[of_row], reduction="sum")
+            loss = loss + self.relation_prediction * lost
         if self.weight:
-            loss = loss + self.weight * penalty(model.factors(h, r, t), self.regularizer)
+            factors = model.factors(*((given, r, asked) if side == 0 else (asked, r, given)))
+            weights = [num if len(factor) == len(rows) else None for factor in factors]
+            loss = loss + self.weight * penalty(factors, self.regularizer, weights)
         return loss
 
-    def _tails(self, h: Tensor, r: Tensor, tails: Tensor) -> Tensor:
+    def _cross_entropy(self, side: int, given: Tensor, r: Tensor, which: Tensor, answers: Tensor) -> Tensor:
         model = self.model
         if not isinstance(model, ProductModel):
-            return torch.nn.functional.cross_entropy(model.against_tails(h, r, None), tails)
-        keys = model.tail_keys(model.entities)
-        return cross_entropy_of_products(model.tail_query(h, r), keys, tails, model.bias(), precision=self.precision)
-
-    def _heads(self, r: Tensor, t: Tensor, heads: Tensor) -> Tensor:
-        model = self.model
-        if not isinstance(model, ProductModel):
-            return torch.nn.functional.cross_entropy(model.against_heads(r, t, None), heads)
-        keys = model.head_keys(model.entities)
-        return cross_entropy_of_products(model.head_query(r, t), keys, heads, model.bias(), precision=self.precision)
+            scores = model.against_tails(given, r, None) if side == 0 else model.against_heads(r, given, None)
+            return torch.nn.functional.cross_entropy(scores[which], answers)
+        query = model.tail_query(given, r) if side == 0 else model.head_query(r, given)
+        keys = (model.tail_keys if side == 0 else model.head_keys)(model.entities)
+        return cross_entropy_of_products(query, keys, which, answers, model.bias(), self.precision)
 
 
-def penalty(factors: tuple[Tensor, ...], kind: str) -> Tensor:
-    """Return Σ|x|³ (Lacroix et al., 2018, equation 4; factors as moduli) or Σx² over factors, a mean over the batch."""
+def _grouped(sides: list[Array], group: int, random: np.random.Generator) -> tuple[Array, Array]:
+    """Return rows (entity, relation, side, first, last) and the answers they point into, from (N, 3) for each side."""
+    rows, answers, start = [], [], 0
+    for side, given in enumerate(sides):
+        shuffled = given[random.permutation(len(given))]
+        ordered = shuffled[np.lexsort((shuffled[:, 0], shuffled[:, 1]))]  # stable: answers of a query stay shuffled
+        is_new = np.ones(len(ordered), dtype=bool)
+        is_new[1:] = (ordered[1:, :2] != ordered[:-1, :2]).any(axis=1)
+        first_of_query = np.flatnonzero(is_new)
+        place = np.arange(len(ordered)) - first_of_query[np.cumsum(is_new) - 1]
+        first = np.flatnonzero(place % group == 0)
+        last = np.append(first[1:], len(ordered))
+        rows.append(np.column_stack([ordered[first, 0], ordered[first, 1], np.full(len(first), side), first, last]))
+        rows[-1][:, 3:] += start
+        answers.append(ordered[:, 2])
+        start += len(ordered)
+    return np.concatenate(rows), np.concatenate(answers)
+
+
+def penalty(factors: tuple[Tensor, ...], kind: str, weights: Sequence[Tensor | None]) -> Tensor:
+    """Return Σ|x|³ (Lacroix et al., 2018, equation 4; factors as moduli) or Σx², each row of a factor weighed."""
     power = {"n3": 3, "l2": 2}[kind]
-    total = sum((factor.abs() ** power).sum() for factor in factors)
-    assert isinstance(total, Tensor)
-    return total / len(factors[0])
+    parts = []
+    for factor, weight in zip(factors, weights):
+        each = (factor.abs() ** power).sum(-1)
+        parts.append(each.sum() if weight is None else (each * weight).sum())
+    return torch.stack(parts).sum()
 
 
 class ManyVsAll(Objective):
@@ -115,7 +166,8 @@ class ManyVsAll(Objective):
 
         L = mean_(h,r) mean_e BCE(f(h, r, e), y_e),   y = (1 − ε) known + ε / E
 
-    Dettmers et al., 2018 (arXiv:1707.01476, section 5.1); ε is label smoothing. Rows are queries (entity, relation, side).
+    Dettmers et al., 2018 (arXiv:1707.01476, section 5.1); ε is label smoothing. Rows are queries: (entity, relation,
+    side, place).
     """
 
     def __init__(
@@ -159,5 +211,5 @@ class ManyVsAll(Objective):
             losses.append(lost / model.num_entities)
             if self.weight:
                 factors = (model.entity(entities), model.relation(relations))
-                losses.append(self.weight * penalty(factors, self.regularizer) * len(of_side))
+                losses.append(self.weight * penalty(factors, self.regularizer, [None, None]))
         return torch.stack(losses).sum() / len(rows)

@@ -1,6 +1,6 @@
 """Models whose score is a product of a query with an entity's key: all entities are scored by one matrix product.
 
-    f(h, r, t) = ⟨query(h, r), key(t)⟩ + bias(t)        and, for heads,  ⟨query'(r, t), key'(h)⟩
+f(h, r, t) = ⟨query(h, r), key(t)⟩ + bias(t)        and, for heads,  ⟨query'(r, t), key'(h)⟩
 """
 
 from __future__ import annotations

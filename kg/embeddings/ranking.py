@@ -122,9 +122,7 @@ def _heads(model: KGEModel, rows: Array, known: Known, progress: Callable[[int, 
     keys = known.head_keys(rows[:, 1], rows[:, 2])
     begin, end = known.heads.find(keys)
     watch = None if progress is None else lambda done: progress(len(rows) + done, 2 * len(rows))
-    return _count(
-        model.score_heads, keys, known, rows[:, 0], (begin, end, known.heads.answers), watch, _device(model)
-    )
+    return _count(model.score_heads, keys, known, rows[:, 0], (begin, end, known.heads.answers), watch, _device(model))
 
 
 def _device(model: KGEModel) -> torch.device:

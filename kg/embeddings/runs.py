@@ -12,6 +12,7 @@ import torch
 from kg.embeddings import EMBEDDING_MODELS, checkpoint, optimizers
 from kg.embeddings.figures import figures
 from kg.embeddings.model import KGEModel
+from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
 from kg.embeddings.ranking import rank
 from kg.embeddings.settings import Data, EmbeddingSettings, Training
@@ -58,11 +59,14 @@ def build_objective(training: Training, model: KGEModel, triples: Triples) -> Ob
             model,
             train,
             precision=getattr(torch, asked.precision),
+            group=asked.group,
             relation_prediction=training.relation_prediction,
             **common,
         )
-    assert asked.kind == "k-vs-all"
-    return ManyVsAll(model, train, label_smoothing=asked.label_smoothing, **common)
+    if asked.kind == "k-vs-all":
+        return ManyVsAll(model, train, label_smoothing=asked.label_smoothing, **common)
+    given = asked.model_dump(exclude={"kind", "sparse"})
+    return NegativeSampling(model, train, **given, **common)
 
 
 def train(
@@ -84,7 +88,9 @@ def train(
     triples = read_data(settings.data, settings.seed)
     model = build(settings, triples)
     objective = build_objective(settings.training, model, triples)
-    optimizer = optimizers.make(settings.training.optimizer, model.parameters(), settings.training.learning_rate)
+    asked = settings.training.objective
+    is_sparse = asked.kind == "negatives" and asked.sparse
+    optimizer = optimizers.make(settings.training.optimizer, model, settings.training.learning_rate, is_sparse)
     folder = Path(settings.run)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(settings.model_dump_json(indent=1), encoding="utf-8")

@@ -80,6 +80,7 @@ class OneVsAll(Section):
     """Cross-entropy of the right entity among all."""
 
     kind: Literal["1-vs-all"]
+    group: PositiveInt = 1  # answers of one query that are scored together, at most
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -95,6 +96,7 @@ class Negatives(Section):
 
     kind: Literal["negatives"]
     count: PositiveInt = 32
+    sparse: bool = True  # update only the rows that a step touches
     shared: bool = False  # one draw for the whole batch
     loss: Literal["sigmoid", "softmax", "margin"] = "sigmoid"
     margin: FiniteFloat = 0.0  # γ, added to all scores
@@ -125,7 +127,7 @@ class Data(Section):
     columns: str = "hrt"
     store: str | None = None
     splits: dict[str, float | list[str]] = {"train": 0.8, "valid": 0.1, "test": 0.1}
-    unseen: Literal["keep", "drop", "refuse"] = "keep"
+    unseen: Literal["keep", "keep-all", "drop", "refuse"] = "keep"
 
 
 class Evaluation(Section):

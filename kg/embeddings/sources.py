@@ -1,9 +1,9 @@
 """Where numbered triples come from: files of three columns, a folder of a published set, or a store.
 
-    read_folder("../shared/data/wn18rr")                     # train.*, valid.*, test.*
-    read_files({"train": "a.tsv", "test": "b.tsv"}, columns="rht")
-    read_store(graph, {"train": ["atlas", "census"], "test": ["held out"]})
-    read_store(graph, {"train": 0.8, "valid": 0.1, "test": 0.1}, seed=0)
+read_folder("../shared/data/wn18rr")                     # train.*, valid.*, test.*
+read_files({"train": "a.tsv", "test": "b.tsv"}, columns="rht")
+read_store(graph, {"train": ["atlas", "census"], "test": ["held out"]})
+read_store(graph, {"train": 0.8, "valid": 0.1, "test": 0.1}, seed=0)
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ interrupted and goes on ends where it would have ended.
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,7 @@ def fit(
     """
     fingerprint, last = triples.fingerprint(), folder / "last"
     history = History()
-    rows = objective.rows()
+    rows, batch = objective.rows(), objective.rows_a_step(batch)
     if resume and (about := checkpoint.read_about(last)) is not None:
         checkpoint.load_model(last, model, fingerprint)
         checkpoint.load_optimizer(last, optimizer)
@@ -104,10 +105,8 @@ def fit(
         signal.signal(signal.SIGINT, usual)  # the second time means now
 
     usual = signal.getsignal(signal.SIGINT)
-    try:
+    if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, stop)
-    except ValueError:  # not the main thread: whoever runs this there stops it
-        pass
     try:
         while history.epoch < epochs and not (patience and history.since_best >= patience):
             for group, rate in zip(optimizer.param_groups, rates):

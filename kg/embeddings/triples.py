@@ -11,7 +11,8 @@ What is done with odd triples, all of it counted in ``triples.report``:
 - **self-loops** are kept.
 - **unseen entities** of valid and test (not in training) are kept, as the published figures have them: their vectors
   stay as they were drawn. ``unseen="drop"`` leaves such triples out (as PyKEEN does), ``unseen="refuse"`` is an error.
-- **unseen relations** are an error unless ``unseen="drop"``: no model here can say anything of them.
+- **unseen relations** are an error unless they are to be dropped, too, or kept (``unseen="keep-all"``): no model here
+  can say anything of them, so their triples rank by chance.
 - **empty splits**: training must not be empty; of others, whoever needs one says so.
 """
 
@@ -32,7 +33,7 @@ import numpy as np
 from kg.errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Unseen = Literal["keep", "drop", "refuse"]
+Unseen = Literal["keep", "keep-all", "drop", "refuse"]
 
 _FORMAT = 1
 
@@ -187,11 +188,11 @@ def tidy(
         counts["unseen_entities"] = int((np.unique(rows[:, [0, 2]]) >= num_seen).sum())
         if unseen == "drop":
             rows, keys = rows[~(is_new | is_foreign)], keys[~(is_new | is_foreign)]
-        elif is_foreign.any():
+        elif is_foreign.any() and unseen != "keep-all":
             name = relations[int(rows[is_foreign][0, 1])]
             raise InputError(
-                f"{names}: {int(is_foreign.sum()):,} triples of '{split}' have a relation that training has not, such as "
-                f"'{name}': no model can rank them; leave them out with unseen=drop"
+                f"{names}: {int(is_foreign.sum()):,} triples of '{split}' have a relation that training has not, "
+                f"such as '{name}': no model can know them; leave them out (unseen=drop) or keep them (unseen=keep-all)"
             )
         elif unseen == "refuse" and is_new.any():
             first = rows[is_new][0, [0, 2]]
