@@ -86,7 +86,7 @@ class _ToRows(torch.autograd.Function):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, inline="always")
-def _one(a: np.ndarray, b: np.ndarray, code: int) -> float:
+def _one(a: np.ndarray, b: np.ndarray, code: int) -> Any:
     total = np.float32(0)
     if code == 1:
         for d in range(len(a)):
@@ -123,7 +123,7 @@ def _to_rows(query: np.ndarray, keys: np.ndarray, candidates: np.ndarray, code: 
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, inline="always")
-def _add_slope(a: np.ndarray, b: np.ndarray, factor: float, code: int, out: np.ndarray) -> None:
+def _add_slope(a: np.ndarray, b: np.ndarray, factor: Any, code: int, out: np.ndarray) -> None:
     """Add ``factor`` times the derivative of the distance by ``a`` (for code 2, but for 1/distance)."""
     if code == 1:
         for d in range(len(a)):

@@ -21,6 +21,7 @@ from kg.embeddings.model import KGEModel
 from kg.embeddings.product import ProductModel
 from kg.embeddings.softmax import cross_entropy_of_products
 from kg.embeddings.triples import Array
+from kg.errors import InputError
 
 
 class Objective(abc.ABC):
@@ -76,6 +77,10 @@ class OneVsAll(Objective):
         self.model, self.precision = model, precision
         self.regularizer, self.weight = regularizer, weight
         self.relation_prediction = relation_prediction
+        if relation_prediction and not isinstance(model, ProductModel):
+            raise InputError(
+                f"{type(model).__name__} can't be asked for relations: set training.relation_prediction to 0"
+            )
         wide = train.astype(np.int64)
         if model.reciprocal:
             sides = [with_reciprocals(wide, model.num_relations)]
@@ -112,6 +117,7 @@ class OneVsAll(Objective):
         given, asked, r = ends[: len(rows)], ends[len(rows) :], model.relation(relations)
         loss = self._cross_entropy(side, model.dropout(given), model.dropout(r), of_row, answers) * len(answers)
         if self.relation_prediction:
+            assert isinstance(model, ProductModel)
             h, t = (given[of_row], asked) if side == 0 else (asked, given[of_row])
             query = model.relation_query(h, t)
             lost = torch.nn.functional.cross_entropy(query @ model.relations.T, relations[of_row], reduction="sum")

@@ -103,8 +103,8 @@ def _adagrad(
     values: np.ndarray,
     table: np.ndarray,
     kept: np.ndarray,
-    rate: float,
-    epsilon: float,
+    rate: np.float32,
+    epsilon: np.float32,
 ) -> None:
     width = values.shape[1]
     for n in prange(len(rows)):
@@ -125,11 +125,11 @@ def _adam(
     table: np.ndarray,
     mean: np.ndarray,
     square: np.ndarray,
-    rate: float,
-    root: float,
-    first: float,
-    second: float,
-    epsilon: float,
+    rate: np.float32,
+    root: np.float32,
+    first: np.float32,
+    second: np.float32,
+    epsilon: np.float32,
 ) -> None:
     width = values.shape[1]
     one = np.float32(1)
