@@ -85,9 +85,13 @@ class EdgePlan:
         return cls(
             num_nodes,
             num_relations,
-            *(torch.from_numpy(column) for column in (source, relation, target, starts, order)),
-            sources=_pairs(relation, source, num_nodes, num_relations),
-            targets=_pairs(relation, target, num_nodes, num_relations),
+            torch.from_numpy(source),
+            torch.from_numpy(relation),
+            torch.from_numpy(target),
+            torch.from_numpy(starts),
+            torch.from_numpy(order),
+            _pairs(relation, source, num_nodes, num_relations),
+            _pairs(relation, target, num_nodes, num_relations),
         )
 
     def mean_in_relation(self) -> Tensor:

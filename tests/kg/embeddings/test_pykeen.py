@@ -75,6 +75,8 @@ def vectors(model: KGEModel, name: str, entity: torch.Tensor, role: str) -> Any:
         return torch.polar(torch.ones_like(entity), entity)
     if name == "cp":
         return entity if role == "relation" else halves[0] if role == "head" else halves[1]
+    if name == "simple" and role == "tail":
+        return halves[::-1]  # PyKEEN's forward direction takes the tail's vector as a tail first
     if name in ("simple", "transd") or (name == "transh" and role == "relation"):
         return halves
     if role != "relation":
