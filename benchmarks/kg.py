@@ -8,7 +8,8 @@
 Every measure runs in a fresh process, the contenders in turn, so that a busy minute hits all of them alike; a row gives
 the median of the rounds, the least and the most, and the most memory that the process ever held (``getrusage``). The
 graphs: WordNet with labels and glosses as N-Triples and as Turtle, FB15k-237 four times as TSV (``kg_graphs``). What is
-measured, and how: ``kg_measures``. A peer that is not installed is left out, and the table says so.
+measured, and how: ``kg_loading``, ``kg_walking``, ``kg_asking``. A peer that is not installed is left out, and the
+table says so.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ NUM_TRIPLES, LONGER, COPIES = 1_230_000, 4, 4
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured: ``contenders`` are name → function of ``kg_measures``, ours first."""
+    """What is measured: ``contenders`` are name → measure, which ``kg_measures`` finds; ours first."""
 
     name: str
     unit: str

@@ -8,6 +8,8 @@ from typing import Any
 
 from kemm.progress import Progress, bars
 
+TOKENS = 12  # of "label: description" are embedded; the lexical index has all of it
+
 
 def build(
     store: str,
@@ -15,7 +17,7 @@ def build(
     update: bool = False,
     text: str = "minilm",
     vision: str = "efficientnet-lite0",
-    max_tokens: int = 12,
+    labels_only: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Embed a store's entities and pictures and write an index of them, or bring one up to date.
@@ -23,7 +25,8 @@ def build(
     Args:
         out: the index's folder.
         update: embed only what changed since.
-        max_tokens: of "label: description" that the text tower reads; the lexical index has all of it.
+        labels_only: embed the labels of entities without their descriptions, several times faster; the lexical index
+            has both in any case. An update goes on as the index was built.
 
     Returns:
         Counts, the KG version and seconds.
@@ -33,7 +36,7 @@ def build(
     """
     if progress is None:
         with bars() as shown:
-            return build(store, out, update, text, vision, max_tokens, shown)
+            return build(store, out, update, text, vision, labels_only, shown)
     import time
 
     from kemm.encoders import build_encoder
@@ -45,9 +48,12 @@ def build(
     started = time.perf_counter()
     with KnowledgeGraph.open(store, create=False) as graph:
         has_pictures = next(iter(graph.pictures()), None) is not None
-        texts = TextEmbedder(build_encoder(text), max_tokens)
+        texts = TextEmbedder(build_encoder(text), TOKENS)
         images = PictureEmbedder(build_encoder(vision)) if has_pictures else None
-        made = (update_index if update else build_index)(graph, out, texts, images, progress=staged(progress))
+        if update:
+            made = update_index(graph, out, texts, images, staged(progress))
+        else:
+            made = build_index(graph, out, texts, images, staged(progress), labels_only=labels_only)
     return {**made, "seconds": round(time.perf_counter() - started, 2)}
 
 

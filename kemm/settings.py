@@ -105,8 +105,12 @@ class LinkPrediction(ObjectiveSettings):
     learning_rate: float = 1e-2
 
 
+class EntityImage(Contrastive):
+    batch: int = Field(128, description="pictures a step")
+
+
 class EntityText(Contrastive):
-    batch: int = 128
+    batch: int = Field(128, description="entities a step")
 
 
 class Answering(ObjectiveSettings):
@@ -134,7 +138,7 @@ class Objectives(Section):
     mim: MaskedImage | None = None
     mem: MaskedEntity | None = None
     link_prediction: LinkPrediction | None = None
-    entity_image: Contrastive | None = None
+    entity_image: EntityImage | None = None
     entity_text: EntityText | None = None
     answering: Answering | None = None
 

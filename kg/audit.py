@@ -17,9 +17,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -31,12 +28,10 @@ import numpy as np
 from kg import patterns, registry
 from kg.errors import FormatError, InputError
 from kg.images import near_duplicates
-from kg.names import fold
 from kg.records import Literal
+from kg.texts import Texts, named_in_texts, read_texts
 
 Edge = tuple[str, str, str]
-
-_NO_WORD = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def audit(
     train: str | Path | Iterable[Edge],
     test: str | Path | Iterable[Edge],
     *,
-    texts: str | Path | Mapping[str, tuple[str, str]] | None = None,
+    texts: str | Path | Texts | None = None,
     images: str | Path | None = None,
     limits: Limits | None = None,
 ) -> Audit:
@@ -98,9 +93,8 @@ def audit(
 
     Args:
         train, test: files that ``kg.ingest`` reads, addresses of stores (``sqlite:///…``), or triples.
-        texts: entity → (name, description), or a file of them: TSV ``entity, name, description`` or ``entity, text``
-            (the name is what comes before the first comma), or JSON lines with ``id``, ``label``, ``description``.
-            Labels and descriptions in ``train`` are used too.
+        texts: entity → (name, description), or a file of them, see ``kg.texts.read_texts``. Labels and descriptions in
+            ``train`` are used too.
         images: a table with the columns path, entity and split, as ``kemm media add`` takes it.
 
     Raises:
@@ -109,6 +103,7 @@ def audit(
     given = limits or Limits()
     known, learned = _read(train)
     asked, _ = _read(test)
+    more: Texts = read_texts(texts) if isinstance(texts, str | Path) else texts or {}
     for name, edges in (("training", known), ("test", asked)):
         if not edges:
             raise InputError(f"the {name} set has no triple between entities: nothing to compare")
@@ -159,7 +154,7 @@ def audit(
         test=_size(asked, {}),
         same=_leak(is_same, asked, given.most),
         **found,
-        text=_in_texts(asked, _texts(texts, learned), given),
+        text=_text_leaks(asked, learned | dict(more), given),
         unseen=_leak(is_unseen, asked, given.most)
         | {
             "entities": int((~seen[in_test]).sum()),
@@ -244,6 +239,12 @@ def _leak(is_leak: np.ndarray, edges: list[Edge], most: int) -> dict[str, Any]:
     return {"count": len(places), "share": len(places) / len(edges), "examples": examples}
 
 
+def _text_leaks(edges: list[Edge], texts: Texts, limits: Limits) -> dict[str, Any] | None:
+    if not texts:
+        return None
+    return _leak(named_in_texts(edges, texts, limits.shortest_name), edges, limits.most) | {"texts": len(texts)}
+
+
 def _named(rule: patterns.Rule, names: list[str]) -> dict[str, Any]:
     ends = {"relation": names[rule.body[0]], "implies": names[rule.head]}
     return ends | {"support": rule.support, "confidence": rule.confidence}
@@ -258,70 +259,3 @@ def _size(edges: list[Edge], texts: Mapping[str, Any]) -> dict[str, int]:
     entities = {end for head, _, tail in edges for end in (head, tail)}
     relations = {relation for _, relation, _ in edges}
     return {"triples": len(edges), "entities": len(entities), "relations": len(relations), "texts": len(texts)}
-
-
-# -- texts -------------------------------------------------------------------------------------------------------------
-
-
-def _texts(
-    given: str | Path | Mapping[str, tuple[str, str]] | None, learned: Mapping[str, tuple[str, str]]
-) -> dict[str, tuple[str, str]]:
-    if given is None:
-        return dict(learned)
-    more = given if isinstance(given, Mapping) else read_texts(given)
-    return {**learned, **more}
-
-
-def read_texts(path: str | Path) -> dict[str, tuple[str, str]]:
-    """Read entity → (name, description) from TSV or JSON lines, plain or gzipped; see ``audit``.
-
-    Raises:
-        FormatError: a line of another form, or text that is not UTF-8.
-        InputError: there is no such file.
-    """
-    path = Path(path)
-    is_json = any(suffix in (".json", ".jsonl") for suffix in path.suffixes)
-    found: dict[str, tuple[str, str]] = {}
-    number = 0
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                if is_json:
-                    row = json.loads(line)
-                    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-                        raise FormatError(str(path), number, "the line has no 'id' that is a text")
-                    found[row["id"]] = str(row.get("label") or ""), str(row.get("description") or "")
-                    continue
-                columns = line.rstrip("\r\n").split("\t")
-                if len(columns) < 2:
-                    raise FormatError(str(path), number, "1 column instead of 2 (entity, text) or 3 (… name, text)")
-                entity, text = columns[0], columns[-1]
-                found[entity] = (columns[1] if len(columns) > 2 else text.split(",", 1)[0]), text
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise FormatError(str(path), number + 1, f"not {'JSON' if is_json else 'UTF-8 text'} ({error})") from None
-    return found
-
-
-def _in_texts(edges: list[Edge], texts: Mapping[str, tuple[str, str]], limits: Limits) -> dict[str, Any] | None:
-    """Find the test triples one of whose entities is named, as whole words, in the other's description."""
-    if not texts:
-        return None
-    names: dict[str, str] = {}
-    spoken: dict[str, str] = {}
-    for entity, (name, about) in texts.items():
-        names[entity] = _words(name) if len(name.strip()) >= limits.shortest_name else ""
-        spoken[entity] = _words(about)
-    named = [
-        any(names.get(b) and names[b] in spoken.get(a, "") and names.get(a) != names[b] for a, b in ((h, t), (t, h)))
-        for h, _, t in edges
-    ]
-    return _leak(np.array(named, dtype=bool), edges, limits.most) | {"texts": len(texts)}
-
-
-def _words(text: str) -> str:
-    """Return the folded words, each with a blank before and behind: ``" el paso "``."""
-    return f" {_NO_WORD.sub(' ', fold(text)).strip()} "

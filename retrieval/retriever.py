@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_MENTIONS = 4
 MAX_PICTURE_LINKS = 3
+#: Entities of one name that are read ahead.
+_CANDIDATES = 16
 #: How many linked questions are remembered.
 MOST_LINKED = 10_000
 
@@ -123,6 +125,39 @@ class Retriever:
 
         Of two entities of one name, the one is meant that has facts of the kind asked for.
         """
+        linker = self._current_linker()
+        if (question, has_picture) in self._linked:
+            return list(self._linked[question, has_picture])
+        vector = self.text.embed([question])[0] if question_vector is None else question_vector
+
+        def closeness(iris: list[str]) -> list[float]:
+            self.walk.read(iris)
+            return [self.walk.closeness(iri, vector) for iri in iris]
+
+        links = linker.link(question, context=closeness)
+        names = self.walk.labels(link.entity for link in links)
+        best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS)
+        if len(self._linked) >= MOST_LINKED:
+            self._linked.clear()
+        self._linked[question, has_picture] = best
+        return list(best)
+
+    def look_ahead(self, questions: Sequence[tuple[str, bool]], entities: Iterable[str] = ()) -> None:
+        """Link many questions, and read what is around what they name: several times faster than one by one.
+
+        Args:
+            questions: each with whether it comes with a picture, as `link_text` takes them.
+            entities: more anchors to read around.
+        """
+        linker = self._current_linker()
+        asked = [one for one in dict.fromkeys(questions) if one[0]]
+        new = [text for text, has_picture in asked if (text, has_picture) not in self._linked]
+        self.walk.read({link.entity for text in new for link in linker.link(text, per_mention=_CANDIDATES)})
+        links = [link for text, has_picture in asked for link in self.link_text(text, has_picture)]
+        self.walk.look_ahead([*entities, *(link.entity for link in links)])
+
+    def _current_linker(self) -> EntityLinker:
+        """The linker of the names that the store has now."""
         version = self.walk.refresh()
         if self._linker is None:
             from kg import EntityLinker
@@ -133,16 +168,7 @@ class Retriever:
             labels = self.walk.labels(self.graph.relations())
             self._asking = version, find.relation_words(labels.values())
             self._linked.clear()
-        if (question, has_picture) in self._linked:
-            return list(self._linked[question, has_picture])
-        vector = self.text.embed([question])[0] if question_vector is None else question_vector
-        links = self._linker.link(question, context=lambda iris: [self.walk.closeness(iri, vector) for iri in iris])
-        names = self.walk.labels(link.entity for link in links)
-        best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS)
-        if len(self._linked) >= MOST_LINKED:
-            self._linked.clear()
-        self._linked[question, has_picture] = best
-        return list(best)
+        return self._linker
 
     def link_picture(self, image: Any) -> list[Link]:
         """Entities that a picture may show, at most three, by the model's linker or the nearest pictures."""

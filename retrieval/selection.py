@@ -31,13 +31,16 @@ def by_cosine(question: np.ndarray, paths: PathVectors) -> Judge:
     return lambda rows: np.clip(paths.vectors[rows] @ question, 0.0, 1.0)
 
 
-def relevance(near: Neighbourhood, judge: Judge | None) -> np.ndarray:
-    """How much each fact's path sounds like the question, float32 (F,) in [0, 1]; r = ½ without a question."""
-    if not len(near):
-        return np.zeros(0, dtype=np.float32)
-    of_path = np.full(len(near.path_rows), 0.5) if judge is None else judge(near.path_rows)  # (P,)
-    prior = np.where(near.hop == 1, 1.0, SECOND_HOP_ODDS)
-    judged = of_path[near.path]
+def relevance(near: Sequence[Neighbourhood], judge: Judge | None) -> np.ndarray:
+    """How much each fact's path sounds like the question, float32 (F,) in [0, 1]; r = ½ without a question.
+
+    F counts the facts of all neighbourhoods, one after the other; a path that several have is judged once.
+    """
+    paths, place = np.unique(np.concatenate([one.path_rows for one in near]), return_inverse=True)  # (P,)
+    of_path = np.full(len(paths), 0.5) if judge is None else judge(paths)
+    starts = np.cumsum([0, *(len(one.path_rows) for one in near)])
+    judged = np.concatenate([of_path[place[start + one.path]] for start, one in zip(starts, near, strict=False)])
+    prior = np.where(np.concatenate([one.hop for one in near]) == 1, 1.0, SECOND_HOP_ODDS)
     return (prior * judged / (1.0 - judged + prior * judged)).astype(np.float32)
 
 
@@ -74,8 +77,8 @@ def select(
     offsets = np.cumsum([0, *(len(one) for one in near)])
     if not offsets[-1] or k < 1:
         return []
-    scores = np.concatenate([link.score * relevance(one, judge) for one, link in zip(near, anchors, strict=True)])
     owner = np.repeat(np.arange(len(near)), np.diff(offsets))
+    scores = np.array([link.score for link in anchors])[owner] * relevance(near, judge)
     hop = np.concatenate([one.hop for one in near])
     kept = _keep(near, anchors, offsets, owner, scores, hop, k, text)
     order = sorted(kept, key=lambda row: (hop[row], -scores[row], row))

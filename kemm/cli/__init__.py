@@ -1,13 +1,17 @@
 """The command ``kemm``: each subcommand reads its words, calls one public function and prints what came back.
 
-    kemm.cli.graph   ingest, kg, media, link         what is in a store
-    kemm.cli.exports export                          what goes out of one
-    kemm.cli.quality kg profile, kg audit            how good it is
-    kemm.cli.embeddings  kg train, kg rank           vectors of it
-    kemm.cli.sparql  kg sparql                       the same, asked in SPARQL
-    kemm.cli.runs    index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
-    kemm.cli.screen  how results look: one JSON object, or tables
-    kemm.cli.terms   words of the user's → IRIs and literals
+    kemm.cli.graph    ingest, kg stats, search, show, link   what is in a store
+    kemm.cli.edits    kg add, retract, merge, undo           what is changed in it
+    kemm.cli.versions kg log, diff, blame                    what was changed, when, by whom
+    kemm.cli.media    media add                              which pictures show which entities
+    kemm.cli.exports  export                                 what goes out of one
+    kemm.cli.quality  kg profile, audit                      how good it is
+    kemm.cli.embeddings kg train, rank                       vectors that say which facts are likely
+    kemm.cli.sparql   kg sparql                              the same, asked in SPARQL
+    kemm.cli.runs     index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
+    kemm.cli.stores   the options that commands on a store share, and how they open it
+    kemm.cli.screen   how results look: one JSON object, or tables
+    kemm.cli.terms    words of the user's → IRIs and literals
 
 Every command takes ``--json``: exactly one JSON object on standard output, everything else on standard error. The exit
 status is 0, 2 with one clear line on standard error, or 130 when interrupted. Nothing heavy is imported here: each
@@ -23,7 +27,7 @@ from typing import Annotated, Any
 import typer
 
 from kemm import __version__
-from kemm.cli import embeddings, exports, graph, quality, runs, sparql
+from kemm.cli import edits, embeddings, exports, graph, media, quality, runs, sparql, versions
 from kg.errors import KemmError
 
 #: The base of click's errors; from some version on, typer carries its own copy of click.
@@ -39,10 +43,10 @@ app = typer.Typer(
 )
 graph.register(app)
 exports.register(app)
-quality.register(graph.kg_commands)
-embeddings.register(graph.kg_commands)
+media.register(app)
+for commands in (edits, versions, quality, embeddings, sparql):
+    commands.register(graph.kg_commands)
 runs.register(app)
-sparql.register(graph.kg_commands)
 
 
 def _print_version(wanted: bool) -> None:

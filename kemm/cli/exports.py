@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from kemm.cli import screen, terms
+from kemm.cli import screen, stores, terms
 from kemm.cli.screen import Json
+from kemm.cli.stores import Store, Version
 
 
 def register(app: typer.Typer) -> None:
@@ -16,24 +17,29 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    out: Annotated[str, typer.Argument(help="The file; packed when it ends in .gz, .bz2 or .zst", show_default=False)],
-    store: Annotated[str, typer.Option("--store", help="URL of the store")],
+    out: Annotated[
+        str, typer.Argument(help="The file, packed if it ends in .gz, .bz2 or .zst; - to print", show_default=False)
+    ],
+    store: Store,
     format: Annotated[
         str | None, typer.Option("--format", help="nt, ttl, tsv, parquet or graphml; by default by the file's ending")
     ] = None,
-    version: Annotated[int | None, typer.Option("--version", min=0, help="Of the store; by default the last")] = None,
+    version: Version = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", help="Of the format, as `annotations=false`; see docs/formats.md")
     ] = None,
     json: Json = False,
 ) -> None:
     """Write a store's facts to a file, which appears only when it is whole."""
-    from kg import KnowledgeGraph
-    from kg.export import write
+    from kg.export import STDOUT, write
 
+    if json and out == STDOUT:
+        raise typer.BadParameter("the facts and --json both want standard output: choose one")
     options = terms.options(option or ())
-    with screen.work(json), KnowledgeGraph.open(store, create=False) as graph:
+    with stores.existing(store, json) as graph:
         written = write(graph, out, format, version, **options)
+    if out == STDOUT:
+        return
     result = {
         "path": written.path,
         "format": written.format,

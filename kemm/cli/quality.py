@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from kemm.cli import screen
-from kemm.cli.graph import Store
+from kemm.cli import screen, stores
 from kemm.cli.screen import Json
+from kemm.cli.stores import Store, Version
 
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page with plots there too")]
 
@@ -28,20 +28,16 @@ def profile(
         float, typer.Option(min=0, max=1, help="Share of its pairs for which a relation pattern must hold")
     ] = 0.8,
     support: Annotated[int, typer.Option(min=1, help="Pairs that a relation needs to have patterns")] = 20,
+    version: Version = None,
     json: Json = False,
 ) -> None:
     """Say what a graph is like: degrees, components, relation patterns, gaps, duplicates and contradictions."""
-    from kg import KnowledgeGraph
     from kg.profile import Thresholds
     from kg.profile import profile as look
 
     limits = Thresholds(confidence=confidence, support=support)
-    with (
-        screen.work(json),
-        KnowledgeGraph.open(store, create=False) as graph,
-        screen.counting("statements read") as progress,
-    ):
-        found = look(graph, limits, progress).as_dict()
+    with stores.existing(store, json) as graph, screen.counting("statements read") as progress:
+        found = look(graph, limits, progress, version=version).as_dict()
         name = graph.database.name
     if html:
         from kemm.report.profile_page import write_profile

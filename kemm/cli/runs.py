@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from kemm.cli import screen
-from kemm.cli.graph import Store
 from kemm.cli.screen import Json
+from kemm.cli.stores import Store
 from kg.errors import InputError
 
 Run = Annotated[Path, typer.Option("--run", help="Folder that `kemm pretrain` wrote")]
@@ -40,13 +40,16 @@ def index(
     store: Store,
     out: Annotated[Path, typer.Option("--out", help="Folder to write the index to")],
     update: Annotated[bool, typer.Option("--update", help="Embed only what changed since the index was built")] = False,
+    labels_only: Annotated[
+        bool, typer.Option("--labels-only", help="Embed labels without descriptions, several times faster")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Embed a store's texts and pictures and index them for retrieval."""
     with screen.work(json):
         from kemm.indexing import build
 
-        result = build(store, out, update=update)
+        result = build(store, out, update=update, labels_only=labels_only)
     screen.show(result, json)
 
 

@@ -8,11 +8,14 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kg.records import Literal, Statement
+
+if TYPE_CHECKING:
+    from kg.store.graph import KnowledgeGraph
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; logs go to standard error.")]
 
@@ -51,25 +54,40 @@ def plain(value: Any) -> Any:
     raise AssertionError(f"a result holds a {type(value).__name__}, which JSON has no form for")
 
 
+def facts(graph: KnowledgeGraph, statements: Iterable[Statement], version: int | None = None) -> list[dict[str, Any]]:
+    """Statements of a store as ``fact`` gives them, with the labels of a version (default: now)."""
+    said = list(statements)
+    terms = [term for s in said for term in (*s.fact, *(term for pair in s.qualifiers for term in pair))]
+    iris = [term.unit if isinstance(term, Literal) else term for term in terms]
+    labels = graph.labels(sorted({iri for iri in iris if iri}), version=version)
+    return [fact(statement, labels) for statement in said]
+
+
 def fact(statement: Statement, labels: Mapping[str, str]) -> dict[str, Any]:
     """A statement as JSON: its terms, its source, the terms' labels, and what a literal has beside its value."""
-    tail = statement.tail
-    result: dict[str, Any] = {
-        "head": statement.head,
-        "relation": statement.relation,
-        "tail": str(tail),
-        "source": statement.source,
-        "labels": [named(term, labels) for term in statement.fact],
-    }
-    if isinstance(tail, Literal):
-        extra = {"datatype": tail.datatype, "language": tail.language, "unit": tail.unit}
-        result["literal"] = {name: value for name, value in extra.items() if value}
+    result = {"head": statement.head, "relation": statement.relation, **_term("tail", statement.tail)}
+    result |= {"source": statement.source, "labels": [named(term, labels) for term in statement.fact]}
+    if statement.qualifiers:
+        result["qualifiers"] = [
+            {"key": key, **_term("value", value), "labels": [named(key, labels), named(value, labels)]}
+            for key, value in statement.qualifiers
+        ]
     return result
 
 
+def _term(name: str, term: str | Literal) -> dict[str, Any]:
+    """A term under a name, and what a literal has beside its value."""
+    if not isinstance(term, Literal):
+        return {name: term}
+    extra = {"datatype": term.datatype, "language": term.language, "unit": term.unit}
+    return {name: term.value, "literal": {part: value for part, value in extra.items() if value}}
+
+
 def named(term: str | Literal, labels: Mapping[str, str]) -> str:
-    """A term as people read it."""
-    return str(term) if isinstance(term, Literal) else labels.get(term, term)
+    """A term as people read it: its label, or its value with its unit."""
+    if not isinstance(term, Literal):
+        return labels.get(term, term)
+    return f"{term.value} {labels.get(term.unit, term.unit)}" if term.unit else term.value
 
 
 # -- for people ------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from kemm.cli import screen
-from kemm.cli.graph import Store
 from kemm.cli.screen import Json
+from kemm.cli.stores import Store
 
 
 def register(commands: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def sparql(
     with screen.work(json):
         from kg import rdf
         from kg.errors import InputError
-        from kg.rdf.plan import fetches
+        from kg.rdf.reads import fetches
 
         if _understood(lambda: fetches(text, update)):
             raise InputError("query: SERVICE, FROM and LOAD ask other places than the store; take them out")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from kemm.cli import screen
 from kg.errors import InputError, UnknownEntity
 from kg.records import XSD, Literal, Statement
 
 if TYPE_CHECKING:
     from kg.store.graph import KnowledgeGraph
+
+Head = Annotated[str, typer.Argument(help="An IRI or a unique label", show_default=False)]
+Relation = Annotated[str, typer.Argument(help="An IRI, a label or the last part of the IRI", show_default=False)]
 
 IRI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:|_:)[^\s<>\"{}|\\^`]+")
 NUMBERS = {
@@ -44,7 +50,7 @@ def relation(graph: KnowledgeGraph, text: str) -> str:
         UnknownEntity: no relation, or several, are called that.
     """
     text = _bare(text)
-    known = list(graph.relations())
+    known = list(graph.relations(ever=True))
     if text in known:
         return text
     labels = graph.labels(known)
@@ -86,14 +92,22 @@ def tails(graph: KnowledgeGraph, head: str, relation: str, text: str) -> list[St
     Raises:
         UnknownEntity: there is none; the text names the tails there are.
     """
+    return with_tail(graph, list(graph.triples(head=head, relation=relation)), text)
+
+
+def with_tail(graph: KnowledgeGraph, there: list[Statement], text: str) -> list[Statement]:
+    """Those of some statements whose tail is called ``text``; a value with a unit also by both, as ``5 g``.
+
+    Raises:
+        UnknownEntity: there is none; the text names the tails there are.
+    """
     text = _bare(text)
-    there = list(graph.triples(head=head, relation=relation))
     labels = graph.labels([statement.tail for statement in there if isinstance(statement.tail, str)])
-    found = [s for s in there if text in (str(s.tail), labels.get(str(s.tail)))]
+    found = [s for s in there if text in (str(s.tail), screen.named(s.tail, labels))]
     if not found:
-        found = [s for s in there if text.casefold() == labels.get(str(s.tail), str(s.tail)).casefold()]
+        found = [s for s in there if text.casefold() == screen.named(s.tail, labels).casefold()]
     if not found:
-        names = sorted({labels.get(str(s.tail), str(s.tail)) for s in there})
+        names = sorted({screen.named(s.tail, labels) for s in there})
         known = (
             f"there {'is' if len(names) == 1 else 'are'} {', '.join(names[:8])}" if names else "there is no such fact"
         )

@@ -79,6 +79,21 @@ class Pairs(Movable):
 
 
 @dataclass(frozen=True)
+class Pictures(Movable):
+    """B pictures and what they show.
+
+    Attributes:
+        pooled: (B, D_v) mean patch feature; ``others``: (B, D_v) the mean over the other pictures of the same entity,
+            zeros where there is none.
+        entity: (B,) number of the pictured entity among all pictured ones.
+    """
+
+    pooled: Tensor
+    others: Tensor
+    entity: Tensor
+
+
+@dataclass(frozen=True)
 class Questions(Movable):
     """B questions.
 
@@ -140,6 +155,7 @@ class Batch(Movable):
     """One step's data; a kind that is absent is None."""
 
     pairs: Pairs | None = None
+    pictures: Pictures | None = None
     questions: Questions | None = None
     edges: Edges | None = None
     entities: PicturedEntities | None = None

@@ -31,10 +31,11 @@ class TextBank:
 
     def warm(self, texts: Sequence[str], progress: Callable[[int], object] | None = None) -> None:
         """Encode the token states of many texts, batched by length."""
-        todo = sorted({text for text in texts if text not in self._states}, key=len)
-        for start in range(0, len(todo), 128):
-            part = todo[start : start + 128]
-            ids, mask = self.tower.pad(self.ids(part))
+        new = [text for text in dict.fromkeys(texts) if text not in self._states]
+        todo = sorted(zip(new, self.ids(new) if new else (), strict=True), key=lambda item: len(item[1]))
+        for start in range(0, len(todo), 256):
+            part = [text for text, _ in todo[start : start + 256]]
+            ids, mask = self.tower.pad([tokens for _, tokens in todo[start : start + 256]])
             states = self.tower(ids, mask)[0].numpy().astype(np.float16)
             for text, row, length in zip(part, states, mask.sum(1).tolist(), strict=True):
                 self._states[text] = row[:length].copy()
@@ -64,7 +65,7 @@ class TextBank:
         """Row numbers of the texts in ``matrix``, encoding those that are new."""
         new = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if new:
-            vectors = self.embedder.embed(new)
+            vectors = self._pooled(new)
             start = len(self._rows)
             if start + len(new) > len(self._vectors):
                 grown = np.zeros((max(2 * len(self._vectors), start + len(new)), self.dimension), dtype=np.float32)
@@ -73,6 +74,17 @@ class TextBank:
             self._vectors[start : start + len(new)] = vectors
             self._rows.update((text, start + offset) for offset, text in enumerate(new))
         return np.array([self._rows[text] for text in texts], dtype=np.int64)
+
+    def _pooled(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors ``(N, D)``: the mean of a text's states where there are any, by the tower else."""
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        rest = [place for place, text in enumerate(texts) if text not in self._states]
+        vectors[rest] = self.embedder.embed([texts[place] for place in rest])
+        for place, text in enumerate(texts):
+            if text in self._states:
+                mean = self._states[text].mean(0, dtype=np.float32)
+                vectors[place] = mean / np.linalg.norm(mean)
+        return vectors
 
     @property
     def matrix(self) -> np.ndarray:

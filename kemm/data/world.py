@@ -46,7 +46,6 @@ class World:
             self.graph, self.index, self.bank, PictureEmbedder(self.vision), k=settings.model.facts
         )
         self.holdout = Holdout(settings.questions, settings.train.seed)
-        self._labels: dict[str, str] = {}
 
     def pictures(self) -> dict[str, dict[str, list[str]]]:
         """Picture files by split and entity."""
@@ -54,13 +53,11 @@ class World:
 
     def label(self, iri: str) -> str:
         """A readable name."""
-        if iri not in self._labels:
-            self._labels.update(self.graph.labels([iri]))
-        return self._labels.get(iri, iri)
+        return self.retriever.walk.label(iri)
 
     def learn_labels(self, iris: Iterable[str]) -> None:
         """Read many labels at once."""
-        self._labels.update(self.graph.labels([iri for iri in dict.fromkeys(iris) if iri not in self._labels]))
+        self.retriever.walk.labels(iris)
 
     def pictured_entities(
         self, pictures: dict[str, list[str]], training: bool, progress: Callable[[int], object] | None = None
@@ -76,12 +73,14 @@ class World:
         self.features.compute(files, 1, progress)
         self.learn_labels(names)
         text = self.bank.embed([self.label(name) for name in names])
-        means = [np.mean([self.features.get(file).mean(0) for file in pictures[name]], axis=0) for name in names]
+        means = [
+            np.mean([self.features.get(f).mean(0, dtype=np.float32) for f in pictures[name]], axis=0) for name in names
+        ]
         around = np.stack([self._neighbours(name, training) for name in names])
         held_out = [training and self.holdout.entity(name) for name in names]
         return names, PicturedEntities(
             torch.from_numpy(text),
-            torch.from_numpy(np.stack(means).astype(np.float32)),
+            torch.from_numpy(np.stack(means)),
             torch.from_numpy(around),
             torch.tensor(held_out),
         )

@@ -100,7 +100,7 @@ class TextEmbedder:
         name, dimension: as ``retrieval.embed.Embedder`` asks.
     """
 
-    def __init__(self, tower: HuggingFaceText, max_tokens: int = 12, batch: int = 128) -> None:
+    def __init__(self, tower: HuggingFaceText, max_tokens: int = 12, batch: int = 512) -> None:
         self.tower, self.max_tokens, self.batch = tower, max_tokens, batch
         self.name, self.dimension = f"{tower.name}/mean", tower.width  # one space, however long the texts
 

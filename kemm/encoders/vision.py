@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kemm.compat import mend_torchvision
 from kemm.encoders.text import fast_dtype
@@ -119,12 +120,24 @@ class EfficientNetLite0(VisionTower):
             state = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
             self.body.load_state_dict(state)
         del self.body._fc  # the ImageNet classifier: a feature tower must carry no idle weights
-        self.body.to(memory_format=torch.channels_last)
         self.eval()
+        _fold(self.body, _conv_stem="_bn0", _conv_head="_bn1")
+        for block in self.body._blocks:
+            _fold(block, _expand_conv="_bn0", _depthwise_conv="_bn1", _project_conv="_bn2")
+        self.body.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Tensor) -> Tensor:
         normalised = (pixels.permute(0, 3, 1, 2).float() - 127.0) / 128.0  # (B, 3, S, S), channels last
         return self.body.extract_features(normalised)
+
+
+def _fold(module: nn.Module, **norms: str) -> None:
+    """Fold batch norms into the convolutions before them: convolution → norm, by attribute."""
+    for convolution, norm in norms.items():
+        if hasattr(module, convolution):
+            folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+            setattr(module, convolution, folded)
+            setattr(module, norm, nn.Identity())
 
 
 class Timm(VisionTower):

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from kemm.data.examples import muted
 from kemm.data.fact_table import FactTable
 from kemm.data.questions import NOT_KNOWN, Question
-from kemm.data.training_data import TrainingData, muted
+from kemm.data.training_data import TrainingData
 from kemm.evaluate.metrics import is_right
 from kemm.predict.reader import Calibration, Reader, Reading
 
@@ -30,8 +31,7 @@ def calibrate(reader: Reader, data: TrainingData, target: float = 0.75) -> Calib
     questions = [q for q in data.questions if q.split == "dev"][:600]
     if not questions:
         return reader.calibration
-    reader.world.bank.rows([q.question for q in questions])
-    tables = reader.tables([reader.retrieve(q.question, q.image or None) for q in questions])
+    tables = reader.tables(reader.retrieve_many(questions))
     patches = [reader.patches(q.image) if q.image else None for q in questions]
     reader.calibration = replace(reader.calibration, doubt=_doubt(reader, questions, tables, patches))
     readings = reader.read(questions, tables, patches)

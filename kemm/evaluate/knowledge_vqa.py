@@ -99,11 +99,6 @@ class KnowledgeVQA:
         version = reader.world.graph.version
         key = id(reader)
         if key not in self._full or self._full[key][0] != version:
-            reader.world.bank.rows([q.question for q in self.questions])
-            tick = progress("retrieve facts", len(self.questions))
-            found = []
-            for question in self.questions:
-                found.append(reader.retrieve(question.question, question.image or None))
-                tick(1)
+            found = reader.retrieve_many(self.questions, progress("retrieve facts", len(self.questions)))
             self._full[key] = version, reader.tables(found)
         return self._full[key][1]

@@ -63,40 +63,48 @@ class ImageTextContrastive(Objective):
 class EntityImage(Objective):
     """Picture → which entity of the graph it shows, over all pictured entities (``entity_image``).
 
-        L = CE(⟨f(v), e_j⟩ / τ),   e_j from text, pictures and neighbours, sources dropped at random
+        L = CE(⟨e(v), e_j⟩ / τ),   e_j from text, pictures and neighbours, sources dropped at random
 
+    A picture is encoded as an entity of which nothing but this picture is known, and its own entity is known by the
+    others: what is learned is to tell whether two pictures show the same, which holds for entities never trained on.
     Knowledge-CLIP's entity–image contrast (Pan et al., 2022, arXiv:2210.06901) with every pictured entity as a negative
-    instead of a batch of them. Its head is the picture linker that prediction uses.
+    instead of a batch of them. It is the picture linker that prediction uses.
     """
 
     drop = 0.3  # share of entities whose pictures are hidden, and of those whose text and neighbours are
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
-        self.image = nn.Sequential(
-            nn.LayerNorm(context.vision_width), nn.Dropout(0.3), nn.Linear(context.vision_width, context.width)
-        )
+        self.dropout = nn.Dropout(0.3)
         self.scale = Temperature(settings.temperature)
 
-    def logits(self, pooled: Tensor, entities: Tensor) -> Tensor:
-        """Similarity of pictures (B, D_v) to entity vectors (E, D), over τ: (B, E)."""
-        return F.normalize(self.image(pooled), dim=-1) @ F.normalize(entities, dim=-1).T * self.scale()
+    def logits(self, shown: Tensor, entities: Tensor) -> Tensor:
+        """Similarity of pictures (B, D) to entities (E, D), both as ``KEMM.entity`` encodes them, over τ: (B, E)."""
+        return F.normalize(shown, dim=-1) @ F.normalize(entities, dim=-1).T * self.scale()
 
     def forward(self, encoded: Encoded) -> Tensor:
-        pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
+        pictures = self.require(encoded.batch.pictures, "pictures of entities")
         entities = self.require(encoded.batch.entities, "pictured entities")
         drawn = encoded.random(len(entities.text), 1).to(entities.text.device)
         described = (entities.text != 0).any(1, keepdim=True)
         pictured = (entities.pictures != 0).any(1, keepdim=True)
         no_pictures = (drawn < self.drop) & described
         no_text = (drawn > 1 - self.drop) & pictured
-        vectors = encoded.model.entity(
-            text=entities.text.masked_fill(no_text, 0.0),
-            pictures=entities.pictures.masked_fill(no_pictures, 0.0),
-            neighbours=entities.neighbours.masked_fill(no_text, 0.0),
-        )
-        logits = self.logits(encoded.image, vectors).masked_fill(entities.held_out, -torch.inf)
-        return F.cross_entropy(logits, pairs.entity)
+        text = entities.text.masked_fill(no_text, 0.0)
+        neighbours = entities.neighbours.masked_fill(no_text, 0.0)
+
+        shown = encoded.model.entity(pictures=self.dropout(pictures.pooled))  # (B, D)
+        known = encoded.model.entity(
+            text=text, pictures=entities.pictures.masked_fill(no_pictures, 0.0), neighbours=neighbours
+        )  # (E, D)
+        own = pictures.entity
+        is_alone = (pictures.others == 0).all(1, keepdim=True)
+        others = torch.where(is_alone, entities.pictures[own], pictures.others).masked_fill(no_pictures[own], 0.0)
+        right = encoded.model.entity(text=text[own], pictures=others, neighbours=neighbours[own])  # (B, D)
+
+        logits = self.logits(shown, known).masked_fill(entities.held_out, -torch.inf)
+        score = (F.normalize(shown, dim=-1) * F.normalize(right, dim=-1)).sum(1, keepdim=True) * self.scale()
+        return F.cross_entropy(logits.scatter(1, own[:, None], score), own)
 
 
 class EntityText(Objective):

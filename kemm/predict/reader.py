@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from kemm.data.examples import batch_questions
 from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.questions import NOT_KNOWN, Question
-from kemm.data.training_data import batch_questions
 from kemm.data.world import PATH_SCORER, World, picture_links
 from kemm.objectives.answering import Answering
 from kemm.objectives.objective import Context
@@ -99,8 +99,11 @@ class Reader:
             world.retriever.link_image = self.link_image
 
     @classmethod
-    def load(cls, run: Path, settings: Settings, allow_stale: bool = True) -> Reader:
+    def load(cls, run: Path, settings: Settings, allow_stale: bool = True, world: World | None = None) -> Reader:
         """Load a finished run.
+
+        Args:
+            world: that of the settings, where it is open already.
 
         Raises:
             InputError: there is none, or it doesn't fit.
@@ -109,7 +112,7 @@ class Reader:
         if not described.is_file():
             raise InputError(f"{run}: no finished run there; run `kemm pretrain CONFIG` first")
         saved = json.loads(described.read_text())
-        world = World(settings, allow_stale=allow_stale)
+        world = world or World(settings, allow_stale=allow_stale)
         if (run / PATH_SCORER).is_file():
             world.retriever.path_scorer = PathScorer.open(run / PATH_SCORER, world.bank)
         task = build_task(settings, world, saved["vocabulary"])
@@ -142,7 +145,8 @@ class Reader:
         """Which pictured entity do pictures (B, P, D_v) show? (B, E), rows summing to one."""
         _, vectors = self.pictured()
         pooled = torch.from_numpy(patches.astype(np.float32)).mean(1)
-        logits = self.task.objectives["entity_image"].logits(pooled, vectors)  # type: ignore[operator]
+        shown = self.task.model.entity(pictures=pooled)
+        logits = self.task.objectives["entity_image"].logits(shown, vectors)  # type: ignore[operator]
         return (logits / self.calibration.link_temperature).softmax(-1).numpy()
 
     def link_image(self, image: str | Path | Image.Image, k: int) -> list[Link]:
@@ -163,6 +167,18 @@ class Reader:
     def retrieve(self, question: str, image: str | Path | Image.Image | None = None) -> Evidence:
         """The facts for a question."""
         return self.world.retriever.retrieve(Query(question, image), self.world.settings.model.facts)
+
+    def retrieve_many(
+        self, questions: Sequence[Question], progress: Callable[[int], object] = lambda done: None
+    ) -> list[Evidence]:
+        """The facts for many questions, each as `retrieve` finds them, but read together."""
+        self.world.bank.warm([question.question for question in questions])
+        self.world.retriever.look_ahead([(question.question, bool(question.image)) for question in questions])
+        found = []
+        for question in questions:
+            found.append(self.retrieve(question.question, question.image or None))
+            progress(1)
+        return found
 
     def tables(self, found: Sequence[Evidence]) -> list[FactTable]:
         """Evidence as the model reads it; texts that are new are encoded together."""

@@ -31,7 +31,6 @@ SMALL = (
     "model.width=64",
     "model.layers=2",
 )
-TOKENS = 8  # the dense index reads a label and the first words of a gloss; the lexical index has the rest
 PHOTOGRAPHS = {"train": 3, "val": 1}  # of each flag
 
 
@@ -101,10 +100,10 @@ class QuickStart:
             return {**graph.stats(), "flags": len(flags), "flags_without_country": absent}
 
     def index(self) -> dict[str, Any]:
-        """Embed texts and pictures; dense and lexical indexes."""
+        """Embed names and pictures; dense and lexical indexes, of which the lexical one has the glosses."""
         from kemm.indexing import build
 
-        return build(self.store, self.out / "index", max_tokens=TOKENS, progress=self.progress)
+        return build(self.store, self.out / "index", labels_only=True, progress=self.progress)
 
     def generate(self) -> dict[str, Any]:
         """Questions, captions and the facts for each question."""
@@ -153,7 +152,7 @@ class QuickStart:
         from kemm.indexing import build
 
         found = ask_and_correct(self._open(), self.out / "photographs" / "val")
-        build(self.store, self.out / "index", update=True, max_tokens=TOKENS, progress=self.progress)  # of the edits
+        build(self.store, self.out / "index", update=True, progress=self.progress)  # of the edits
         return found
 
     def report(self, stages: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +213,8 @@ class QuickStart:
         if self._reader is None:
             from kemm.predict.reader import Reader
 
-            self._reader = Reader.load(self.settings.run, self.settings)
+            world = self._prepared[0] if self._prepared is not None else None
+            self._reader = Reader.load(self.settings.run, self.settings, world=world)
         return self._reader
 
 

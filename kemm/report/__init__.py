@@ -2,9 +2,10 @@
 
     write_report(report, out)     writes out/report.html and out/report.json, returns the path of the page
 
-formats.py   how numbers and names are written          plots.py     every picture that is drawn (matplotlib, as SVG)
-pictures.py  photos and flags as data URIs              subgraph.py  the facts behind one answer, laid out by hops
-html.py      the dict → view → page.html.j2             page.html.j2 the page
+formats.py   how numbers and names are written        canvas.py         axes that become SVG, by matplotlib
+pictures.py  photos and flags as data URIs            plots.py          the bars and curves drawn on them
+html.py      the dict → view → page.html.j2           subgraph.py       the facts behind one answer, laid out by hops
+page.html.j2 the page                                 subgraph_plot.py  the same, drawn
 """
 
 from __future__ import annotations

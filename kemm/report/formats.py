@@ -41,13 +41,15 @@ def number(value: object) -> str:
 
 
 def percent(value: object) -> str:
-    """A share in [0, 1]: ``0.8734 → 87.3 %``, ``1 → 100 %``, ``0.0004 → 0.04 %``."""
+    """A share in [0, 1]: ``0.8734 → 87.3 %``, ``1 → 100 %``, ``0.0004 → 0.04 %``, ``0.99999 → > 99.99 %``."""
     if not isinstance(value, int | float) or not is_figure(value):
         return ABSENT
     if value in (0, 1):
         return f"{value * 100:.0f} %"
     if abs(value) < 0.001:
         return f"{value * 100:.1g} %"
+    if 0.9999 < value < 1:  # rounded, it would claim all
+        return "> 99.99 %"
     return f"{value * 100:.2f} %" if 0.9995 <= value < 1 else f"{value * 100:.1f} %"
 
 

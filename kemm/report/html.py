@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from kemm.report import formats, pictures, plots
 from kemm.report.subgraph import arrange
+from kemm.report.subgraph_plot import draw_subgraph
 from kg.errors import InputError, UnreadableImage
 
 SECTIONS = (
@@ -236,7 +237,7 @@ def _drawing(facts: Any, answer: Any, anchors: Any, title: str) -> dict[str, Any
         return None
     drawing = arrange(facts, str(answer or ""), anchors or ())
     return {
-        "svg": Markup(plots.subgraph(drawing, title)),
+        "svg": Markup(draw_subgraph(drawing, title)),
         "shown": drawing.num_shown,
         "omitted": drawing.num_omitted,
         "repeats": any(node.is_repeat for node in drawing.nodes.values()),

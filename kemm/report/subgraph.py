@@ -56,7 +56,7 @@ class Edge:
 
 @dataclass(slots=True)
 class Drawing:
-    """Everything ``plots.subgraph`` needs, in pixels."""
+    """Everything ``subgraph_plot`` needs, in pixels."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)

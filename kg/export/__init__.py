@@ -13,6 +13,9 @@ format carries.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -47,6 +50,8 @@ OBJECTS: dict[str, str] = {
     "hetero": "kg.export.hetero:to_hetero",
 }
 
+STDOUT = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -66,6 +71,7 @@ def write(
     """Write the facts of a version, by default the last, to a file; one that several sources state is written once.
 
     Args:
+        path: "-" is standard output, which then gets all or nothing as well; it needs ``format``.
         format: a name in ``EXPORTERS``; by default the file's suffix says.
         options: what the exporter may be asked; docs/formats.md lists them.
 
@@ -81,16 +87,24 @@ def write(
     if name in OBJECTS:
         raise InputError(f"'{name}' is no file but an object of Python: kg.export.to_{name}(graph)")
     if not name:
-        raise InputError(f"{path} has no suffix to tell its format: name one of {', '.join(EXPORTERS)}")
+        what = "standard output" if str(path) == STDOUT else path
+        raise InputError(f"{what} has no suffix to tell its format: name one of {', '.join(EXPORTERS)}")
     exporter: Exporter = registry.resolve(EXPORTERS, name, "exporter")
     chosen = choose({name: exporter}, options)[name]
     at = graph.version if version is None else version
-    _check(target, graph)
     start = time.perf_counter()
     try:
-        with _fresh(target) as file:
-            facts = exporter(graph, file, at, **chosen)
-        size = target.stat().st_size
+        if str(path) == STDOUT:
+            with tempfile.TemporaryFile() as file:
+                facts, size = exporter(graph, file, at, **chosen), file.tell()
+                file.seek(0)
+                shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.flush()
+        else:
+            _check(target)
+            with _fresh(target) as packed:
+                facts = exporter(graph, packed, at, **chosen)
+            size = target.stat().st_size
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror or error}") from None
     return Written(str(path), name, facts, size, at, time.perf_counter() - start)
@@ -106,7 +120,7 @@ def to_hetero(graph: KnowledgeGraph, version: int | None = None) -> torch_geomet
     return registry.resolve(OBJECTS, "hetero", "kind of graph")(graph, version)  # type: ignore[no-any-return]
 
 
-def _check(target: Path, graph: KnowledgeGraph) -> None:
+def _check(target: Path) -> None:
     if not target.absolute().parent.is_dir():
         raise InputError(f"there is no folder {target.absolute().parent} to write {target.name} to")
     if target.is_dir():

@@ -113,6 +113,8 @@ def load(
     on_error: str = "stop",
     progress: Callable[[int], None] | None = None,
     resume: bool = False,
+    author: str = "",
+    note: str = "",
     **options: Any,
 ) -> LoadReport:
     """Read files, a packaged graph (``wordnet``, ``countries``) or a graph in memory into a store as one version.
@@ -125,6 +127,7 @@ def load(
         on_error: ``"stop"`` at the first line that can't be read, or ``"skip"`` such lines and list them.
         progress: called now and then with the number of facts read so far.
         resume: commit part by part, and go on where such a load of the same file was interrupted.
+        author, note: who loads it, and why, for the version's entry in ``graph.log()``.
         options: what the reader may be asked; docs/formats.md lists them.
 
     Raises:
@@ -151,7 +154,8 @@ def load(
     try:
         name = source or _name(path)
         identity = _identity(path, format, options) if resume else ""
-        loaded = bulk.load(into, facts, source=name, progress=progress, resume=resume, identity=identity)
+        story = {"source": name, "author": author, "note": note}
+        loaded = bulk.load(into, facts, **story, progress=progress, resume=resume, identity=identity)
     except OSError as error:
         raise InputError(f"{error.filename or path} can't be read: {error.strerror or error}") from None
     seconds = time.perf_counter() - start

@@ -14,7 +14,7 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -227,3 +227,35 @@ def open_chunks(path: Path) -> Iterator[IO[bytes]]:
             if begin and file.read(3) != b"\xef\xbb\xbf":
                 file.seek(0)
             yield file
+
+
+def chunks(path: Path, file: IO[bytes], size: int, line: Callable[[], int]) -> Iterator[memoryview]:
+    """Yield chunks of whole lines, each good until the next one: all are read into the same memory.
+
+    Args:
+        size: bytes of a chunk; one longer line is a chunk of its own.
+        line: says the number of the first line of the next chunk, for the error.
+
+    Raises:
+        FormatError: a line longer than ``LONGEST_LINE``.
+    """
+    room = bytearray(size)
+    end = looked = 0
+    is_over = False
+    while not is_over:
+        while end < len(room) and not is_over:
+            count = file.readinto(memoryview(room)[end:])  # type: ignore[attr-defined]
+            end, is_over = end + count, not count
+        stop = end if is_over else room.rfind(b"\n", looked, end) + 1
+        if stop:
+            yield memoryview(room)[:stop]
+            memoryview(room)[: end - stop] = memoryview(room)[stop:end]
+            end, looked = end - stop, 0
+        elif not is_over:
+            if end > LONGEST_LINE:
+                much = f"a line longer than {LONGEST_LINE // 2**20} MiB: is this text?"
+                raise FormatError(str(path), line(), much)
+            looked = end
+            grown = bytearray(min(2 * len(room), LONGEST_LINE + 1))
+            memoryview(grown)[:end] = room
+            room = grown

@@ -13,33 +13,21 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 import pyoxigraph
 from pyoxigraph import RdfFormat
 
 from kg.errors import FormatError
 from kg.ingest import storable
-from kg.ingest.files import LONGEST_LINE, open_chunks
-from kg.ingest.rdf_names import NAME
-from kg.ingest.split import Splitter
+from kg.ingest.files import chunks, open_chunks
+from kg.ingest.split import Splitter, look, with_more
 from kg.store.batches import Batch, BatchReader, Fact, at_position, batches_of, facts_of
 
 Reject = Callable[[FormatError], None]
 
-#: Bytes that are split at once; memory is about eight times this.
-CHUNK = 12 << 20
+#: Bytes that are split at once; memory is about six times this.
+CHUNK = 8 << 20
 #: Statements of another syntax that are spelt as lines at once.
 QUADS = 50_000
-
-_PATH = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/]*"
-#: IRIs that RFC 3987 allows in any case: a host without a port and a path, or a path that no "//" begins.
-_PLAIN_IRI = (
-    r"^<[A-Za-z][A-Za-z0-9+.\-]*:"
-    rf"(//[A-Za-z0-9.\-_~]+(/{_PATH})?|/?[A-Za-z0-9\-._~]{_PATH})"
-    rf"(\?{_PATH})?(#{_PATH})?>$"
-)
-_BAD = np.int64(1) << 62
 
 
 class NTriples(BatchReader):
@@ -52,6 +40,7 @@ class NTriples(BatchReader):
 
     def __init__(self, path: Path, reject: Reject, terms: Any) -> None:
         self._path, self._reject, self._terms = path, reject, terms
+        self._split = Splitter(b" ", b" .", is_table=False)
         self._suffixes: dict[str, str] = {}  # of literals: what follows the closing quote → the content's beginning
         self._is_annotated = False
         self._last: Batch | None = None  # of the last chunk that was split: annotations may speak of its end
@@ -60,111 +49,54 @@ class NTriples(BatchReader):
         """Yield the facts from a byte of the unpacked file on, which must begin a line."""
         with open_chunks(self._path) as file:
             line, at = 1 + _skip(file, position), position
-            while data := file.read(CHUNK):
-                if not data.endswith(b"\n"):
-                    data += file.readline(LONGEST_LINE + 1)
-                if len(data) > CHUNK + LONGEST_LINE:
-                    much = f"a line longer than {LONGEST_LINE // 2**20} MiB: is this text?"
-                    raise FormatError(str(self._path), line + data.count(b"\n"), much)
-                at += len(data)
-                lines = data.count(b"\n")
-                yield from self._read(data, line, at)
+            first = lambda: line  # noqa: E731
+            for chunk in chunks(self._path, file, CHUNK, first):
+                at += len(chunk)
+                found, lines = self._read(np.frombuffer(chunk, np.uint8), line)
+                yield from at_position(found, at)
                 line += lines
         yield from at_position(list(batches_of(list(self._terms.finish()))), at)
 
-    def _read(self, data: bytes, line: int, position: int) -> Iterator[Batch]:
-        """Yield a chunk of whole lines as a batch of those split, and one of those that pyoxigraph has read."""
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-        # An annotation is said of a fact in several lines: from the first on, one line can't be read by itself.
-        if not self._is_annotated and b"#reifies>" in data:
-            self._is_annotated = True
-            self._terms.remember(facts_of(self._last) if self._last is not None else ())
-        split = Splitter(data, b" ", b" .")
-        batch, odd = None, np.arange(len(split.places))
-        if not self._is_annotated and b"\0" not in data and (data.isascii() or _is_utf8(data)):
-            batch, odd = self._split(split)
-        facts = list(self._read_odd(data, split.places[odd, 6:], odd, line)) if len(odd) else []
-        if batch is not None and len(batch):
-            self._last = batch
-        yield from at_position([*([batch] if batch is not None and len(batch) else []), *batches_of(facts)], position)
+    def _read(self, data: np.ndarray, line: int) -> tuple[list[Batch], int]:
+        """Return whole lines as batches of those split and of those that pyoxigraph has read; and their number."""
+        is_text, has_null, has_return = look(data)
+        if has_return:
+            data = np.frombuffer(data.tobytes().replace(b"\r\n", b"\n"), np.uint8)
+        found: list[Batch] = []
+        at, first = 0, line
+        while at < len(data):
+            at = self._split.split(data, at)
+            bounds = self._split.lines
+            batch, odd = None, np.arange(len(bounds) - 1)
+            if is_text and not has_null and not self._is_annotated and not self._split.has_annotations:
+                batch, odd = self._batch()
+            lines = [data[bounds[place] : bounds[place + 1]].tobytes() for place in odd.tolist()]
+            # An annotation is said of a fact in several lines: from the first on, one line can't be read by itself.
+            if not self._is_annotated and any(b"#reifies>" in one for one in lines):
+                self._is_annotated = True
+                self._terms.remember(facts_of(self._last) if self._last is not None else ())
+                batch, odd = None, np.arange(len(bounds) - 1)
+                lines = [data[bounds[place] : bounds[place + 1]].tobytes() for place in odd.tolist()]
+            if batch is not None and len(batch):
+                found.append(batch)
+                self._last = batch
+            found += batches_of(list(self._read_odd(lines, odd, line))) if lines else []
+            line += len(bounds) - 1
+        return found, line - first
 
-    def _split(self, split: Splitter) -> tuple[Batch, np.ndarray]:
+    def _batch(self) -> tuple[Batch, np.ndarray]:
         """Return what the splitter takes, and the places of the other lines."""
-        iris: list[pl.Series] = []
-        literals: list[pl.Series] = []
-        columns = []
-        for number, begins in enumerate(("<_", "<", '<_"')):
-            codes, values = split.column(number)
-            columns.append(self._places(pl.Series(values, dtype=pl.String), iris, literals, begins)[codes])
-        head, relation, tail = columns
-        kept = (head != _BAD) & (relation != _BAD) & (tail != _BAD)
-        batch = Batch(_join(iris), _join(literals), head[kept], relation[kept], tail[kept])
-        return batch, np.flatnonzero(~kept)
-
-    def _places(self, terms: pl.Series, iris: list[pl.Series], literals: list[pl.Series], begins: str) -> np.ndarray:
-        """Read different terms; return where they are, as a batch's tails; ``_BAD`` for what is no such term."""
-        places = np.full(len(terms) + 1, _BAD)  # the last is that of a line without
-        first = terms.str.head(1)
-        kinds = {mark: np.flatnonzero((first == mark).to_numpy()) for mark in begins}
-        plain = kinds["<"]
-        if len(plain):
-            some = terms.gather(plain)
-            is_plain = (some.str.contains(_PLAIN_IRI) & ~some.str.starts_with("<" + NAME)).to_numpy()
-            self._put(iris, places, plain[is_plain], some.filter(pl.Series(is_plain)).str.head(-1).str.slice(1))
-            odd = plain[~is_plain]
-        else:
-            odd = plain
-        odd = np.concatenate([odd, kinds.get("_", plain[:0])])
-        if len(quoted := kinds.get('"', plain[:0])):
-            odd = np.concatenate([odd, self._texts(terms.gather(quoted), quoted, literals, places)])
+        iris, literals, places, odd = self._split.terms(self._begin)
         if len(odd):
-            self._odd_terms(terms.gather(odd).to_list(), odd, iris, literals, places)
-        return places
+            more = self._odd_terms(odd, (len(iris), len(literals)), places)
+            iris, literals = with_more(iris, more[0]), with_more(literals, more[1])
+        found = self._split.facts(places)
+        return Batch(iris, literals, found.head, found.relation, found.tail), found.odd
 
-    @staticmethod
-    def _put(kept: list[pl.Series], places: np.ndarray, where: np.ndarray, contents: pl.Series) -> None:
-        start = sum(map(len, kept))
-        numbers = np.arange(start, start + len(where))
-        places[where] = numbers
-        kept.append(contents)
-
-    def _texts(self, some: pl.Series, where: np.ndarray, literals: list[pl.Series], places: np.ndarray) -> np.ndarray:
-        """Read literals of two quotes and no backslash; return the places of the others."""
-        term = pl.col("term")
-        frame = some.to_frame("term")
-        is_escaped = frame["term"].str.contains("\\", literal=True)
-        is_marked = frame["term"].str.contains("\x00", literal=True)
-        if is_escaped.any() or is_marked.any():  # an escaped quote is the usual one: put a mark in its place
-            is_odd = is_marked | frame["term"].str.contains(r'\\[^"]|\\$')
-            swapped = term.str.replace_all('\\"', "\x00", literal=True)
-            frame = frame.select(pl.when(is_odd).then(pl.lit("?")).when(is_escaped).then(swapped).otherwise(term))
-            frame.columns = ["term"]
-        frame = frame.select(
-            (
-                (term.str.count_matches('"', literal=True) == 2)
-                & ~term.str.contains("\r", literal=True)
-                & ~term.str.ends_with("\x00")
-            ).alias("is_simple"),
-            term.str.slice(1).str.splitn('"', 2).alias("parts"),
-        )
-        frame = frame.unnest("parts")
-        if is_escaped.any():
-            frame = frame.with_columns(pl.col("field_0").str.replace_all("\x00", '"', literal=True))
-        is_simple = frame["is_simple"].to_numpy()
-        frame = frame.filter(pl.col("is_simple"))
-        for suffix in frame["field_1"].unique().to_list():
-            if suffix not in self._suffixes:
-                self._suffixes[suffix] = self._beginning(suffix)
-        known = {suffix: begin for suffix, begin in self._suffixes.items() if begin}
-        begins = frame["field_1"].replace_strict(known, default=None, return_dtype=pl.String)
-        is_known = begins.is_not_null().to_numpy()
-        contents = begins.filter(pl.Series(is_known)) + frame["field_0"].filter(pl.Series(is_known))
-        good = where[is_simple][is_known]
-        start = sum(map(len, literals))
-        places[good] = -1 - np.arange(start, start + len(good))
-        literals.append(contents)
-        return np.concatenate([where[~is_simple], where[is_simple][~is_known]])
+    def _begin(self, suffix: str) -> str:
+        if suffix not in self._suffixes:
+            self._suffixes[suffix] = self._beginning(suffix)
+        return self._suffixes[suffix]
 
     def _beginning(self, suffix: str) -> str:
         """Return how the content of a literal with that suffix begins; nothing when pyoxigraph refuses it."""
@@ -188,34 +120,35 @@ class NTriples(BatchReader):
             return None
         return [quad.object for quad in quads]
 
-    def _odd_terms(
-        self, tokens: list[str], where: np.ndarray, iris: list[pl.Series], literals: list[pl.Series], places: np.ndarray
-    ) -> None:
-        """Let pyoxigraph read terms, all at once or, when one is wrong, one by one."""
+    def _odd_terms(self, odd: np.ndarray, first: tuple[int, int], places: np.ndarray) -> tuple[list[str], list[str]]:
+        """Let pyoxigraph read terms, all at once or, when one is wrong, one by one; return IRIs and literals.
+
+        Args:
+            first: how many IRIs and literals there are already.
+            places: of each term, filled in for those that are right.
+        """
+        tokens = [self._split.text(place) for place in odd.tolist()]
         found = self._parse(tokens)
         each = [(found[i] if found else (self._parse([token]) or [None])[0]) for i, token in enumerate(tokens)]
         from kg.store.terms import content
 
         names, texts = list[str](), list[str]()
-        start, first_text = sum(map(len, iris)), sum(map(len, literals))
-        for place, term in zip(where.tolist(), each, strict=True):
+        for place, term in zip(odd.tolist(), each, strict=True):
             if term is None or term.__class__ is pyoxigraph.Triple:
                 continue
             tail = self._terms.tail(term)
             if "\0" in (text := content(tail)):
                 continue
             if isinstance(tail, str):
-                places[place] = start + len(names)
+                places[place] = first[0] + len(names)
                 names.append(tail)
             else:
-                places[place] = -1 - (first_text + len(texts))
+                places[place] = -1 - (first[1] + len(texts))
                 texts.append(text)
-        iris.append(pl.Series(names, dtype=pl.String))
-        literals.append(pl.Series(texts, dtype=pl.String))
+        return names, texts
 
-    def _read_odd(self, data: bytes, places: np.ndarray, odd: np.ndarray, first: int) -> Iterator[Fact]:
+    def _read_odd(self, lines: list[bytes], odd: np.ndarray, first: int) -> Iterator[Fact]:
         """Yield what pyoxigraph reads in lines; a wrong one is rejected."""
-        lines = [data[start:end] for start, end in places.tolist()]
         try:
             quads = list(pyoxigraph.parse(b"".join(lines), format=RdfFormat.N_TRIPLES))
         except (SyntaxError, MemoryError):
@@ -247,20 +180,14 @@ class Respelt(NTriples):
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a statement of the file on."""
         at = 0
-        while quads := list(islice(self._quads, QUADS)):
-            at += len(quads)
-            if at > position:
-                lines = pyoxigraph.serialize(quads, format=RdfFormat.N_QUADS)
-                yield from self._read(lines or b"", 0, at)
+        # Straight from parser to serializer: a list of the quads would cost half as much again.
+        while lines := pyoxigraph.serialize(islice(self._quads, QUADS), format=RdfFormat.N_QUADS):
+            data = np.frombuffer(lines, np.uint8)
+            count = int(np.count_nonzero(data == 10))
+            if at + count > position:
+                yield from at_position(self._read(data, 0)[0], at + count)
+            at += count
         yield from at_position(list(batches_of(list(self._terms.finish()))), at)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _skip(file: IO[bytes], position: int) -> int:
@@ -270,10 +197,3 @@ def _skip(file: IO[bytes], position: int) -> int:
         lines += part.count(b"\n")
         position -= len(part)
     return lines
-
-
-def _join(parts: list[pl.Series]) -> pa.LargeStringArray:
-    if not parts:
-        return pa.array([], pa.large_string())
-    joined = pl.concat(parts).to_arrow(compat_level=pl.CompatLevel.oldest())
-    return joined.cast(pa.large_string())

@@ -1,169 +1,168 @@
-"""Split lines into three columns, and number the different values of each: the inner loops of the fast readers.
+"""Split lines into three columns, and number the different texts in them: what the fast readers rest on.
 
-Compiled by numba, once for an installation. A value is known by a hash of its bytes and compared byte by byte, so
-nothing is ever mistaken.
+A text is known by a hash of its bytes and compared byte by byte, so nothing is ever mistaken. The loops are machine
+code (`kg.store.compiled`, `kg.ingest.split_kernels`).
 """
 
 from __future__ import annotations
 
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from numba import njit
+
+from kg.ingest.rdf_names import NAME as NAMES
+from kg.store.compiled import Library
+from kg.store.texts import Texts, join
 
 Array = np.ndarray[Any, Any]
 
-_FACTORS = np.random.default_rng(1).integers(1, 1 << 32, 256, dtype=np.uint32) | np.uint32(1)
+#: What a text is: an IRI, a literal without and with escapes, what follows a literal's closing quote, a name of a
+#: table; a blank node, and all that is out of the ordinary, are for others to read.
+IRI, PLAIN, ESCAPED, SUFFIX, NAME, BLANK, ODD = range(7)
+#: Where a text is that has not been read.
+BAD = 1 << 62
+
+#: Lines and terms that are split at once, at most.
+LINES, TERMS = 1 << 17, 1 << 18
+
+_kernels = Library(
+    "kg.ingest.split_kernels",
+    look="u1* i8",
+    split="u1* i8 i8 i8 u1* i8 i8 u1* i8 u1* i8 i8 i4* i4* i4* i8 u4* i4* i4* u1* i4* i8*",
+    contents="u1* i8 i4* i4* u1* i4* i4* u1* i8* u1* i8* u1* i8* i8* i8*",
+    facts="i8 i8 i4* i8* i8* i8* i8* i8* i8*",
+)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def split_lines(data: Array, separator: int, ending: Array, places: Array) -> int:  # pragma: no cover
-    """Find three columns in each line; return the number of lines.
-
-    The third column goes on to the end of the line, less ``ending``. A line of fewer columns, or without that ending,
-    gets -1 as its first place.
-
-    Args:
-        data: whole lines as bytes, (N,) uint8.
-        places: filled with where the columns begin and end, (lines, 6) int64, and where the line does, (…, 2).
-    """
-    line, start = 0, 0
-    total, extra = len(data), len(ending)
-    while start < total:
-        first = second = -1
-        at = start
-        while at < total and data[at] != separator and data[at] != 10:  # three short loops: each runs fast
-            at += 1
-        if at < total and data[at] == separator:
-            first = at
-            at += 1
-            while at < total and data[at] != separator and data[at] != 10:
-                at += 1
-            if at < total and data[at] == separator:
-                second = at
-                at += 1
-                while at < total and data[at] != 10:
-                    at += 1
-        end = at - extra
-        is_whole = second >= 0 and end > second
-        if is_whole:
-            for i in range(extra):
-                if data[end + i] != ending[i]:
-                    is_whole = False
-        places[line, 0] = start if is_whole else -1
-        places[line, 1] = first
-        places[line, 2] = first + 1
-        places[line, 3] = second
-        places[line, 4] = second + 1
-        places[line, 5] = end
-        places[line, 6] = start
-        places[line, 7] = min(at + 1, total)
-        line += 1
-        start = at + 1
-    return line
+def _classes() -> Array:
+    """Return what each character may be in, as bits: 1 begin a scheme, 2 be in one, 4 in a host, 8 in a path."""
+    found = np.zeros(256, dtype=np.uint8)
+    groups = (
+        string.ascii_letters,
+        string.ascii_letters + string.digits + "+.-",
+        string.ascii_letters + string.digits + ".-_~",
+        string.ascii_letters + string.digits + "-._~!$&'()*+,;=:@/",
+    )
+    for bit, characters in enumerate(groups):
+        found[list(characters.encode())] |= 1 << bit
+    return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _number(
-    data: Array, places: Array, column: int, codes: Array, firsts: Array, table: Array, hashes: Array, factors: Array
-) -> int:  # pragma: no cover
-    """Number the different values of a column in the order of their first; return how many there are.
+@dataclass(slots=True)
+class Columns:
+    """Where the facts of good lines are in the terms that were read, and which lines are not good."""
 
-    The hash is a sum of bytes times random factors, and values are compared without stopping at a difference: loops
-    that compilers turn into vector instructions.
-    """
-    mask = np.uint32(len(table) - 1)
-    count, last, last_length = 0, -1, -1
-    for line in range(len(codes)):
-        if places[line, 0] < 0:
-            codes[line] = -1
-            continue
-        start = places[line, column]
-        length = places[line, column + 1] - start
-        if length == last_length:  # very often, the head is that of the line before
-            difference = np.uint8(0)
-            for i in range(length):
-                difference |= data[last + i] ^ data[start + i]
-            if difference == 0:
-                codes[line] = codes[line - 1] if codes[line - 1] >= 0 else -1
-                if codes[line] >= 0:
-                    continue
-        last, last_length = start, length
-        value = np.uint32(length)
-        at = 0
-        while at < length:
-            part = min(length - at, len(factors))
-            added = np.uint32(0)
-            for i in range(part):
-                added += np.uint32(data[start + at + i]) * factors[i]
-            value = np.uint32(value * np.uint32(0x9E3779B1)) + added
-            at += part
-        value ^= value >> np.uint32(15)
-        value = np.uint32(value * np.uint32(0x85EBCA77))
-        value ^= value >> np.uint32(13)
-        slot = value & mask
-        while True:
-            code = table[slot]
-            if code < 0:
-                table[slot] = count
-                hashes[count] = value
-                firsts[count] = line
-                codes[line] = count
-                count += 1
-                break
-            if hashes[code] == value:
-                other = places[firsts[code], column]
-                if places[firsts[code], column + 1] - other == length:
-                    difference = np.uint8(0)
-                    for i in range(length):
-                        difference |= data[other + i] ^ data[start + i]
-                    if difference == 0:
-                        codes[line] = code
-                        break
-            slot = (slot + np.uint32(1)) & mask
-    return count
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _gather(data: Array, starts: Array, offsets: Array, out: Array) -> None:  # pragma: no cover
-    for i in range(len(starts)):
-        start = starts[i]
-        for j in range(offsets[i + 1] - offsets[i]):
-            out[offsets[i] + j] = data[start + j]
+    head: Array
+    relation: Array
+    tail: Array
+    odd: Array
 
 
 class Splitter:
-    """The columns of one chunk of lines.
+    """Splits chunks of lines, with the memory that it needs once for all of them.
 
     Args:
-        data: whole lines; the last may lack its line break.
         separator: between the columns, one byte.
         ending: what follows the third column, without the line break.
+        is_table: texts are names, as they are; or else as N-Triples writes IRIs and literals.
     """
 
-    def __init__(self, data: bytes, separator: bytes, ending: bytes) -> None:
-        self._data = np.frombuffer(data, np.uint8)
-        lines = data.count(b"\n") + 1
-        places = np.empty((lines, 8), dtype=np.int64)
-        count = split_lines(self._data, separator[0], np.frombuffer(ending, np.uint8), places)
-        self.places = places[:count]
-        self.is_split = self.places[:, 0] >= 0
-        size = 1 << max((2 * count).bit_length(), 4)
-        self._table, self._hashes = np.empty(size, dtype=np.int32), np.empty(count, dtype=np.uint32)
+    def __init__(self, separator: bytes, ending: bytes, is_table: bool) -> None:
+        self._rules = (separator[0], np.frombuffer(ending or b" ", np.uint8), len(ending), int(is_table))
+        name = np.frombuffer(b"<" + NAMES.encode(), np.uint8)
+        self._reserved = (name, len(name), _classes())
+        self._lines, self._codes = np.empty(LINES + 1, np.int32), np.empty(3 * LINES, np.int32)
+        self._table, self._hashes = np.empty(2 * TERMS, np.int32), np.empty(TERMS, np.uint32)
+        self._starts, self._lengths = np.empty(TERMS, np.int32), np.empty(TERMS, np.int32)
+        self._kinds, self._suffixes = np.empty(TERMS, np.uint8), np.empty(TERMS, np.int32)
+        self._out = np.zeros(3, np.int64)
+        self._count = self._num_lines = 0
+        self._data = np.empty(0, np.uint8)
 
-    def column(self, number: int) -> tuple[Array, pa.LargeStringArray]:
-        """Return the code of each line's value, (lines,) int64, -1 for lines not split; and the values by code."""
-        codes = np.empty(len(self.places), dtype=np.int64)
-        firsts = np.empty(len(self.places), dtype=np.int64)
+    def split(self, data: Array, start: int) -> int:
+        """Split whole lines, the last of which may lack its line break, from ``start`` on; return where it stopped."""
+        self._data = data
         self._table.fill(-1)
-        count = _number(self._data, self.places, 2 * number, codes, firsts, self._table, self._hashes, _FACTORS)
-        return codes, self.values(self.places[firsts[:count], 2 * number : 2 * number + 2])
+        self._num_lines = _kernels.split(
+            *(data, start, len(data), *self._rules, *self._reserved, LINES, TERMS, self._lines, self._codes),
+            *(self._table, len(self._table) - 1, self._hashes, self._starts, self._lengths, self._kinds),
+            *(self._suffixes, self._out),
+        )
+        self._count = int(self._out[1])
+        return int(self._out[0])
 
-    def values(self, places: Array) -> pa.LargeStringArray:
-        """Return the texts from ``places[:, 0]`` to ``places[:, 1]``."""
-        offsets = np.zeros(len(places) + 1, dtype=np.int64)
-        np.cumsum(places[:, 1] - places[:, 0], out=offsets[1:])
-        out = np.empty(int(offsets[-1]), dtype=np.uint8)
-        _gather(self._data, places[:, 0].copy(), offsets, out)
-        return pa.LargeStringArray.from_buffers(len(places), pa.py_buffer(offsets), pa.py_buffer(out))
+    @property
+    def has_annotations(self) -> bool:
+        """Does a relation in plain view say that something annotates a fact?"""
+        return bool(self._out[2])
+
+    @property
+    def num_lines(self) -> int:
+        return self._num_lines
+
+    @property
+    def lines(self) -> Array:
+        """Where each line begins, and the last one ends."""
+        return self._lines[: self._num_lines + 1]
+
+    def terms(self, beginning: Callable[[str], str]) -> tuple[Texts, Texts, Array, Array]:
+        """Read the terms; return IRIs, literals, where each text is in them, and which texts are for others to read.
+
+        Args:
+            beginning: how the content of a literal with a suffix begins; nothing when there is no such literal.
+        """
+        n = self._count
+        kinds = self._kinds[:n]
+        prefix_of, prefixes, known = np.full(n, -1, np.int32), [b"\x1f\x1f\x1f"], {"": 0}
+        for place in np.flatnonzero(kinds == SUFFIX).tolist():
+            if prefix := beginning(self.text(place)):
+                prefix_of[place] = known.setdefault(prefix, len(prefixes))
+                if known[prefix] == len(prefixes):
+                    prefixes.append(prefix.encode())
+        ends = np.cumsum([len(prefix) for prefix in prefixes])
+        is_literal = (kinds == PLAIN) | (kinds == ESCAPED)
+        num_literals = int(np.count_nonzero(is_literal))
+        room = int(self._lengths[:n][~is_literal].sum()), int(self._lengths[:n][is_literal].sum())
+        longest = max(map(len, prefixes))
+        iris, iri_offsets = np.empty(room[0], np.uint8), np.empty(n - num_literals + 1, np.int64)
+        literals = np.empty(room[1] + num_literals * longest, np.uint8)
+        literal_offsets, places = np.empty(num_literals + 1, np.int64), np.empty(n, np.int64)
+        _kernels.contents(
+            *(self._data, n, self._starts, self._lengths, self._kinds, self._suffixes, prefix_of),
+            *(np.frombuffer(b"".join(prefixes), np.uint8), ends, iris, iri_offsets, literals, literal_offsets),
+            *(places, self._out),
+        )
+        num_iris, num_literals = self._out[:2].tolist()
+        odd = np.flatnonzero((places == BAD) & (kinds != SUFFIX))
+        return (
+            Texts(iris, iri_offsets[: num_iris + 1]),
+            Texts(literals, literal_offsets[: num_literals + 1]),
+            places,
+            odd,
+        )
+
+    def text(self, place: int) -> str:
+        """Return a text as it is in the file."""
+        start = int(self._starts[place])
+        return self._data[start : start + int(self._lengths[place])].tobytes().decode()
+
+    def facts(self, places: Array) -> Columns:
+        """Return the facts of lines whose three terms have been read."""
+        n = self._num_lines
+        head, relation, tail, odd = np.empty((4, n), np.int64)
+        kept = _kernels.facts(n, LINES, self._codes, places, head, relation, tail, odd, self._out)
+        return Columns(head[:kept], relation[:kept], tail[:kept], odd[: int(self._out[0])])
+
+
+def look(data: Array) -> tuple[bool, bool, bool]:
+    """Tell whether bytes are UTF-8, hold U+0000, and hold a carriage return."""
+    found = _kernels.look(data, len(data))
+    return not found & 1, bool(found & 2), bool(found & 4)
+
+
+def with_more(texts: Texts, more: list[str]) -> Texts:
+    """Return texts with others after them."""
+    return join([texts, Texts.of(more)]) if more else texts

@@ -8,15 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import pyarrow as pa
 
 from kg.errors import InputError
 from kg.records import Literal, Tail
 from kg.store import terms
 from kg.store.blocks import Array
+from kg.store.texts import Texts
 
 #: Facts between two batches, and between two calls of ``progress``.
 BATCH = 50_000
@@ -30,7 +30,7 @@ class Batch:
     """M facts over I IRIs and L literals.
 
     Attributes:
-        iris, literals: contents of terms (see ``kg.store.terms``), LargeString, (I,) and (L,).
+        iris, literals: contents of terms (see ``kg.store.terms``), (I,) and (L,).
         head, relation: places in ``iris``, (M,) int64.
         tail: a place in ``iris``, or -1 minus a place in ``literals``, (M,) int64.
         qualifiers: (place of the fact, place of the key, place of the value as of a tail).
@@ -38,8 +38,8 @@ class Batch:
         is_last_there: no other batch has this position.
     """
 
-    iris: pa.LargeStringArray
-    literals: pa.LargeStringArray
+    iris: Texts
+    literals: Texts
     head: Array
     relation: Array
     tail: Array
@@ -170,8 +170,8 @@ def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def facts_of(batch: Batch) -> Iterator[Fact]:
     """Yield the facts of a batch one by one."""
-    iris = batch.iris.to_pylist()
-    literals = [terms.literal_of(text) for text in batch.literals.to_pylist()]
+    iris = batch.iris.to_list()
+    literals = [terms.literal_of(text) for text in batch.literals.to_list()]
     said: dict[int, list[tuple[str, Tail]]] = {}
     for at, key, value in batch.qualifiers:
         said.setdefault(at, []).append((iris[key], iris[value] if value >= 0 else literals[-1 - value]))
@@ -213,9 +213,9 @@ def _batch(facts: Sequence[Fact], position: int) -> Batch:
     return Batch(_texts(iris), _texts(literals), head_places, relation_places, tail_places, qualifiers, position)
 
 
-def _texts(values: Iterable[str]) -> Any:
+def _texts(values: Iterable[str]) -> Texts:
     try:
-        return pa.array(list(values), pa.large_string())
+        return Texts.of(values)
     except UnicodeEncodeError:
         for value in values:
             terms.content_key(value)  # names the one that is no text

@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 import zstandard
 
+from kg.store.compiled import Library
+
 Array = np.ndarray[Any, np.dtype[np.int64]]
+
+kernels = Library(
+    "kg.store.block_kernels",
+    narrow="i8* i8 i8 u1*",
+    pack="i8* i8* i8* i8 i8* i8* i4* i8*",
+    reorder="i8* i8 i8* i8* i8*",
+    unpack="i8* i8 i8 i8* i8* i8* i8* i8*",
+)
 
 _LEVEL = 1
 _HEADER = struct.Struct("<Bq")
@@ -23,7 +33,7 @@ _TYPES = tuple(np.dtype(f"<u{width}") for width in (1, 2, 4, 8))
 _local = threading.local()  # zstd's contexts are not to be shared between threads
 
 
-def _compress(data: bytes) -> bytes:
+def _compress(data: Any) -> bytes:
     if not hasattr(_local, "compressor"):
         _local.compressor = zstandard.ZstdCompressor(level=_LEVEL)
     packed: bytes = _local.compressor.compress(data)
@@ -39,16 +49,10 @@ def _decompress(data: bytes) -> bytes:
 
 def pack_columns(columns: Sequence[Array]) -> bytes:
     """Return equally long columns of int64 as bytes."""
-    parts = []
-    for column in columns:
-        steps = np.diff(column, prepend=column[:1])
-        is_ascending = bool(len(column)) and bool((steps >= 0).all())
-        low = int(column[0] if is_ascending else column.min(initial=0))
-        values = (steps if is_ascending else column - low).astype(np.uint64)
-        most = int(values.max(initial=0))
-        code = (most >= 1 << 8) + (most >= 1 << 16) + (most >= 1 << 32)
-        parts += [_HEADER.pack(code | is_ascending << 2, low), values.astype(_TYPES[code]).tobytes()]
-    return _compress(b"".join(parts))
+    whole = np.ascontiguousarray(np.stack(columns), np.int64)
+    plain = np.empty(len(columns) * (_HEADER.size + 8 * whole.shape[1]), np.uint8)
+    used = kernels.narrow(whole, len(columns), whole.shape[1], plain)
+    return _compress(plain[:used])
 
 
 def unpack_columns(data: bytes, count: int) -> list[Array]:

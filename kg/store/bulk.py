@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from kg.errors import InputError
@@ -26,11 +25,15 @@ from kg.store.numbering import New, Numbering
 from kg.store.reading import current_version
 from kg.store.schema import qualifier, segment, term, triple, version
 from kg.store.segments import BY_HEAD, IRIS, Segment, view
+from kg.store.statements import Statements
+from kg.store.texts import Texts
 
 __all__ = ["Fact", "Loaded", "load"]
 
 #: Statements of one segment: 24 bytes each while they wait, three times that while they are sorted.
 PORTION = 1_000_000
+#: Statements whose entities are counted at once.
+COUNTED = 1 << 16
 #: Loads of fewer facts become rows.
 SMALL = 5_000
 
@@ -102,7 +105,7 @@ class _Waiting:
     columns: list[tuple[Array, Array, Array]] = field(default_factory=list)
     count: int = 0
     new: list[New] = field(default_factory=list)
-    names: list[tuple[Array, pa.LargeStringArray]] = field(default_factory=list)
+    names: list[tuple[Array, Texts]] = field(default_factory=list)
 
 
 class Portions:
@@ -112,7 +115,7 @@ class Portions:
         self._connection = connection
         self._source = find_or_add_source(connection, source)
         self._at, self._in_parts = at, in_parts
-        self._numbering = Numbering.of(connection)
+        self._numbering = Numbering(connection)
         self._waiting = _Waiting()
         self._writer: writing.SegmentWriter | None = None
         self._is_seen = np.zeros(1024, dtype=bool)  # by id: the entities in what was added
@@ -145,7 +148,7 @@ class Portions:
         waiting.columns.append((iris[batch.head], relation, tail))
         waiting.count += len(batch)
         waiting.new.append(new)
-        self._take_names(batch, relation, tail)
+        self._take_names(batch, literals)
         if batch.qualifiers:
             self._qualify(batch, iris, ends, tail)
         if self._writer is not None or self._in_parts or waiting.count >= SMALL:
@@ -153,17 +156,17 @@ class Portions:
         if self.is_full and not self._in_parts:
             self._write_segment()
 
-    def _take_names(self, batch: Batch, relation: Array, tail: Array) -> None:
-        places = np.unique(batch.relation)
-        names = [place for place in places.tolist() if naming.is_naming(batch.iris[place].as_py())]
-        if not names:
-            return
-        chosen = np.unique(batch.tail[np.isin(batch.relation, names) & (batch.tail < 0)])
-        if len(chosen):
-            ids = np.empty(len(batch.literals), dtype=np.int64)
-            is_literal = batch.tail < 0
-            ids[-1 - batch.tail[is_literal]] = tail[is_literal]
-            self._waiting.names.append((ids[-1 - chosen], batch.literals.take(-1 - chosen)))
+    def _take_names(self, batch: Batch, literals: Array) -> None:
+        """Let the literals that name something, given the ids of all, be found as names."""
+        is_naming = np.zeros(len(batch.iris), dtype=bool)
+        is_naming[batch.relation] = True
+        for place in np.flatnonzero(is_naming).tolist():
+            is_naming[place] = naming.is_naming(batch.iris[place])
+        tails = batch.tail[is_naming[batch.relation]]
+        is_name = np.zeros(len(literals), dtype=bool)
+        is_name[-1 - tails[tails < 0]] = True
+        if len(chosen := np.flatnonzero(is_name)):
+            self._waiting.names.append((literals[chosen], batch.literals.take(chosen)))
 
     def _open_segment(self) -> None:
         """Hand what waits, but for the statements, to the segment."""
@@ -176,38 +179,39 @@ class Portions:
         self._waiting.new.clear()
         self._waiting.names.clear()
 
-    def _sorted(self) -> tuple[Array, Array, Array]:
-        """Return the waiting statements sorted, each once, without those that the source states already."""
-        columns = [np.concatenate(parts) for parts in zip(*self._waiting.columns, strict=True)]
+    def _sorted(self) -> Statements:
+        """Return the waiting statements without those that the source states already."""
+        statements = Statements(self._waiting.columns)
         self._waiting.columns.clear()
         self._waiting.count = 0
-        columns = writing.sort(columns)
-        is_new = np.ones(len(columns[0]), dtype=bool)
-        is_new[1:] = False
-        for column in columns:
-            is_new[1:] |= column[1:] != column[:-1]
-        head, relation, tail = (column[is_new] for column in columns)
-        kept = ~self._stated(head, relation, tail)
-        if not kept.all():
-            head, relation, tail = head[kept], relation[kept], tail[kept]
-        self._count(head, tail)
-        return head, relation, tail
+        stated = self._stated(statements)
+        if stated is not None and stated.any():
+            statements.keep(~stated)
+        for head, _, tail in statements.blocks((0, 1, 2), COUNTED):
+            self._count(head, tail)
+        return statements
 
-    def _stated(self, head: Array, relation: Array, tail: Array) -> Array:
-        """Tell which statements, sorted, the source states already, (M,) bool."""
-        connection, found = self._connection, np.zeros(len(head), dtype=bool)
+    def _stated(self, statements: Statements) -> Array | None:
+        """Tell which statements the source states already, (M,) bool; None for none."""
+        connection = self._connection
         rows = stored.read_rows(connection, [triple.c.source == self._source])
+        segments = view(connection).segments
+        mine = [one for one in segments if one.source == self._source and one.triples]
+        if not len(rows.id) and not mine:
+            return None
+        columns = statements.columns()
+        found = np.zeros(len(statements), dtype=bool)
         hidden = stored.hidden_by(rows)
         live = rows.facts.take(stored.is_active(rows.facts, None))
         if len(live):
-            found |= writing.is_in((head, relation, tail), (live.head, live.relation, live.tail))
+            found |= writing.is_in(columns, (live.head, live.relation, live.tail))
         last = 0
-        for one in view(connection).segments:
+        for one in segments:
             directory = one.directory(connection, IRIS)
             if directory.ids:
                 last = max(last, directory.begins[-1][0] + directory.counts[-1])
-            if one.source == self._source and one.triples:
-                found |= self._in_segment(one, hidden.get(one.id, set()), (head, relation, tail), last)
+            if one in mine:
+                found |= self._in_segment(one, hidden.get(one.id, set()), columns, last)
         return found
 
     def _in_segment(self, one: Segment, hidden: set[tuple[int, int, int]], rows: Sequence[Array], last: int) -> Array:
@@ -240,7 +244,7 @@ class Portions:
 
     def _write_segment(self) -> None:
         assert self._writer is not None
-        self._writer.finish(*self._sorted())
+        self._writer.finish(self._sorted())
         self._writer = None
         self._numbering.forget()
 
@@ -250,15 +254,15 @@ class Portions:
         rows: list[terms.TermRow] = []
         for new in self._waiting.new:
             keys = dict(zip(new.keys.ids.tolist(), new.keys.keys.tolist(), strict=True))
-            for number, text in enumerate(new.iris.to_pylist(), new.first_iri):
+            for number, text in enumerate(new.iris.to_list(), new.first_iri):
                 rows.append(terms.term_row(number, keys[number], text))
-            for number, text in enumerate(new.literals.to_pylist(), new.first_literal):
+            for number, text in enumerate(new.literals.to_list(), new.first_literal):
                 rows.append(terms.term_row(-number, keys[-number], terms.literal_of(text)))
         writing.insert(connection, "term", term.c.keys(), rows)
         for ids, contents in self._waiting.names:
-            for number, text in zip(ids.tolist(), contents.to_pylist(), strict=True):
+            for number, text in zip(ids.tolist(), contents.to_list(), strict=True):
                 terms.add_name(connection, number, terms.literal_of(text))
-        head, relation, tail = self._sorted()
+        head, relation, tail = self._sorted().columns()
         columns = ("head", "relation", "tail", "source", "added")
         values = zip(head.tolist(), relation.tolist(), tail.tolist(), strict=True)
         writing.insert(connection, "triple", columns, [(*fact, self._source, self._at) for fact in values])

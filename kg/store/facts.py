@@ -5,16 +5,17 @@ A row of ``triple`` that names a segment is a statement of it that was retracted
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, select
 
 from kg.store.blocks import Array
-from kg.store.schema import triple
 from kg.store.segments import BY_HEAD, BY_RELATION, BY_TAIL, PLACES, Segment, view, view_and_last_row
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection
 
 #: Statements between two stops of a long read, about.
 WINDOW = 250_000
@@ -59,12 +60,14 @@ class Rows:
     id: Array
 
 
-_COLUMNS = (triple.c.head, triple.c.relation, triple.c.tail, triple.c.source, triple.c.added, triple.c.retracted)
-
-
 def read_rows(connection: Connection, where: Sequence[ColumnElement[bool]] = ()) -> Rows:
     """Read the rows of ``triple`` that match, whatever their version."""
-    ask = select(*_COLUMNS, triple.c.segment, triple.c.id).where(*where).order_by(triple.c.id)
+    from sqlalchemy import select
+
+    from kg.store.schema import triple
+
+    columns = ("head", "relation", "tail", "source", "added", "retracted", "segment", "id")
+    ask = select(*(triple.c[name] for name in columns)).where(*where).order_by(triple.c.id)
     parts = []
     cursor: Any = connection.execute(ask).cursor  # the driver's own rows: no object for each
     while rows := cursor.fetchmany(50_000):
@@ -144,9 +147,8 @@ def match(
         limit: read little more than so many, and return at most so many.
     """
     given = (("head", head), ("relation", relation), ("tail", tail))
-    where = [triple.c[name] == number for name, number in given if number is not None]
     known, last = view_and_last_row(connection)
-    rows = read_rows(connection, where) if last else _NO_ROWS
+    rows = read_rows(connection, equal(given)) if last else _NO_ROWS
     hidden = hidden_by(rows)
     parts: list[Facts] = []
     for one in known.segments:
@@ -161,6 +163,13 @@ def match(
     if len(parts) > 1 and (np.diff(found.added) < 0).any():
         found = found.take(np.argsort(found.added, kind="stable"))
     return found if limit is None else found.take(slice(limit))
+
+
+def equal(given: Iterable[tuple[str, int | None]]) -> list[ColumnElement[bool]]:
+    """The rows whose columns are given numbers."""
+    from kg.store.schema import triple
+
+    return [triple.c[name] == number for name, number in given if number is not None]
 
 
 def windows(connection: Connection, at: int | None = None) -> Iterator[Facts]:
@@ -209,7 +218,7 @@ def heads_of(connection: Connection, heads: Array, relations: Array | None = Non
     known, last = view_and_last_row(connection)
     if not len(heads):
         return concatenate([])
-    rows = read_rows(connection, [_among(triple.c.head, heads)]) if last else _NO_ROWS
+    rows = read_rows(connection, [_among("head", heads)]) if last else _NO_ROWS
     hidden = hidden_by(rows)
     parts = []
     for one in _until(known.segments, at):
@@ -231,8 +240,11 @@ def _until(segments: Sequence[Segment], at: int | None) -> list[Segment]:
     return [one for one in segments if at is None or one.added <= at]
 
 
-def _among(column: Any, ids: Array) -> ColumnElement[bool]:
+def _among(name: str, ids: Array) -> ColumnElement[bool]:
     """The rows whose column is one of some ids, given ascending, or at least in their range."""
+    from kg.store.schema import triple
+
+    column = triple.c[name]
     few: ColumnElement[bool] = (
         column.in_(ids.tolist()) if len(ids) <= _FEW else column.between(int(ids[0]), int(ids[-1]))
     )
@@ -281,7 +293,7 @@ def neighbours(connection: Connection, entities: Array, limit: int, at: int | No
     out = heads_of(connection, entities, at=at)
     heads = np.sort(out.head)
     number_out = np.searchsorted(heads, entities, "right") - np.searchsorted(heads, entities, "left")
-    rows = read_rows(connection, [_among(triple.c.tail, entities)]) if last else _NO_ROWS
+    rows = read_rows(connection, [_among("tail", entities)]) if last else _NO_ROWS
     hidden = hidden_by(rows)
     # One to itself is among those out of it, and what rows hide is not given: as many more must be read.
     most = limit + number_out + np.count_nonzero(rows.segment)

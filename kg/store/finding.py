@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import Connection, select
 
 from kg.errors import UnknownEntity
 from kg.names import fold
 from kg.records import Entity
 from kg.store import facts, naming, terms
 from kg.store.naming import Naming
-from kg.store.schema import name
 from kg.store.segments import NAMES, view
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 #: How many names that begin with, or contain, a text are looked at.
 _MOST = 2_000
@@ -27,6 +29,10 @@ def prefix_number(folded: str) -> int:
 
 def names_from(connection: Connection, prefix: str, whole: bool = False) -> Iterator[tuple[int, str]]:
     """Yield (literal id, folded name) of the names that begin with ``prefix``, or are just that."""
+    from sqlalchemy import select
+
+    from kg.store.schema import name
+
     condition = name.c.folded == prefix
     if not whole:
         condition = (name.c.folded >= prefix) & (name.c.folded < prefix + "\U0010ffff")
@@ -44,6 +50,10 @@ def names_from(connection: Connection, prefix: str, whole: bool = False) -> Iter
 
 def names_with(connection: Connection, part: str) -> Iterator[tuple[int, str]]:
     """Yield (literal id, folded name) of the names that contain ``part``, reading through all names."""
+    from sqlalchemy import select
+
+    from kg.store.schema import name
+
     inside = select(name.c.literal, name.c.folded).where(name.c.folded.contains(part, autoescape=True))
     for number, folded in connection.execute(inside):
         yield number, folded

@@ -16,19 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
 from kg.errors import InputError
 from kg.names import local_name
 from kg.records import Entity, Picture, Statement, Subgraph, Tail
-from kg.store import finding, naming, reading, schema, terms
+from kg.store import finding, history, naming, reading, terms
 from kg.store.connection import Database
-from kg.store.editing import Edit
 
 if TYPE_CHECKING:
     import numpy as np
 
     from kg.store.edges import Edges
+    from kg.store.editing import Edit
     from kg.store.snapshot import Snapshot
     from kg.walks.named import Walks
 
@@ -45,6 +43,7 @@ class KnowledgeGraph:
         self.uuid = database.uuid
         self._naming: tuple[int, naming.Naming] | None = None
         self._snapshot: Snapshot | None = None
+        self._past: Snapshot | None = None
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
@@ -58,7 +57,7 @@ class KnowledgeGraph:
             StoreError: what is there is not a kemm store (it is left untouched), or can't be reached.
         """
         database = Database(url, create)
-        return cls(database, database.url.render_as_string(hide_password=False))
+        return cls(database, database.address)
 
     def close(self) -> None:
         """Give the connections back. A store in memory is gone."""
@@ -86,6 +85,8 @@ class KnowledgeGraph:
     @contextmanager
     def edit(self, source: str = "", note: str = "", author: str = "", action: str = "edit") -> Iterator[Edit]:
         """Give an object whose ``add`` and ``retract`` become one version; nothing if the block raises."""
+        from kg.store.editing import Edit
+
         with self.database.write() as connection:
             yield Edit(connection, action, author, source, note)
 
@@ -149,15 +150,7 @@ class KnowledgeGraph:
         """
         first, last = self._at(old), self._at(new)
         with self.database.read() as connection:
-            changed = reading.changes(connection, min(first, last))
-
-        def holds(statement: Statement, at: int) -> bool:
-            return statement.added <= at and (statement.retracted is None or statement.retracted > at)
-
-        said = {(s.fact, s.source) for s in changed if holds(s, first)}
-        says = {(s.fact, s.source) for s in changed if holds(s, last)}
-        added = [s for s in changed if holds(s, last) and (s.fact, s.source) not in said]
-        return added, [s for s in changed if holds(s, first) and (s.fact, s.source) not in says]
+            return history.diff(connection, first, last)
 
     def drop_load(self) -> bool:
         """Drop a load in parts that was interrupted (``kg.ingest.load(resume=True)``); return whether there was one."""
@@ -172,18 +165,17 @@ class KnowledgeGraph:
     def history(self, head: str, relation: str | None = None, tail: Tail | None = None) -> list[Statement]:
         """Return all that was ever stated of an entity, also what was retracted since, in the order it came."""
         with self.database.read() as connection:
-            return reading.history(connection, head, relation, tail)
+            return history.history(connection, head, relation, tail)
 
     def log(self) -> list[dict[str, Any]]:
         """Return the versions, oldest first: id, time (UTC), author, action, source, note."""
         with self.database.read() as connection:
-            rows = connection.execute(select(schema.version).order_by(schema.version.c.id)).mappings()
-            return [dict(row) | {"time": row["time"].isoformat()} for row in rows]
+            return history.log(connection)
 
     def changes(self, since: int) -> list[Statement]:
         """Return the statements added or retracted after version ``since``."""
         with self.database.read() as connection:
-            return reading.changes(connection, since)
+            return history.changes(connection, since)
 
     # -- facts --------------------------------------------------------------------------------------------------------
 
@@ -251,10 +243,14 @@ class KnowledgeGraph:
             starts = terms.find_many(connection, entities).values()
             return reading.subgraph(connection, starts, hops, limit, at)
 
-    def relations(self) -> dict[str, int]:
-        """Return relation IRI → number of active triples, the most frequent first."""
+    def relations(self, *, ever: bool = False) -> dict[str, int]:
+        """Return relation IRI → number of active triples, the most frequent first.
+
+        Args:
+            ever: also relations that are left without any.
+        """
         with self.database.read() as connection:
-            return reading.count_relations(connection)
+            return reading.count_relations(connection, ever)
 
     def sources(self) -> list[str]:
         """Return the names of all sources there have been."""
@@ -272,19 +268,27 @@ class KnowledgeGraph:
         with self.database.read() as connection:
             return reading.count(connection) | {"entities": len(naming.entity_ids(connection))}
 
-    def snapshot(self) -> Snapshot:
-        """Return the entity-to-entity edges of the current version as arrays.
+    def snapshot(self, version: int | None = None) -> Snapshot:
+        """Return the entity-to-entity edges of a version (default: now) as arrays.
 
-        The first call reads them, or maps the file kept beside a SQLite store; later ones lay new edits over them.
+        The first call reads them, or maps the file kept beside a SQLite store; later ones lay new edits over them. Of
+        past versions the last one asked for is kept.
+
+        Raises:
+            InputError: the store has no such version.
         """
-        from kg.store.snapshot import current
+        from kg.store.snapshot import Snapshot, current
 
+        if version is not None and self._at(version) != self.version:
+            if self._past is None or self._past.version != version:
+                self._past = Snapshot.take(self, version)
+            return self._past
         self._snapshot = current(self, self._snapshot)
         return self._snapshot
 
     @property
     def walks(self) -> Walks:
-        """Neighbourhoods, paths, PageRank, random walks and Steiner trees on the current version, by IRI."""
+        """Neighbourhoods, paths, PageRank, random walks and Steiner trees by IRI; ``walks.at(3)`` for version 3."""
         from kg.walks.named import Walks
 
         return Walks(self)
@@ -299,15 +303,16 @@ class KnowledgeGraph:
                 self._naming = (at, naming.naming(connection))
             return self._naming[1]
 
-    def describe(self, iri: str) -> Entity:
-        """Return an entity's label, description, aliases, types, pictures and id.
+    def describe(self, iri: str, *, version: int | None = None) -> Entity:
+        """Return an entity's label, description, aliases, types, pictures and id, as they stood then (default: now).
 
         Raises:
             UnknownEntity: the store has never seen this IRI; the text gives near names.
+            InputError: the store has no such version.
         """
-        known = self.naming()
+        known, at = self.naming(), None if version is None else self._at(version)
         with self.database.read() as connection:
-            return naming.describe(connection, iri, known)
+            return naming.describe(connection, iri, known, at)
 
     def entities(self, with_description: bool = True) -> Iterator[Entity]:
         """Yield every entity in id order; without descriptions it is faster.
@@ -316,23 +321,24 @@ class KnowledgeGraph:
         """
         return naming.entities(self.database, self.naming(), with_description)
 
-    def entity_ids(self) -> np.ndarray:
-        """Return the term ids of all entities, (E,) int64, ascending; what an entity is says ``entities``."""
+    def entity_ids(self, version: int | None = None) -> np.ndarray:
+        """Return the term ids of all entities of a version, (E,) int64, ascending; what one is says ``entities``."""
+        at = None if version is None else self._at(version)
         with self.database.read() as connection:
-            return naming.entity_ids(connection)
+            return naming.entity_ids(connection, at)
 
     def degrees(self) -> dict[int, int]:
         """Return term id → number of active triples around it, literals included: how much is said of an entity."""
         with self.database.read() as connection:
             return naming.degrees(connection)
 
-    def labels(self, iris: Iterable[str]) -> dict[str, str]:
-        """Return IRI → label; a readable local name where there is none."""
-        known = self.naming()
+    def labels(self, iris: Iterable[str], *, version: int | None = None) -> dict[str, str]:
+        """Return IRI → label, as it stood then (default: now); a readable local name where there is none."""
+        known, at = self.naming(), None if version is None else self._at(version)
         if not known.labels:
             return {iri: local_name(iri) for iri in iris}
         with self.database.read() as connection:
-            return naming.labels(connection, iris, known)
+            return naming.labels(connection, iris, known, at)
 
     def fan_out(
         self, entities: Iterable[int], hops: int = 2, limit: int = 16
@@ -375,11 +381,14 @@ class KnowledgeGraph:
 
     # -- pictures -----------------------------------------------------------------------------------------------------
 
-    def pictures(self, entity: str | None = None, split: str | None = None) -> list[Picture]:
-        """Return the pictures, of one entity or one split where given."""
+    def pictures(
+        self, entity: str | None = None, split: str | None = None, *, version: int | None = None
+    ) -> list[Picture]:
+        """Return the pictures, of one entity or one split where given, as they stood then (default: now)."""
+        at = None if version is None else self._at(version)
         with self.database.read() as connection:
             numbers = None if entity is None else [terms.find(connection, entity) or -1]
-            return naming.read_pictures(connection, numbers, split)
+            return naming.read_pictures(connection, numbers, split, at=at)
 
     def add_pictures(self, pictures: Iterable[Picture], source: str = "") -> int:
         """Add pictures of known entities as one version; return the version (the current one if all were known).

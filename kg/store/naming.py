@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import Connection, select
 
 from kg.errors import UnknownEntity
 from kg.names import fold, local_name
@@ -24,10 +23,14 @@ from kg.records import (
     Picture,
 )
 from kg.store import facts, reading, terms
-from kg.store.connection import Database
 from kg.store.facts import Facts
-from kg.store.schema import picture, source, term
+from kg.store.light import ask
 from kg.store.segments import IRIS, view
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from kg.store.connection import Database
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _OWL = "http://www.w3.org/2002/07/owl#"
@@ -148,14 +151,14 @@ def _sort_out(connection: Connection, found: Facts, known: Naming) -> dict[int, 
 
 
 def _said_of(
-    connection: Connection, heads: np.ndarray, relations: Iterable[int], known: Naming
+    connection: Connection, heads: np.ndarray, relations: Iterable[int], known: Naming, at: int | None = None
 ) -> dict[int, list[_Text]]:
     wanted = np.array([number for number in relations if number > 0], dtype=np.int64)
-    return _sort_out(connection, facts.heads_of(connection, heads, wanted), known)
+    return _sort_out(connection, facts.heads_of(connection, heads, wanted, at), known)
 
 
-def describe(connection: Connection, iri: str, known: Naming) -> Entity:
-    """Return what the store says of an entity.
+def describe(connection: Connection, iri: str, known: Naming, at: int | None = None) -> Entity:
+    """Return what the store says of an entity at a version (None: now).
 
     Raises:
         UnknownEntity: the store has never seen this IRI; the text gives near ones.
@@ -163,37 +166,37 @@ def describe(connection: Connection, iri: str, known: Naming) -> Entity:
     number = terms.find(connection, iri)
     if number is None:
         raise unknown(connection, iri)
-    said = _said_of(connection, np.array([number]), known.all, known).get(number, ())
-    return _entity(number, iri, said, read_pictures(connection, [number]))
+    said = _said_of(connection, np.array([number]), known.all, known, at).get(number, ())
+    return _entity(number, iri, said, read_pictures(connection, [number], at=at))
 
 
-def entity_ids(connection: Connection) -> np.ndarray:
-    """Return the term ids of all entities, ascending, int64: heads and non-literal tails of active triples.
+def entity_ids(connection: Connection, at: int | None = None) -> np.ndarray:
+    """Return the term ids of all entities at a version, ascending, int64: heads and non-literal tails of its triples.
 
     Left out are RDF's own words and relations of which nothing is said but their names (a relation that is itself
     related to something is an entity too).
     """
-    relations = reading.relation_ids(connection)
+    relations = reading.relation_ids(connection, at)
     dropped = set(relations) | set(terms.find_many(connection, _VOCABULARY).values())
     iris = terms.read_many(connection, relations)
     own = {number for number, iri in iris.items() if str(iri).startswith((_RDF, RDFS, _OWL))}
     for number in relations:
-        out, into = facts.match(connection, head=number), facts.match(connection, tail=number)
+        out, into = facts.match(connection, at, head=number), facts.match(connection, at, tail=number)
         for found, only_entities in ((out, True), (into, False)):
             for head, relation, tail in zip(
                 found.head.tolist(), found.relation.tolist(), found.tail.tolist(), strict=True
             ):
                 if relation not in own and (tail > 0 or not only_entities):
                     dropped -= {head, tail}
-    numbers = ids_in_use(connection)
+    numbers = ids_in_use(connection, at)
     return numbers[~np.isin(numbers, np.fromiter(dropped, dtype=np.int64))]
 
 
-def ids_in_use(connection: Connection) -> np.ndarray:
-    """Return the ids of all heads and non-literal tails of active statements, ascending, int64."""
+def ids_in_use(connection: Connection, at: int | None = None) -> np.ndarray:
+    """Return the ids of all heads and non-literal tails of statements active at a version, ascending, int64."""
     last = terms.next_id(connection)
     is_used = np.zeros(last, dtype=bool)
-    for found in facts.windows(connection):
+    for found in facts.windows(connection, at):
         is_used[found.head] = True
         is_used[found.tail[found.tail > 0]] = True
     return np.flatnonzero(is_used)
@@ -214,7 +217,7 @@ def entities(database: Database, known: Naming, with_description: bool = True) -
     """Yield every entity, in id order, reading ``WINDOW`` at a time."""
     with database.read() as connection:
         numbers = entity_ids(connection)
-        has_pictures = connection.execute(select(picture.c.id).limit(1)).first() is not None
+        has_pictures = bool(ask(connection, "SELECT id FROM picture LIMIT 1"))
     wanted = known.all if with_description else (*known.names, known.type)
     for start in range(0, len(numbers), WINDOW):
         window = numbers[start : start + WINDOW]
@@ -235,38 +238,50 @@ def read_pictures(
     numbers: Iterable[int] | None = None,
     split: str | None = None,
     bounds: tuple[int, int] | None = None,
+    at: int | None = None,
 ) -> list[Picture]:
-    """Return the pictures, of some entities or in a range of entity ids, or of one split, in the order they came."""
-    ask = (
+    """Return the pictures at a version, of some entities or in a range of entity ids, or of one split, as they came."""
+    if not ask(connection, "SELECT id FROM picture LIMIT 1"):
+        return []
+    from sqlalchemy import select
+
+    from kg.store.schema import picture, source
+
+    gone = picture.c.retracted
+    is_there = gone.is_(None) if at is None else (picture.c.added <= at) & (gone.is_(None) | (gone > at))
+    sought = (
         select(picture.c.path, picture.c.entity, picture.c.split, picture.c.root, picture.c.sha256, source.c.name)
         .select_from(picture.join(source, source.c.id == picture.c.source))
-        .where(picture.c.retracted.is_(None))
+        .where(is_there)
         .order_by(picture.c.id)
     )
     if numbers is not None:
-        ask = ask.where(picture.c.entity.in_(list(numbers)))
+        sought = sought.where(picture.c.entity.in_(list(numbers)))
     if bounds is not None:
-        ask = ask.where(picture.c.entity.between(*bounds))
+        sought = sought.where(picture.c.entity.between(*bounds))
     if split is not None:
-        ask = ask.where(picture.c.split == split)
-    rows = connection.execute(ask).all()
+        sought = sought.where(picture.c.split == split)
+    rows = connection.execute(sought).all()
     iris = terms.read_many(connection, [row[1] for row in rows])
     return [Picture(path, str(iris[entity]), *rest) for path, entity, *rest in rows]
 
 
-def labels(connection: Connection, iris: Iterable[str], known: Naming) -> dict[str, str]:
-    """Return IRI → label, 5,000 at a time; the local name where no label is known."""
+def labels(connection: Connection, iris: Iterable[str], known: Naming, at: int | None = None) -> dict[str, str]:
+    """Return IRI → label at a version (None: now), 5,000 at a time; the local name where no label is known."""
     found: dict[str, str] = {}
     for part in terms.chunks(dict.fromkeys(iris), 5_000):
         ids = terms.find_many(connection, part)
-        said = _said_of(connection, np.array(sorted(ids.values()), dtype=np.int64), known.labels, known)
+        said = _said_of(connection, np.array(sorted(ids.values()), dtype=np.int64), known.labels, known, at)
         found |= {iri: _entity(0, iri, said.get(ids.get(iri, 0), ())).label for iri in part}
     return found
 
 
 def unknown(connection: Connection, text: str) -> UnknownEntity:
     """Return the error for a name or an IRI that nothing has, with up to five near names."""
+    from sqlalchemy import select
+
     from kg.store.finding import names_from
+    from kg.store.schema import term
 
     name = local_name(text) if "://" in text else text
     head, stem = fold(name)[:2], text[: max(text.rfind("/"), text.rfind("#"), 1) + 1]
@@ -280,6 +295,8 @@ def unknown(connection: Connection, text: str) -> UnknownEntity:
         stored = (iri for iri in islice(view(connection).contents(connection, IRIS), 200_000) if iri.startswith(stem))
         for iri in islice(chain(connection.execute(rows.limit(5_000)).scalars(), stored), 5_000):
             names.setdefault(fold(local_name(iri)), iri)
+    import difflib
+
     close = difflib.get_close_matches(fold(name), names, n=5, cutoff=0.6)
     hint = f"; did you mean {', '.join(repr(names[c]) for c in close)}?" if close else ""
     return UnknownEntity(f"no entity is called '{text}'{hint}")

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from kg.errors import StoreError
 from kg.store import terms
 from kg.store.blocks import Array
+from kg.store.compiled import Library
 from kg.store.schema import term
 from kg.store.segments import view
+from kg.store.texts import Texts
 
-#: Terms that a load remembers; older ones are looked up in the store. 20 bytes each.
-REMEMBERED = 4_000_000
+#: Terms that a load remembers; older ones are looked up in the store. 20 bytes each, and 6 to 11 to find them by.
+REMEMBERED = 3_000_000
+
+kernels = Library(
+    "kg.store.numbering_kernels",
+    digest="u1* i8* i8 i8 u1* u8* u8* i8* i8*",
+    fill="i4* i8 i8* i8",
+    find="i4* i8 i8* u4* i8* i8* i8* i8 i8*",
+    add="i4* i8 i8* u4* i8* i8 i8* i8* i8 i8* i8 i8 i8*",
+    gather="u1* i8* i8* i8 u1* i8*",
+    names="u1* i8* i8 i8 u1* i8* i8* u1*",
+    words="u1* i8* i8* i8 i8 u8*",
+)
+
+#: In which order each round of BLAKE2b takes the words of a block (RFC 7693, section 2.7), a digit a word.
+_SIGMA = (
+    "0123456789abcdefea489fd61c02b753b8c052fdae3671947931dcbe265a40f8905724afe1bc683d2c6a0b834d75fe19"
+    "c51fed4a0763928bdb7ec13950f4862a6fe9b308c2d714a5a2847615fb9e3cd00123456789abcdefea489fd61c02b753"
+)
+_ORDER = np.array([int(digit, 16) for digit in _SIGMA], dtype=np.uint8)
 
 
 @dataclass(slots=True)
 class Keys:
-    """n terms sorted by key: their keys, the checks on these, and their ids, (n,) int64 each."""
+    """n terms: their keys, the checks on these, and their ids, (n,) int64 each; sorted by key where it is said."""
 
     keys: Array
     checks: Array
@@ -31,7 +50,7 @@ class Keys:
         return len(self.keys)
 
     def find(self, keys: Array, checks: Array, found: Array) -> None:
-        """Fill in the ids of those of ``keys`` that are here and not yet found."""
+        """Fill in the ids of those of ``keys`` that are here and not yet found; here they must be sorted."""
         place = np.searchsorted(self.keys, keys)
         place[place == len(self.keys)] = 0
         here = self.keys[place] == keys
@@ -43,7 +62,7 @@ class Keys:
 def merge(parts: list[Keys]) -> Keys:
     """Return all keys as one sorted run."""
     keys = np.concatenate([part.keys for part in parts])
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     return Keys(
         keys[order],
         np.concatenate([part.checks for part in parts])[order],
@@ -57,125 +76,131 @@ def _collision() -> StoreError:
 
 @dataclass(slots=True)
 class New:
-    """The terms that a batch brought: contents in id order, and the first of their ids without its sign."""
+    """The terms that a batch brought: contents in id order, the first of their ids without its sign, and their keys."""
 
-    iris: pa.LargeStringArray
-    literals: pa.LargeStringArray
+    iris: Texts
+    literals: Texts
     first_iri: int
     first_literal: int
     keys: Keys
 
 
-@dataclass(slots=True)
-class Numbering:
-    """Gives ids to terms. ``levels`` are the runs of keys that this load has met, each more than twice the next."""
+class Remembered:
+    """The ids of the terms that a load has met: a table of slots, open to the next one, over columns that grow."""
 
-    connection: Connection
-    next_iri: int
-    next_literal: int
-    is_empty: bool
-    levels: list[Keys] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.size = 0
+        self._known, self._checks = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.uint32)
+        self._ids, self._slots = np.empty(1 << 12, np.int64), np.full(1 << 13, -1, np.int32)
 
-    @classmethod
-    def of(cls, connection: Connection) -> Numbering:
-        """Go on from what the store has."""
-        iri, literal = terms.next_id(connection), terms.next_literal(connection)
-        return cls(connection, iri, literal, iri == 1 and literal == 1)
-
-    def number(self, iris: pa.LargeStringArray, literals: pa.LargeStringArray) -> tuple[Array, Array, New]:
-        """Return the ids of a batch's IRIs and literals, and which of them are new."""
-        keys, checks = _hash(iris, literals)
-        order = np.argsort(keys, kind="stable")
-        keys, checks = keys[order], checks[order]
-        is_first = np.ones(len(keys), dtype=bool)
-        is_first[1:] = keys[1:] != keys[:-1]
-        group = np.cumsum(is_first) - 1
-        keys, firsts = keys[is_first], order[is_first]
-        if (checks != checks[is_first][group]).any():
+    def find(self, keys: Array, checks: Array) -> Array:
+        """Return the ids of keys, 0 of those not met."""
+        found = np.empty(len(keys), np.int64)
+        if kernels.find(*self._table(), *self._columns(), keys, checks, len(keys), found):
             raise _collision()
-        checks = checks[is_first]
-        found = np.zeros(len(keys), dtype=np.int64)
-        for level in self.levels:
-            level.find(keys, checks, found)
-        if not self.is_empty:
-            self._look_up(keys, checks, found)
-        fresh = np.flatnonzero(found == 0)
-        fresh = fresh[np.argsort(firsts[fresh], kind="stable")]  # numbered in the order in which they come
-        is_literal = firsts[fresh] >= len(iris)
-        n = int((~is_literal).sum())
-        found[fresh[:n]] = np.arange(self.next_iri, self.next_iri + n)
-        found[fresh[n:]] = -np.arange(self.next_literal, self.next_literal + len(fresh) - n)
-        sorted_fresh = np.sort(fresh)
-        new = New(
-            iris.take(pa.array(firsts[fresh[:n]])),
-            literals.take(pa.array(firsts[fresh[n:]] - len(iris))),
-            self.next_iri,
-            self.next_literal,
-            Keys(keys[sorted_fresh], checks[sorted_fresh], found[sorted_fresh]),
-        )
-        self.next_iri, self.next_literal = self.next_iri + n, self.next_literal + len(fresh) - n
-        self._remember(new.keys)
-        ids = np.empty(len(order), dtype=np.int64)
-        ids[order] = found[group]
-        return ids[: len(iris)], ids[len(iris) :], new
+        return found
 
-    def _remember(self, keys: Keys) -> None:
-        if not len(keys):
-            return
-        self.levels.append(keys)
-        while len(self.levels) > 1 and len(self.levels[-2]) < 2 * len(self.levels[-1]):
-            self.levels[-2:] = [merge(self.levels[-2:])]
+    def add(self, keys: Array, checks: Array, found: Array, next_id: int, step: int) -> Array:
+        """Take keys; give ids to those that ``found`` has none of; return the places of these, in their order."""
+        self._make_room(self.size + len(keys))
+        fresh = np.empty(len(keys) + 1, np.int64)
+        size = kernels.add(
+            *(*self._table(), *self._columns(), self.size, keys, checks, len(keys), found, next_id, step, fresh)
+        )
+        if size < 0:
+            raise _collision()
+        self.size = size
+        return fresh[: fresh[len(keys)]]
+
+    def _table(self) -> tuple[Any, int]:
+        return self._slots, len(self._slots) - 1
+
+    def _columns(self) -> tuple[Any, Any, Any]:
+        return self._known, self._checks, self._ids
+
+    def _make_room(self, size: int) -> None:
+        if size > len(self._known):
+            room = max(size, len(self._known) * 5 // 4)
+            for name in ("_known", "_checks", "_ids"):
+                old = getattr(self, name)
+                grown = np.empty(room, old.dtype)
+                grown[: self.size] = old[: self.size]
+                setattr(self, name, grown)
+        if 3 * size > 2 * len(self._slots):
+            self._slots = np.full(1 << (size * 3 // 2).bit_length(), -1, np.int32)
+            kernels.fill(*self._table(), self._known, self.size)
+
+
+class Numbering:
+    """Gives ids to terms."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.next_iri, self.next_literal = terms.next_id(connection), terms.next_literal(connection)
+        self._is_empty = self.next_iri == 1 and self.next_literal == 1
+        self._remembered = Remembered()
+
+    def number(self, iris: Texts, literals: Texts) -> tuple[Array, Array, New]:
+        """Return the ids of a batch's IRIs and literals, and which of them are new."""
+        first_iri, first_literal = self.next_iri, self.next_literal
+        iri_ids, new_iris, keys_of_iris = self._number(iris, False)
+        literal_ids, new_literals, keys_of_literals = self._number(literals, True)
+        parts = zip(keys_of_iris, keys_of_literals, strict=True)
+        keys = Keys(*(np.concatenate(pair) for pair in parts))
+        return iri_ids, literal_ids, New(new_iris, new_literals, first_iri, first_literal, keys)
+
+    def _number(self, texts: Texts, is_literal: bool) -> tuple[Array, Texts, tuple[Array, Array, Array]]:
+        """Return ids, the new ones among the texts, and keys, checks and ids of these."""
+        keys, checks = digests(texts, is_literal)
+        if self._is_empty:
+            found = np.zeros(len(keys), np.int64)
+        else:
+            found = self._remembered.find(keys, checks)
+            self._look_up(keys, checks, found)
+        next_id, step = (-self.next_literal, -1) if is_literal else (self.next_iri, 1)
+        fresh = self._remembered.add(keys, checks, found, next_id, step)
+        if is_literal:
+            self.next_literal += len(fresh)
+        else:
+            self.next_iri += len(fresh)
+        return found, texts.take(fresh), (keys[fresh], checks[fresh], found[fresh])
 
     def forget(self) -> None:
         """Drop what is remembered when it is much; call when the store has all of it."""
-        if sum(map(len, self.levels)) > REMEMBERED:
-            self.levels.clear()
-            self.is_empty = False
+        if self._remembered.size > REMEMBERED:
+            self._remembered = Remembered()
+            self._is_empty = False
 
     def _look_up(self, keys: Array, checks: Array, found: Array) -> None:
         """Fill in the ids of terms that the store knows, from segments and from rows."""
+        wanted = np.flatnonzero(found == 0)
+        wanted = wanted[np.argsort(keys[wanted], kind="stable")]
+        sought, sought_checks, ids = keys[wanted], checks[wanted], np.zeros(len(wanted), np.int64)
         for one, directory in view(self.connection).runs(self.connection):
-            open_ones = np.flatnonzero(found == 0)
+            open_ones = np.flatnonzero(ids == 0)
             begins = np.array([first for first, _ in directory.begins], dtype=np.int64)
-            places = np.searchsorted(begins, keys[open_ones], "right") - 1
+            places = np.searchsorted(begins, sought[open_ones], "right") - 1
             for place in np.unique(places[places >= 0]).tolist():
-                mine = (
-                    open_ones[places == place]
-                    if len(open_ones) < 10_000
-                    else open_ones[np.searchsorted(places, place) : np.searchsorted(places, place, "right")]
-                )
+                mine = open_ones[np.searchsorted(places, place) : np.searchsorted(places, place, "right")]
                 stored = Keys(*one.columns(self.connection, directory.ids[place], directory.counts[place]))
                 some = np.zeros(len(mine), dtype=np.int64)
-                stored.find(keys[mine], checks[mine], some)
-                found[mine] = some
-        if self.connection.execute(select(term.c.id).limit(1)).first() is None:
-            return
-        open_ones = np.flatnonzero(found == 0)
-        for part in terms.chunks(open_ones.tolist(), 10_000):
-            wanted = {int(keys[place]): place for place in part}
-            for key, number in self.connection.execute(select(term.c.key, term.c.id).where(term.c.key.in_(wanted))):
-                found[wanted[key]] = number
+                stored.find(sought[mine], sought_checks[mine], some)
+                ids[mine] = some
+        if self.connection.execute(select(term.c.id).limit(1)).first() is not None:
+            for part in terms.chunks(np.flatnonzero(ids == 0).tolist(), 10_000):
+                by_key = {int(sought[place]): place for place in part}
+                rows = select(term.c.key, term.c.id).where(term.c.key.in_(by_key))
+                for key, number in self.connection.execute(rows):
+                    ids[by_key[key]] = number
+            # A text that comes twice in the batch was asked for once.
+            ids = ids[np.searchsorted(sought, sought, "right") - 1]
+        found[wanted] = ids
 
 
-def _hash(iris: pa.LargeStringArray, literals: pa.LargeStringArray) -> tuple[Array, Array]:
-    """Return the keys and checks of contents, IRIs first; see ``terms.digest``."""
-    found = b"".join([terms.digest(one) for texts in (iris, literals) for one in _bytes(texts)])
-    table = np.frombuffer(found, dtype=np.dtype([("key", "<i8"), ("check", "<u4")]))
-    keys, checks = table["key"].astype(np.int64), table["check"].astype(np.int64)
-    keys[len(iris) :] = ~keys[len(iris) :]
+def digests(texts: Texts, is_literal: bool) -> tuple[Array, Array]:
+    """Return the keys and checks of contents, (n,) int64 each, as ``terms.digest`` makes them."""
+    keys, checks = np.empty((2, len(texts)), np.int64)
+    offsets = np.ascontiguousarray(texts.offsets)
+    rooms = np.empty(8, np.uint64), np.empty(16, np.uint64)
+    kernels.digest(texts.run, offsets, len(texts), int(is_literal), _ORDER, *rooms, keys, checks)
     return keys, checks
-
-
-def _bytes(texts: pa.LargeStringArray) -> list[memoryview]:
-    run, offsets = raw(texts)
-    bounds = offsets.tolist()
-    return [run[start:stop] for start, stop in pairwise(bounds)]
-
-
-def raw(texts: pa.LargeStringArray) -> tuple[memoryview, Array]:
-    """Return the UTF-8 of texts as one run, and where each begins, (n + 1,) int64."""
-    if not len(texts):
-        return memoryview(b""), np.zeros(1, dtype=np.int64)
-    _, offsets, data = texts.buffers()
-    places = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    return memoryview(data or b""), places

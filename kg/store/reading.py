@@ -7,34 +7,36 @@ or retracted meanwhile is not seen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
 
 from kg.records import Statement, Subgraph, Tail
 from kg.store import facts, terms
 from kg.store.connection import Database
 from kg.store.facts import Facts
-from kg.store.schema import picture, qualifier, source, triple, version
+from kg.store.light import ask
 from kg.store.segments import BY_HEAD, Segment, view, view_and_last_row
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 #: Blocks of 4,096 statements that are read in one transaction.
 PAGE = 5
 
-_LIVE = triple.c.retracted.is_(None)
-_LAST_VERSION = select(func.max(version.c.id))
-_ANY_QUALIFIER = select(qualifier.c.id).limit(1)
+_LAST_VERSION = "SELECT max(id) FROM version"
+_SOURCES = "SELECT id, name FROM source ORDER BY id"
+_ANY_QUALIFIER = "SELECT id FROM qualifier LIMIT 1"
 
 
 def current_version(connection: Connection) -> int:
     """Return the number of the last version; 0 for an empty store."""
-    return int(connection.execute(_LAST_VERSION).scalar() or 0)
+    return int(ask(connection, _LAST_VERSION)[0][0] or 0)
 
 
 def source_names(connection: Connection) -> dict[int, str]:
     """Return the names of all sources by id, in the order they came."""
-    return dict(connection.execute(select(source.c.id, source.c.name).order_by(source.c.id)).all())
+    return dict(ask(connection, _SOURCES))
 
 
 def statements(connection: Connection, found: Facts, names: dict[int, str] | None = None) -> list[Statement]:
@@ -52,7 +54,7 @@ def statements(connection: Connection, found: Facts, names: dict[int, str] | Non
         found.retracted.tolist(),
         strict=True,
     )
-    has_more = connection.execute(_ANY_QUALIFIER).first() is not None
+    has_more = bool(ask(connection, _ANY_QUALIFIER))
     said = _qualifiers(connection, found) if has_more else {}
     return [
         Statement(
@@ -79,12 +81,16 @@ def _those(said: Iterable[_Said], added: int, retracted: int) -> tuple[tuple[str
 
 
 def _qualifiers(connection: Connection, found: Facts) -> dict[tuple[int, ...], list[_Said]]:
+    from sqlalchemy import select
+
+    from kg.store.schema import qualifier
+
     columns = (qualifier.c.head, qualifier.c.relation, qualifier.c.tail, qualifier.c.source)
     rows: list[Any] = []
     for part in terms.chunks(np.unique(found.head).tolist()):
-        ask = select(*columns, qualifier.c.added, qualifier.c.retracted, qualifier.c.key, qualifier.c.value)
-        ask = ask.where(qualifier.c.head.in_(part), qualifier.c.added <= current_version(connection))
-        rows += connection.execute(ask.order_by(qualifier.c.id))
+        sought = select(*columns, qualifier.c.added, qualifier.c.retracted, qualifier.c.key, qualifier.c.value)
+        sought = sought.where(qualifier.c.head.in_(part), qualifier.c.added <= current_version(connection))
+        rows += connection.execute(sought.order_by(qualifier.c.id))
     known = terms.read_many(connection, [number for row in rows for number in row[6:]])
     said: dict[tuple[int, ...], list[_Said]] = {}
     for row in rows:
@@ -121,8 +127,7 @@ def scan(database: Database, at: int, **ends: Tail | None) -> Iterator[Statement
 def _scan_long(database: Database, at: int, relation: int | None) -> Iterator[Statement]:
     """Yield all statements, or all of one relation: a few blocks at a time."""
     with database.read() as connection:
-        where = [] if relation is None else [triple.c.relation == relation]
-        rows = facts.read_rows(connection, where)
+        rows = facts.read_rows(connection, facts.equal([("relation", relation)]))
         segments = [one for one in view(connection).segments if one.added <= at]
     hidden = facts.hidden_by(rows)
     live = rows.facts.take(facts.is_active(rows.facts, at))
@@ -217,64 +222,43 @@ def fan_out(
     return found
 
 
-def history(connection: Connection, head: str, relation: str | None, tail: Tail | None) -> list[Statement]:
-    """Return every time that facts were stated, by any source, also what was retracted since."""
-    given = {name: end for name, end in (("head", head), ("relation", relation), ("tail", tail)) if end is not None}
-    numbers = {name: terms.find(connection, end) for name, end in given.items()}
-    ids = {name: number for name, number in numbers.items() if number is not None}
-    if len(ids) < len(given):
-        return []
-    rows = facts.read_rows(connection, [triple.c[name] == number for name, number in ids.items()])
-    now = facts.match(connection, None, **ids)
-    found = facts.concatenate([rows.facts.take(rows.facts.retracted > 0), now])
-    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
-
-
-def changes(connection: Connection, since: int) -> list[Statement]:
-    """Return the statements added or retracted after a version, those that came and went in one version left out."""
-    rows = facts.read_rows(connection, [(triple.c.added > since) | (triple.c.retracted > since)])
-    whole = facts.read_rows(connection, [triple.c.segment > 0, triple.c.added > since])
-    hidden = facts.hidden_by(whole)
-    parts = [rows.facts.take(rows.facts.retracted != rows.facts.added)]
-    for one in view(connection).segments:
-        if one.added > since:
-            places = range(len(one.directory(connection, BY_HEAD).ids))
-            parts += [
-                facts.of_segment(one, columns, hidden.get(one.id, set())) for columns in one.all(connection, places)
-            ]
-    found = facts.concatenate(parts)
-    return statements(connection, found.take(np.argsort(found.added, kind="stable")))
-
-
 # -- counts ---------------------------------------------------------------------------------------------------------
 
 
 def _hidden_counts(connection: Connection, *by: Any) -> list[Any]:
     """Count the rows that are active now, less those that hide something of a segment, by columns."""
+    from sqlalchemy import func, select
+
+    from kg.store.schema import triple
+
     counts: dict[Any, int] = {}
-    for sign, where in ((1, _LIVE), (-1, triple.c.segment > 0)):
+    for sign, where in ((1, triple.c.retracted.is_(None)), (-1, triple.c.segment > 0)):
         for *key, n in connection.execute(select(*by, func.count()).where(where).group_by(*by)):
             counts[tuple(key)] = counts.get(tuple(key), 0) + sign * n
     return list(counts.items())
 
 
-def count_relations(connection: Connection) -> dict[str, int]:
-    """Return relation IRI → number of active triples, the most frequent first."""
-    counts: dict[int, int] = {}
+def count_relations(connection: Connection, ever: bool = False) -> dict[str, int]:
+    """Return relation IRI → number of active triples, the most frequent first; those left without any if ``ever``."""
+    from kg.store.schema import triple
+
+    counts: dict[int, int] = dict.fromkeys(relation_ids(connection), 0) if ever else {}
     for one in view(connection).segments:
         for relation, n in one.relations.items():
             counts[relation] = counts.get(relation, 0) + n
     for (relation,), n in _hidden_counts(connection, triple.c.relation):
         counts[relation] = counts.get(relation, 0) + n
     known = terms.read_many(connection, list(counts))
-    found = [(str(known[relation]), n) for relation, n in counts.items() if n]
+    found = [(str(known[relation]), n) for relation, n in counts.items() if n or ever]
     return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 
-def relation_ids(connection: Connection) -> list[int]:
-    """Return the ids of all relations there have been, ascending."""
-    found = {relation for one in view(connection).segments for relation in one.relations}
-    found.update(connection.execute(select(triple.c.relation).distinct()).scalars())
+def relation_ids(connection: Connection, at: int | None = None) -> list[int]:
+    """Return the ids of all relations there had been by a version (None: now), ascending."""
+    last = (1 << 62) if at is None else at
+    found = {relation for one in view(connection).segments if one.added <= last for relation in one.relations}
+    rows = ask(connection, "SELECT DISTINCT relation FROM triple WHERE added <= :last", last=last)
+    found.update(relation for (relation,) in rows)
     return sorted(found)
 
 
@@ -287,6 +271,10 @@ def count_facts(connection: Connection, at: int | None = None) -> int:
 
 def count(connection: Connection) -> dict[str, Any]:
     """Return how many active triples, literals, relations and pictures there are, and triples by source."""
+    from sqlalchemy import func, select
+
+    from kg.store.schema import picture, triple
+
     names = source_names(connection)
     triples = literals = 0
     sources: dict[str, int] = {}

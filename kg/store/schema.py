@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,18 +30,34 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    func,
     inspect,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from kg.errors import StoreError
-
-SCHEMA = 2
-
-IRI, LITERAL, BLANK = 0, 1, 2
+from kg.store.kinds import SCHEMA, TABLES, refuse_others, uuid_of
 
 metadata = MetaData()
+
+
+class _UtcNow(FunctionElement[datetime]):
+    """The database's clock in UTC, wherever its server stands."""
+
+    type = DateTime()
+    inherit_cache = True
+
+
+@compiles(_UtcNow)
+def _in_utc(element: _UtcNow, compiler: Any, **options: Any) -> str:
+    return "CURRENT_TIMESTAMP"  # SQLite's is in UTC
+
+
+@compiles(_UtcNow, "postgresql")
+def _in_utc_on_postgresql(element: _UtcNow, compiler: Any, **options: Any) -> str:
+    return "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
+
 
 #: SQLite gives ids by itself only to a column declared INTEGER.
 _Id = BigInteger().with_variant(Integer, "sqlite")
@@ -52,7 +70,7 @@ version = Table(
     "version",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=False),
-    Column("time", DateTime, nullable=False, server_default=func.current_timestamp()),
+    Column("time", DateTime, nullable=False, server_default=_UtcNow()),
     Column("author", Text, nullable=False, default=""),
     Column("action", Text, nullable=False),
     Column("source", Text, nullable=False, default=""),
@@ -113,49 +131,39 @@ block = Table(
 #: A load that commits portion by portion: what it reads, and how far it has come.
 loading = Table("loading", metadata, Column("token", Text, primary_key=True), Column("state", Text, nullable=False))
 
+
+def _ids(*names: str) -> list[Column[int]]:
+    """Ids of terms and a source. No foreign keys: checking five a row makes a load three times as long."""
+    return [Column(each, _Id, nullable=False) for each in names]
+
+
+def _lifetime() -> list[Column[int]]:
+    """The versions in which something came, and went."""
+    return [Column("added", _Id, nullable=False), Column("retracted", _Id)]
+
+
 triple = Table(
     "triple",
     metadata,
     Column("id", _Id, primary_key=True),
-    # Ids of terms, a source and versions. No foreign keys: checking five a row makes a load three times as long.
-    Column("head", _Id, nullable=False),
-    Column("relation", _Id, nullable=False),
-    Column("tail", _Id, nullable=False),
-    Column("source", _Id, nullable=False),
-    Column("added", _Id, nullable=False),
-    Column("retracted", _Id),
+    *_ids("head", "relation", "tail", "source"),
+    *_lifetime(),
     Column("segment", _Id, nullable=False, server_default="0"),  # whose copy it hides; 0: none
 )
-_live = triple.c.retracted.is_(None)
-Index(
-    "triple_once",
-    triple.c.head,
-    triple.c.relation,
-    triple.c.tail,
-    triple.c.source,
-    unique=True,
-    sqlite_where=_live,
-    postgresql_where=_live,
-)
+_once = Index("triple_once", triple.c.head, triple.c.relation, triple.c.tail, triple.c.source, unique=True)
 Index("triple_relation", triple.c.relation)
 Index("triple_tail", triple.c.tail)
 Index("triple_head", triple.c.head)
 Index("triple_added", triple.c.added)
-Index("triple_gone", triple.c.retracted, sqlite_where=~_live, postgresql_where=~_live)
+_gone = Index("triple_gone", triple.c.retracted)
 
 #: What else is said of a statement: with whom, since when. Pairs of a key and a value, in the order they came.
 qualifier = Table(
     "qualifier",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("head", _Id, nullable=False),
-    Column("relation", _Id, nullable=False),
-    Column("tail", _Id, nullable=False),
-    Column("source", _Id, nullable=False),
-    Column("key", _Id, nullable=False),
-    Column("value", _Id, nullable=False),
-    Column("added", _Id, nullable=False),
-    Column("retracted", _Id),
+    *_ids("head", "relation", "tail", "source", "key", "value"),
+    *_lifetime(),
     Index("qualifier_of", "head", "relation", "tail", "source"),
 )
 
@@ -163,7 +171,7 @@ picture = Table(
     "picture",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("entity", _Id, ForeignKey("term.id"), nullable=False, index=True),
+    Column("entity", _Id, nullable=False, index=True),  # no foreign key: the term may be in a segment
     Column("path", Text, nullable=False),
     Column("root", Text, nullable=False, default=""),
     Column("sha256", Text, nullable=False, default=""),
@@ -174,13 +182,20 @@ picture = Table(
 )
 
 
+assert set(metadata.tables) == TABLES
+
+
 def is_absent(connection: Connection) -> bool:
     """Tell whether none of the store's tables is there."""
-    return not set(metadata.tables) & set(inspect(connection).get_table_names())
+    return not TABLES & set(inspect(connection).get_table_names())
 
 
 def create(connection: Connection) -> None:
     """Make the tables of an empty store."""
+    # Said here and not where the tables are: naming a dialect loads it, and opening a store has no need of both.
+    live = triple.c.retracted.is_(None)
+    for index, where in ((_once, live), (_gone, ~live)):
+        index.dialect_options[connection.dialect.name]["where"] = where
     metadata.create_all(connection)
     rows = [{"key": "schema", "value": str(SCHEMA)}, {"key": "uuid", "value": str(uuid.uuid4())}]
     connection.execute(meta.insert(), rows)
@@ -192,18 +207,10 @@ def check(connection: Connection, address: str) -> str:
     Raises:
         StoreError: these are not the tables of a kemm store, or of another schema.
     """
-    tables = inspect(connection).get_table_names()
-    if missing := sorted(set(metadata.tables) - set(tables)):
-        raise StoreError(
-            f"{address} is a database but not a kemm store (no table '{missing[0]}'): choose another address"
-        )
+    refuse_others(address, set(inspect(connection).get_table_names()))
     columns = {c["name"] for c in inspect(connection).get_columns("meta")}
     facts = dict(connection.execute(select(meta.c.key, meta.c.value)).all()) if columns == {"key", "value"} else {}
-    if "uuid" not in facts or "schema" not in facts:
-        raise StoreError(f"{address} is a database but not a kemm store: choose another address")
-    if facts["schema"] != str(SCHEMA):
-        raise StoreError(f"{address} has schema {facts['schema']}, this kemm reads schema {SCHEMA}: ingest it anew")
-    return facts["uuid"]
+    return uuid_of(address, facts)
 
 
 def refuse_while_loading(connection: Connection, address: str) -> None:

@@ -14,14 +14,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from sqlalchemy import Connection, Engine, bindparam, select
 
 from kg.store.blocks import Array, unpack_columns, unpack_texts
-from kg.store.schema import block, segment
+from kg.store.light import ask, home_of, option
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 #: Kinds of blocks: statements in three orders, terms by id, keys, and names.
 BY_HEAD, BY_TAIL, BY_RELATION, IRIS, LITERALS, KEYS, NAMES = range(7)
@@ -75,17 +77,14 @@ class Directory:
         return range(max(bisect_left(self.begins, low) - 1, 0), bisect_right(self.begins, high))
 
 
-_DIRECTORY = (
-    select(block.c.first, block.c.second, block.c.id, block.c.count)
-    .where(block.c.segment == bindparam("segment"), block.c.kind == bindparam("kind"))
-    .order_by(block.c.id)
-)
-_DATA = select(block.c.data).where(block.c.id == bindparam("id"))
+_DIRECTORY = "SELECT first, second, id, count FROM block WHERE segment = :segment AND kind = :kind ORDER BY id"
+_DATA = "SELECT data FROM block WHERE id = :id"
+_SEGMENTS = "SELECT id, tag, source, added, triples, literals, relations, is_staged FROM segment ORDER BY added, id"
 
 
 def read_directory(connection: Connection, number: int, kind: int) -> Directory:
     """Read which blocks of a kind a segment has."""
-    rows = connection.execute(_DIRECTORY, {"segment": number, "kind": kind}).all()
+    rows = ask(connection, _DIRECTORY, segment=number, kind=kind)
     return Directory([(r[0], r[1]) for r in rows], [r[2] for r in rows], [r[3] for r in rows])
 
 
@@ -110,20 +109,21 @@ class Segment:
             self._directories[kind] = read_directory(connection, self.id, kind)
         return self._directories[kind]
 
-    def columns(self, connection: Connection, number: int, count: int) -> list[Array]:
-        """Return the columns of a block of integers."""
+    def columns(self, connection: Connection, number: int, count: int, keep: bool = True) -> list[Array]:
+        """Return the columns of a block of integers; keep it decoded unless it won't be asked for again."""
         found = self.cache.get((self.tag, number))
         if found is None:
-            data = connection.execute(_DATA, {"id": number}).scalar_one()
+            ((data,),) = ask(connection, _DATA, id=number)
             found = unpack_columns(data, count)
-            self.cache.put((self.tag, number), found, sum(column.nbytes for column in found))
+            if keep:
+                self.cache.put((self.tag, number), found, sum(column.nbytes for column in found))
         return found
 
     def texts(self, connection: Connection, number: int, count: int) -> tuple[bytes, Array]:
         """Return the texts of a block, and where each begins."""
         found = self.cache.get((self.tag, number))
         if found is None:
-            data = connection.execute(_DATA, {"id": number}).scalar_one()
+            ((data,),) = ask(connection, _DATA, id=number)
             found = unpack_texts(data, count)
             self.cache.put((self.tag, number), found, len(found[0]) + found[1].nbytes)
         return found
@@ -202,26 +202,13 @@ class View:
     def read(cls, connection: Connection, mark: object, cache: Cache, old: View | None, staged: bool = False) -> View:
         """Read the segments, taking over what ``old`` knows of them."""
         known = {one.tag: one for one in old.segments} if old else {}
-        rows = connection.execute(select(segment).order_by(segment.c.added, segment.c.id)).all()
-        return cls(
-            mark,
-            [
-                known.get(row.tag)
-                or Segment(
-                    row.id,
-                    row.tag,
-                    row.source,
-                    row.added,
-                    row.triples,
-                    row.literals,
-                    {int(relation): n for relation, n in json.loads(row.relations).items()},
-                    bool(row.is_staged),
-                    cache,
-                )
-                for row in rows
-                if staged or not row.is_staged
-            ],
-        )
+        found = []
+        for number, tag, source, added, triples, literals, relations, is_staged in ask(connection, _SEGMENTS):
+            if staged or not is_staged:
+                said = {int(relation): n for relation, n in json.loads(relations).items()}
+                made = Segment(number, tag, source, added, triples, literals, said, bool(is_staged), cache)
+                found.append(known.get(tag) or made)
+        return cls(mark, found)
 
     # -- keys ---------------------------------------------------------------------------------------------------------
 
@@ -309,7 +296,8 @@ class View:
         return self._last(LITERALS)(connection)
 
 
-_views: WeakKeyDictionary[Engine, tuple[Cache, View]] = WeakKeyDictionary()
+#: By the store's ``Database``.
+_views: WeakKeyDictionary[Any, tuple[Cache, View]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 #: What each reading connection saw first; ``Database.read`` gives a new one each time, for one transaction.
@@ -325,29 +313,28 @@ def view_and_last_row(connection: Connection) -> tuple[View, int]:
     """Return ``view``, and the id of the last row of ``triple``, by one query; -1 for that inside a write."""
     if (seen := _seen.get(connection)) is not None:
         return seen
-    options = connection.get_execution_options()
-    own: dict[str, View] | None = options.get("kemm_view")
+    own: dict[str, View] | None = option(connection, "kemm_view")
     if own is not None and "view" in own:
         return own["view"], -1
-    *found, last_row = connection.exec_driver_sql(_VISIBLE).one()
-    mark, last_row = tuple(found), last_row or 0
+    ((*found, last_row),) = ask(connection, _VISIBLE)
+    mark, last_row, home = tuple(found), last_row or 0, home_of(connection)
     with _lock:
-        cache, last = _views.get(connection.engine, (None, None))
+        cache, last = _views.get(home, (None, None))
     if last is not None and last.mark == mark and own is None:
         _seen[connection] = last, last_row
         return last, last_row
     if own is not None:  # not shared: it may be rolled back
-        own["view"] = View.read(connection, mark, Cache(), last, staged=bool(options.get("kemm_staged")))
+        own["view"] = View.read(connection, mark, Cache(), last, staged=bool(option(connection, "kemm_staged")))
         return own["view"], -1
     made = View.read(connection, mark, cache or Cache(), last)
     with _lock:
-        _views[connection.engine] = (cache or Cache(), made)
+        _views[home] = (cache or Cache(), made)
     _seen[connection] = made, last_row
     return made, last_row
 
 
 def look_again(connection: Connection) -> None:
     """Let a write see the segments that it has written itself."""
-    own: dict[str, View] | None = connection.get_execution_options().get("kemm_view")
+    own: dict[str, View] | None = option(connection, "kemm_view")
     if own is not None:
         own.clear()

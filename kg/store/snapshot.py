@@ -116,7 +116,7 @@ class Snapshot:
 
     @classmethod
     def take(cls, graph: KnowledgeGraph, version: int | None = None) -> Snapshot:
-        """Read a store's edges, at its current version or at a past one; then only entities with edges are known.
+        """Read a store's edges, at its current version or at a past one.
 
         Raises:
             InputError: the store has no such version.
@@ -125,15 +125,11 @@ class Snapshot:
             now = graph.version
             at = now if version is None else version
             edges = graph.edges(at)
-            entity_ids = graph.entity_ids()
+            entity_ids = graph.entity_ids(at)
             with graph.database.read() as connection:
                 last_term, mark = terms.next_id(connection) - 1, version_mark(connection, at)
             if graph.version == now:  # nobody edited between these reads
                 break
-        if at != now:
-            ends = np.union1d(edges.heads, edges.tails)
-            no_entities = np.setdiff1d(edges.relations, entity_ids)
-            entity_ids = np.setdiff1d(ends, no_entities)
         heads, tails = dense(entity_ids, edges.heads), dense(entity_ids, edges.tails)
         kept = (heads >= 0) & (tails >= 0)
         used, relations = np.unique(edges.relations[kept], return_inverse=True)
@@ -241,7 +237,7 @@ def current(graph: KnowledgeGraph, held: Snapshot | None) -> Snapshot:
 def _beside(graph: KnowledgeGraph) -> Path | None:
     if not graph.database.is_sqlite or graph.database.in_memory:
         return None
-    return Path(f"{graph.database.url.database}.snapshot")
+    return Path(f"{graph.database.path}.snapshot")
 
 
 def _kept(graph: KnowledgeGraph, path: Path) -> Snapshot | None:

@@ -11,16 +11,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, func, select
 
 from kg.errors import InputError, StoreError
 from kg.names import fold
 from kg.records import Literal, Tail
-from kg.store.schema import BLANK, IRI, LITERAL, name, term
+from kg.store.kinds import BLANK, IRI, LITERAL
+from kg.store.light import ask
 from kg.store.segments import view
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 #: A name is looked up folded; longer text is a description, and would only fill the index.
 LONGEST_NAME = 120
@@ -32,9 +35,7 @@ T = TypeVar("T")
 #: (id, key, kind, value, datatype, language, unit): a row of ``term``.
 TermRow = tuple[int, int, int, str, str | None, str | None, str | None]
 
-_BY_KEY = select(term.c.id, term.c.kind, term.c.value, term.c.datatype, term.c.language, term.c.unit).where(
-    term.c.key == bindparam("key")
-)
+_BY_KEY = 'SELECT id, kind, value, datatype, language, unit FROM term WHERE "key" = :key'
 
 
 def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
@@ -132,11 +133,10 @@ def check_fact(head: object, relation: object, tail: object) -> None:
 def find(connection: Connection, tail: Tail) -> int | None:
     """Return the id of a term, or None when the store has never seen it."""
     key, check = _key_and_check(tail)
-    row = connection.execute(_BY_KEY, {"key": key}).first()
-    if row is not None:
-        if content(read_term(*row[1:])) != content(tail):
+    for known, *row in ask(connection, _BY_KEY, key=key):
+        if content(read_term(*row)) != content(tail):
             raise _collision(tail)
-        return int(row.id)
+        return int(known)
     number, other = view(connection).find_key(connection, key)
     if number and other != check:
         raise _collision(tail)
@@ -152,6 +152,8 @@ def find_or_add(connection: Connection, tail: Tail) -> int:
     known = find(connection, tail)
     if known is not None:
         return known
+    from kg.store.schema import term
+
     number = next_id(connection) if isinstance(tail, str) else -next_literal(connection)
     connection.execute(term.insert(), dict(zip(term.c.keys(), term_row(number, content_key(tail), tail), strict=True)))
     return number
@@ -159,19 +161,23 @@ def find_or_add(connection: Connection, tail: Tail) -> int:
 
 def next_id(connection: Connection) -> int:
     """Return the first unused id of an IRI."""
-    return max(connection.execute(_MOST).scalar() or 0, view(connection).last_iri(connection)) + 1
+    return max(ask(connection, _MOST)[0][0] or 0, view(connection).last_iri(connection)) + 1
 
 
 def next_literal(connection: Connection) -> int:
     """Return the first unused id of a literal, without its minus."""
-    return max(-(connection.execute(_LEAST).scalar() or 0), view(connection).last_literal(connection)) + 1
+    return max(-(ask(connection, _LEAST)[0][0] or 0), view(connection).last_literal(connection)) + 1
 
 
-_MOST, _LEAST = select(func.max(term.c.id)), select(func.min(term.c.id))
+_MOST, _LEAST = "SELECT max(id) FROM term", "SELECT min(id) FROM term"
 
 
 def add_name(connection: Connection, number: int, tail: Tail) -> None:
     """Let the literal be found as a name. Call inside a write, with literals that name something."""
+    from sqlalchemy import select
+
+    from kg.store.schema import name
+
     folded = folded_name(tail)
     if folded is not None:
         row = {"folded": folded, "literal": number}
@@ -181,6 +187,10 @@ def add_name(connection: Connection, number: int, tail: Tail) -> None:
 
 def find_many(connection: Connection, iris: Iterable[str]) -> dict[str, int]:
     """Return the ids of the IRIs that the store knows."""
+    from sqlalchemy import select
+
+    from kg.store.schema import term
+
     found: dict[str, int] = {}
     known = view(connection)
     for part in chunks(dict.fromkeys(iris)):
@@ -200,7 +210,8 @@ def find_many(connection: Connection, iris: Iterable[str]) -> dict[str, int]:
 
 def read_many(connection: Connection, numbers: Sequence[int] | Iterable[int] | np.ndarray) -> dict[int, Tail]:
     """Return the terms of ids, as far as they exist."""
-    wanted = np.unique(np.fromiter(numbers, dtype=np.int64) if not isinstance(numbers, np.ndarray) else numbers)
+    wanted = np.sort(np.fromiter(numbers, dtype=np.int64) if not isinstance(numbers, np.ndarray) else numbers)
+    wanted = wanted[np.append(True, wanted[1:] != wanted[:-1])[: len(wanted)]]  # np.unique would import numpy.ma
     found: dict[int, Tail] = {}
     for number, text in view(connection).read_contents(connection, wanted):
         found[number] = text if number > 0 else literal_of(text)
@@ -210,6 +221,10 @@ def read_many(connection: Connection, numbers: Sequence[int] | Iterable[int] | n
 
 
 def _read_rows(connection: Connection, numbers: list[int]) -> Iterator[tuple[int, Tail]]:
+    from sqlalchemy import select
+
+    from kg.store.schema import term
+
     columns = (term.c.id, term.c.kind, term.c.value, term.c.datatype, term.c.language, term.c.unit)
     for part in chunks(numbers):
         for row in connection.execute(select(*columns).where(term.c.id.in_(part))):

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from sqlalchemy import Connection, func, select
 
 from kg.store.blocks import Array, pack_columns, pack_texts
+from kg.store.key_runs import merged
 from kg.store.names_columns import Names
-from kg.store.numbering import Keys, merge, raw
+from kg.store.numbering import Keys, merge
 from kg.store.schema import block, segment
 from kg.store.segments import (
     BY_HEAD,
+    BY_RELATION,
     IRIS,
     KEYS,
     KEYS_IN_BLOCK,
@@ -30,6 +31,8 @@ from kg.store.segments import (
     look_again,
     view,
 )
+from kg.store.statements import Statements
+from kg.store.texts import Texts
 
 _COLUMNS = ("segment", "kind", "first", "second", "count", "data")
 
@@ -47,19 +50,6 @@ def insert(connection: Connection, table: str, columns: Sequence[str], rows: Seq
         with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
-
-
-def sort(columns: Sequence[Array]) -> list[Array]:
-    """Sort rows, given as columns (M,) int64, by the first, then the second, then the third.
-
-    Three columns are packed into one of 64 bits where they fit, which sorts ten times as fast.
-    """
-    packed = pack(columns, columns)
-    if packed is None:
-        order = np.lexsort(tuple(reversed(columns)))
-        return [column[order] for column in columns]
-    packed.sort()
-    return _unpack(packed, columns)
 
 
 def _ranges(columns: Sequence[Array]) -> list[tuple[int, int]]:
@@ -81,14 +71,6 @@ def pack(columns: Sequence[Array], like: Sequence[Array]) -> Array | None:
         packed <<= bits
         packed |= column - low
     return packed
-
-
-def _unpack(packed: Array, columns: Sequence[Array]) -> list[Array]:
-    rest, found = packed, []
-    for low, bits in reversed(_ranges(columns)):
-        found.append((rest & ((1 << bits) - 1)) + low)
-        rest = rest >> bits
-    return found[::-1]
 
 
 def is_in(rows: Sequence[Array], others: Sequence[Array]) -> np.ndarray:
@@ -136,23 +118,20 @@ class SegmentWriter:
         self._names = Names()
         self._blocks: list[tuple[Any, ...]] = []
 
-    def add_terms(
-        self, iris: pa.LargeStringArray, literals: pa.LargeStringArray, first: tuple[int, int], keys: Keys
-    ) -> None:
+    def add_terms(self, iris: Texts, literals: Texts, first: tuple[int, int], keys: Keys) -> None:
         """Take new terms: contents in id order, the first ids of each kind without sign, and their keys."""
         for kind, texts, number in ((IRIS, iris, first[0]), (LITERALS, literals, first[1])):
             if len(texts):
                 waiting = self._texts[kind]
                 if not waiting.lengths:
                     waiting.first = number
-                run, offsets = raw(texts)
-                waiting.run.append(bytes(run[int(offsets[0]) : int(offsets[-1])]))
-                waiting.lengths.append(np.diff(offsets))
+                waiting.run.append(texts.run[int(texts.offsets[0]) : int(texts.offsets[-1])].tobytes())
+                waiting.lengths.append(np.diff(texts.offsets))
                 self._write_terms(waiting, whole_only=True)
         if len(keys):
             self._keys.append(keys)
 
-    def add_names(self, ids: Array, contents: pa.LargeStringArray) -> None:
+    def add_names(self, ids: Array, contents: Texts) -> None:
         """Let literals be found as names, given by ids and contents."""
         self._names.add(ids, contents)
 
@@ -178,27 +157,30 @@ class SegmentWriter:
         insert(self._connection, "block", _COLUMNS, self._blocks)
         self._blocks.clear()
 
-    def finish(self, head: Array, relation: Array, tail: Array) -> None:
-        """Write the statements, distinct and sorted by head, relation and tail, and all that waits."""
+    def finish(self, statements: Statements) -> None:
+        """Write the statements and all that waits."""
         for waiting in self._texts.values():
             self._write_terms(waiting, whole_only=False)
-        columns = (head, relation, tail)
+        relations: dict[int, int] = {}
+        literals = 0
         for kind, places in PLACES.items():
-            ordered = list(columns) if kind == BY_HEAD else sort([columns[place] for place in _inverse(places)])
-            for start in range(0, len(head), STATEMENTS):
-                part = [column[start : start + STATEMENTS] for column in ordered]
+            for part in statements.blocks(_inverse(places), STATEMENTS):
                 self._put(kind, int(part[0][0]), int(part[1][0]), len(part[0]), pack_columns(part))
+                if kind == BY_HEAD:
+                    literals += int(np.count_nonzero(part[2] < 0))
+                if kind == BY_RELATION:
+                    for relation, count in zip(*np.unique_counts(part[0]), strict=True):
+                        relations[int(relation)] = relations.get(int(relation), 0) + int(count)
         self._write_names()
         self._write_keys()
         self._flush()
-        relations, counts = np.unique(relation, return_counts=True)
         self._connection.execute(
             segment.update()
             .where(segment.c.id == self.id)
             .values(
-                triples=len(head),
-                literals=int((tail < 0).sum()),
-                relations=json.dumps(dict(zip(relations.tolist(), counts.tolist(), strict=True))),
+                triples=len(statements),
+                literals=literals,
+                relations=json.dumps(relations),
             )
         )
         look_again(self._connection)
@@ -211,21 +193,16 @@ class SegmentWriter:
         """Write the new keys as one run, together with older runs that are not much longer: few runs to look into."""
         if not self._keys:
             return
-        run, gone = merge(self._keys), []
+        new = merge(self._keys)
+        count, older = len(new), []
         for one, directory in reversed(view(self._connection).runs(self._connection)):
             # While a load is under way, readers still need the runs of what was there before it.
-            if sum(directory.counts) > 2 * len(run) or one.id == self.id or one.is_staged != self._is_staged:
-                continue
-            stored = [
-                one.columns(self._connection, number, count)
-                for number, count in zip(directory.ids, directory.counts, strict=True)
-            ]
-            run = merge([run, Keys(*(np.concatenate(columns) for columns in zip(*stored, strict=True)))])
-            gone.append(one.id)
-        for start in range(0, len(run), KEYS_IN_BLOCK):
-            part = slice(start, start + KEYS_IN_BLOCK)
-            columns = [run.keys[part], run.checks[part], run.ids[part]]
-            self._put(KEYS, int(columns[0][0]), 0, len(columns[0]), pack_columns(columns))
+            if sum(directory.counts) <= 2 * count and one.id != self.id and one.is_staged == self._is_staged:
+                older.append((one, directory))
+                count += sum(directory.counts)
+        for part in merged(self._connection, new, older, KEYS_IN_BLOCK):
+            self._put(KEYS, int(part.keys[0]), 0, len(part), pack_columns([part.keys, part.checks, part.ids]))
+        gone = [one.id for one, _ in older]
         self._flush()
         if gone:
             self._connection.execute(block.delete().where(block.c.segment.in_(gone), block.c.kind == KEYS))

@@ -1,6 +1,6 @@
 """Walks on a snapshot: neighbourhoods, paths, PageRank, random walks and Steiner trees.
 
-    graph.walks                      by IRI, always on the store's current version       kg.walks.named
+    graph.walks                      by IRI, on the store as it is now, or was           kg.walks.named
     neighbourhood(snapshot, …)       k hops with fan-out limits and relation filters     kg.walks.sampling
     neighbourhoods(snapshot, …)      the same of many entities, one for each
     shortest_path(snapshot, …)       between two sets of entities                        kg.walks.paths

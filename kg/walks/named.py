@@ -1,7 +1,9 @@
-"""Walks by IRI on a store's current version: ``graph.walks``.
+"""Walks by IRI on a store: ``graph.walks``.
 
     graph.walks.shortest_path(["x:Rome"], ["x:Paris"])      # [Step('x:Italy', 'x:capital', 'x:Rome', forward=False), …]
     graph.walks.pagerank({"x:Rome": 1.0}, top=10)           # {'x:Rome': 0.31, …}
+
+    graph.walks.at(3).pagerank("x:Rome")                    # as the graph stood at version 3
 
 Every call looks at the store's version first, so it sees every edit. For a loop over many entities take
 ``graph.snapshot()`` once and use the functions of ``kg.walks`` with dense numbers.
@@ -62,8 +64,15 @@ class Tree:
 class Walks:
     """The walks of ``kg.walks`` in IRIs; entities and relations are IRIs throughout."""
 
-    def __init__(self, graph: KnowledgeGraph) -> None:
-        self._graph = graph
+    def __init__(self, graph: KnowledgeGraph, version: int | None = None) -> None:
+        self._graph, self._version = graph, version
+
+    def at(self, version: int) -> Walks:
+        """Return the walks of a past version; each raises InputError where the store has no such version."""
+        return Walks(self._graph, version)
+
+    def _view(self) -> _View:
+        return _View(self._graph, self._version)
 
     def neighbourhood(
         self,
@@ -79,7 +88,7 @@ class Walks:
         Raises:
             UnknownEntity: an entity or a relation has no edges or is not in the store.
         """
-        view = _View(self._graph)
+        view = self._view()
         numbers, allowed = view.entities(entities), view.relations(relations)
         found = sampling.neighbourhood(
             view.snapshot, numbers, fan_out, relations=allowed, direction=direction, seed=seed
@@ -101,7 +110,7 @@ class Walks:
         Raises:
             UnknownEntity: an entity or a relation is not in the store.
         """
-        view = _View(self._graph)
+        view = self._view()
         ends, allowed = (view.entities(starts), view.entities(goals)), view.relations(relations)
         found = paths.shortest_path(view.snapshot, *ends, relations=allowed, direction=direction, longest=longest)
         return None if found is None else view.steps(found)
@@ -121,7 +130,7 @@ class Walks:
         Raises:
             UnknownEntity: an entity or a relation is not in the store.
         """
-        view = _View(self._graph)
+        view = self._view()
         ends, allowed = (view.entities(starts), view.entities(goals)), view.relations(relations)
         found = paths.simple_paths(view.snapshot, *ends, longest, relations=allowed, direction=direction, limit=limit)
         return [view.steps(path) for path in found]
@@ -141,7 +150,7 @@ class Walks:
         Raises:
             UnknownEntity: a seed or a relation is not in the store.
         """
-        view = _View(self._graph)
+        view = self._view()
         numbers, allowed = view.entities(seeds), view.relations(relations)
         weights = list(seeds.values()) if isinstance(seeds, Mapping) else [1.0] * len(numbers)
         options = {"top": top, "damping": damping, "error": error}
@@ -165,7 +174,7 @@ class Walks:
         Raises:
             UnknownEntity: an entity or a relation is not in the store.
         """
-        view = _View(self._graph)
+        view = self._view()
         numbers, allowed = view.entities(starts), view.relations(relations)
         found = node2vec.random_walks(
             view.snapshot, numbers, length, seed=seed, p=p, q=q, relations=allowed, direction=direction
@@ -184,7 +193,7 @@ class Walks:
         Raises:
             UnknownEntity: an entity or a relation is not in the store.
         """
-        view = _View(self._graph)
+        view = self._view()
         numbers, allowed = view.entities(prizes), view.relations(relations)
         weighted = dict(zip(numbers.tolist(), prizes.values()))
         if isinstance(cost, Mapping):
@@ -198,9 +207,9 @@ class Walks:
 class _View:
     """One snapshot of the store, and its numbers as IRIs and back."""
 
-    def __init__(self, graph: KnowledgeGraph) -> None:
+    def __init__(self, graph: KnowledgeGraph, version: int | None) -> None:
         self.graph = graph
-        self.snapshot: Snapshot = graph.snapshot()
+        self.snapshot: Snapshot = graph.snapshot(version)
 
     def entities(self, iris: str | Iterable[str]) -> Array:
         wanted = [iris] if isinstance(iris, str) else list(iris)
@@ -208,7 +217,9 @@ class _View:
         numbers = self.snapshot.index_of([ids.get(iri, -1) for iri in wanted])
         if len(wrong := np.flatnonzero(numbers < 0)):
             self.graph.describe(wanted[wrong[0]])  # says what is near
-            raise UnknownEntity(f"'{wanted[wrong[0]]}' is no entity now: nothing is said of it")
+            raise UnknownEntity(
+                f"'{wanted[wrong[0]]}' is no entity at version {self.snapshot.version}: nothing is said of it"
+            )
         return numbers
 
     def relations(self, iris: Iterable[str] | None) -> list[int] | None:

@@ -31,6 +31,9 @@ EXCLUDED = BOOKKEEPING_RELATIONS | {
 }
 
 
+#: Anchors whose surroundings are read at once.
+_AHEAD = 512
+
 #: A candidate: statement, forward, row of the parent or −1, and its path of (relation, forward) steps.
 _Row = tuple[Statement, bool, int, tuple[tuple[str, bool], ...]]
 
@@ -116,7 +119,7 @@ class GraphWalk:
         self.inverse_limit, self.bridge_limit = inverse_limit, bridge_limit
         self.limit, self.cache_limit = limit, cache_limit
         self.paths = PathVectors(relation_vectors)
-        self._forget(-1)
+        self._forget(graph.version)
 
     def _forget(self, version: int) -> None:
         self._version = version
@@ -140,6 +143,30 @@ class GraphWalk:
         if unknown:
             self._labels.update(self.graph.labels(unknown))
         return {iri: self._labels.get(iri, iri) for iri in wanted}
+
+    def label(self, iri: str) -> str:
+        """The label of one IRI, from memory where possible."""
+        known = self._labels.get(iri)
+        return self.labels([iri])[iri] if known is None else known
+
+    def look_ahead(self, anchors: Iterable[str]) -> None:
+        """Read at once what `candidates` of many anchors will ask for, while there is room for it."""
+        wanted = [anchor for anchor in dict.fromkeys(anchors) if anchor not in self._cache]
+        for start in range(0, len(wanted), _AHEAD):
+            part = wanted[start : start + _AHEAD]
+            if self._num_near > self.cache_limit // 2:
+                return
+            self.read(part)
+            ends = self._far_ends(part)
+            if self.hops == 2:
+                self.read(ends)
+                ends += self._far_ends(ends)
+            self.labels(ends)
+
+    def _far_ends(self, entities: Iterable[str]) -> list[str]:
+        facts = (fact for entity in entities for fact in self._near.get(entity, ((), False))[0])
+        ends = (s.tail if forward else s.head for s, forward in facts)
+        return list(dict.fromkeys(end for end in ends if isinstance(end, str)))
 
     def candidates(self, anchor: str) -> Neighbourhood:
         """The facts around an anchor, as of the last `refresh`; none when it has none."""
@@ -165,11 +192,11 @@ class GraphWalk:
     def _facts(self, entity: str) -> tuple[list[tuple[Statement, bool]], bool]:
         """(fact, forward) of one entity, and whether it may be walked through."""
         if entity not in self._near:
-            self._read([entity])
+            self.read([entity])
         return self._near[entity]
 
-    def _read(self, entities: Iterable[str]) -> None:
-        """Read the facts of entities that are not known yet, all at once."""
+    def read(self, entities: Iterable[str]) -> None:
+        """Read the facts of entities that are not in memory yet, all at once."""
         new = [entity for entity in dict.fromkeys(entities) if entity not in self._near]
         if self._num_near > self.cache_limit:
             self._near.clear()
@@ -196,7 +223,7 @@ class GraphWalk:
         rows: list[_Row] = [(statement, forward, -1, ((statement.relation, forward),)) for statement, forward in first]
         if self.hops == 2:
             ends = [s.tail if forward else s.head for s, forward in first]
-            self._read([anchor, *(end for end in ends if isinstance(end, str))])
+            self.read([anchor, *(end for end in ends if isinstance(end, str))])
         for row, (statement, forward) in enumerate(first if self.hops == 2 else ()):
             bridge = statement.tail if forward else statement.head
             if not isinstance(bridge, str) or bridge == anchor:

@@ -70,7 +70,7 @@ def test_it_says_in_one_line_what_a_batch_lacks(name: str) -> None:
 def test_it_works_on_a_batch_of_nothing_but_what_it_needs(name: str) -> None:
     task, whole = tiny_batch.task([name]), tiny_batch.batch()
     needed = []
-    for kind in ("pairs", "questions", "edges", "entities"):
+    for kind in ("pairs", "pictures", "questions", "edges", "entities"):
         try:
             loss_of(name, task, replace(whole, **{kind: None}))
         except MissingModality:

@@ -32,6 +32,20 @@ def test_files_and_options_go_in_and_a_version_comes_out(capsys, tmp_path: Path)
     assert "an option is written NAME=VALUE, not 'columns'" in capsys.readouterr().err
 
 
+def test_facts_are_printed_as_they_are_read_from_standard_input(capfdbinary, monkeypatch, tmp_path: Path) -> None:
+    store = ["--store", f"sqlite:///{tmp_path}/a.db"]
+    (tmp_path / "a.nt").write_text("<x:a> <x:r> <x:b> .\n")
+    assert main(["ingest", str(tmp_path / "a.nt"), *store]) == 0
+    monkeypatch.chdir(tmp_path)
+    capfdbinary.readouterr()
+    assert main(["export", "-", "--format", "nt", *store]) == 0
+    assert capfdbinary.readouterr().out == b"<x:a> <x:r> <x:b> .\n" and not Path("-").exists()
+    assert main(["export", "-", *store]) == 2
+    assert b"standard output has no suffix to tell its format" in capfdbinary.readouterr().err
+    assert main(["export", "-", "--format", "nt", "--json", *store]) == 2
+    assert b"both want standard output" in capfdbinary.readouterr().err
+
+
 def test_pictures_are_named_by_a_property(capsys, tmp_path: Path) -> None:
     store = ["--store", f"sqlite:///{tmp_path}/a.db"]
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from kemm.data.batch import PicturedEntities, Pictures
 from kemm.fuse.knowledge import EntityEncoder
 from kemm.fuse.model import Encoded
 from kemm.objectives.contrastive import EntityImage, Temperature, symmetric_cross_entropy
@@ -52,6 +53,29 @@ def test_an_entity_that_is_held_out_is_no_negative() -> None:
     other[4] += 3.0  # the held-out one
     after = entity_image(Encoded(task.model, replace(batch, entities=replace(batch.entities, text=other)), generator()))
     assert torch.equal(before, after)
+
+
+def test_a_picture_is_told_by_the_other_pictures_of_what_it_shows() -> None:
+    task = tiny_batch.task(["entity_image"]).eval()
+    entity_image, batch = task.objectives["entity_image"], tiny_batch.batch()
+    assert batch.entities is not None and batch.pictures is not None
+    bare = replace(batch.entities, text=torch.zeros(5, 10), neighbours=torch.zeros(5, 10))  # known by pictures alone
+
+    def loss(entities: PicturedEntities, pictures: Pictures) -> torch.Tensor:
+        return entity_image(Encoded(task.model, replace(batch, entities=entities, pictures=pictures), generator()))
+
+    one = replace(
+        batch.pictures, **{name: getattr(batch.pictures, name)[1:2] for name in ("pooled", "others", "entity")}
+    )
+    shown = task.model.entity(pictures=one.pooled)
+    known = task.model.entity(pictures=torch.cat([bare.pictures[:1], one.others, bare.pictures[2:4]]))
+    cosines = torch.nn.functional.cosine_similarity(shown, known)
+    expected = -(cosines / 0.07).log_softmax(0)[1]
+    torch.testing.assert_close(loss(bare, one), expected, atol=1e-5, rtol=1e-5)
+
+    itself = bare.pictures.clone()
+    itself[1] += 5.0  # the mean over all pictures of the entity, this one among them
+    torch.testing.assert_close(loss(replace(bare, pictures=itself), one), expected, atol=1e-5, rtol=1e-5)
 
 
 # ── entities from any of their sources ────────────────────────────────────────────────────────────────────────────

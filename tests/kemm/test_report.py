@@ -349,12 +349,13 @@ def test_odd_facts_are_drawn_too() -> None:
 
 def test_numbers_are_written_as_people_read_them() -> None:
     assert [number(v) for v in (117659, 0.034561, 1234.56, 3.0, None)] == ["117,659", "0.0346", "1,234.6", "3", "–"]
-    assert [percent(v) for v in (0.8734, 1, 0, 0.0004, 0.9999, None)] == [
+    assert [percent(v) for v in (0.8734, 1, 0, 0.0004, 0.9999, 0.99999, None)] == [
         "87.3 %",
         "100 %",
         "0 %",
         "0.04 %",
         "99.99 %",
+        "> 99.99 %",
         "–",
     ]
     assert [seconds(v) for v in (3.214, 45.3, 125, 3599.9, 5000)] == [

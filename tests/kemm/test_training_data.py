@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from kemm.data.batch import Batch, Movable, PicturedEntities, Questions
+from kemm.data.examples import balanced, right_rows
 from kemm.data.questions import NOT_KNOWN, Question
-from kemm.data.training_data import TrainingData, balanced, right_rows
+from kemm.data.step_batches import StepBatches
+from kemm.data.training_data import TrainingData
 from tests.kemm import tiny_batch
 from tests.kemm.conftest import Trained
 from tests.kemm.tiny_towers import END, START
@@ -30,6 +32,7 @@ def with_answering(data: TrainingData, **changes: float) -> TrainingData:
     objectives = data.settings.objectives.model_copy(update={"answering": answering})
     changed = copy.copy(data)
     changed.settings = data.settings.model_copy(update={"objectives": objectives})
+    changed.batch = StepBatches(changed)
     return changed
 
 
@@ -86,9 +89,10 @@ def test_nothing_held_out_is_trained_on(data: TrainingData) -> None:
             assert holdout.fact(path_head, example.question.path[0]) == "train"
     number = {name: row for row, name in enumerate(data.names)}
     for step in range(30):
-        pairs = data.batch(step).pairs
-        assert pairs is not None
-        assert not set(pairs.entity.tolist()) & {number[toy] for toy in held_out}
+        pairs, pictures = data.batch(step).pairs, data.batch(step).pictures
+        assert pairs is not None and pictures is not None
+        for entity in (pairs.entity, pictures.entity):
+            assert not set(entity.tolist()) & {number[toy] for toy in held_out}
     assert isinstance(data.entities, PicturedEntities)
     assert data.entities.held_out.tolist() == [name in held_out for name in data.names]
 
@@ -101,6 +105,20 @@ def test_no_test_picture_is_ever_in_a_batch(data: TrainingData) -> None:
         batch = data.batch(step)
         shown = [*batch.pairs.patches, *asked_of(batch).patches[asked_of(batch).has_image]]  # type: ignore[union-attr]
         assert shown and all(patches.numpy().tobytes() in known for patches in shown)
+
+
+def test_a_pictures_others_are_the_mean_of_its_entitys_other_pictures(data: TrainingData) -> None:
+    means = {
+        file: data.world.features.get(file).mean(0, dtype=np.float32)
+        for files in data.train_pictures.values()
+        for file in files
+    }
+    pictures = data.batch(0).pictures
+    assert pictures is not None
+    for others, entity in zip(pictures.others.numpy(), pictures.entity.tolist(), strict=True):
+        files = data.train_pictures[data.names[entity]]
+        without_one = [np.mean([means[f] for f in files if f != out] or [0 * means[out]], axis=0) for out in files]
+        assert min(float(np.abs(others - mean).max()) for mean in without_one) < 1e-3
 
 
 # ── the batch of a step ───────────────────────────────────────────────────────────────────────────────────────────
@@ -140,7 +158,7 @@ def test_hidden_words_are_at_least_one_a_caption_and_never_its_ends(data: Traini
 def test_a_quarter_of_the_words_is_hidden_over_many_captions(data: TrainingData) -> None:
     texts = ["one two three four five six seven eight nine ten eleven twelve"] * 400
     _, mask = data.world.bank.states(texts)
-    _, targets = data._mask(texts, mask, np.random.default_rng(0))
+    _, targets = data.batch._mask(texts, mask, np.random.default_rng(0))
     hidden = (targets >= 0).sum().item() / (400 * 12)
     assert hidden == pytest.approx(0.25 + 0.75**12 / 12, abs=0.02)  # and one where chance chose none
 

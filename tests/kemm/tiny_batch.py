@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kemm.data.batch import Batch, Edges, Facts, Pairs, PicturedEntities, Questions, collate_facts
+from kemm.data.batch import Batch, Edges, Facts, Pairs, PicturedEntities, Pictures, Questions, collate_facts
 from kemm.data.fact_table import FAR_IS_NAMED, FactTable
 from kemm.objectives import OBJECTIVES
 from kemm.objectives.objective import Context
@@ -101,6 +101,13 @@ def pairs(generator: torch.Generator) -> Pairs:
     )
 
 
+def pictures(generator: torch.Generator) -> Pictures:
+    """Three pictures of the entities 0, 1 and 1; the first entity has no other."""
+    others = torch.randn(3, VISION_WIDTH, generator=generator)
+    others[0] = 0.0
+    return Pictures(torch.randn(3, VISION_WIDTH, generator=generator), others, torch.tensor([0, 1, 1]))
+
+
 def questions(generator: torch.Generator) -> Questions:
     """One answered by a near fact, one by a fact two hops away, one by a word, one (without a picture) by two facts."""
     right = torch.zeros(4, 5, dtype=torch.bool)
@@ -146,7 +153,13 @@ def entities(generator: torch.Generator) -> PicturedEntities:
 
 def batch(seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
-    return Batch(pairs(generator), questions(generator), edges(generator), entities(generator))
+    return Batch(
+        pairs(generator),
+        questions=questions(generator),
+        edges=edges(generator),
+        entities=entities(generator),
+        pictures=pictures(generator),
+    )
 
 
 def unit(*shape: int, generator: torch.Generator) -> Tensor:

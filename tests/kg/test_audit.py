@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from kg import KnowledgeGraph
-from kg.audit import Limits, audit, read_texts
+from kg.audit import Limits, audit
 from kg.errors import FormatError, InputError
 from kg.images import close_pairs, difference_hash
+from kg.texts import read_texts
 
 Edge = tuple[str, str, str]
 

@@ -170,3 +170,14 @@ def test_the_manifest_says_what_was_indexed(graph: KnowledgeGraph, text: HashedW
     texts, vectors = EntityIndex.open(tmp_path / "index", graph).path_vectors()
     assert {"capital", "is capital of"} <= set(texts) and vectors.shape == (len(texts), 512)
     assert NAMES["r:capital"] == "capital"
+
+
+def test_an_index_of_labels_alone_stays_one(graph: KnowledgeGraph, text: HashedWords, tmp_path: Path) -> None:
+    build_index(graph, tmp_path, text, labels_only=True)
+    graph.add("c:es", LABEL, Literal("Spain"), source="atlas")
+    graph.add("c:es", DEFINITION, Literal("A country of bulls."), source="atlas")
+    update_index(graph, tmp_path, text)
+    index, ids = EntityIndex.open(tmp_path, graph), graph.ids(["c:it", "c:es"])
+    found = index.text_vectors([ids["c:it"], ids["c:es"]])
+    assert np.allclose(found, text.embed(["Italy", "Spain"]), atol=1e-2)
+    assert [hit.id for hit in index.search_words("bulls", 3)] == [ids["c:es"]]

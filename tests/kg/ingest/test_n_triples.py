@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyoxigraph
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from pyoxigraph import RdfFormat
 
 from kg import KnowledgeGraph, Literal, ingest
 from kg.errors import FormatError
+from kg.ingest.split import Splitter, look
 from kg.records import XSD
 
 IRIS = ["<x:a>", "<http://x/a#b>", "<http://x:80/p?q=1>", "<http://ü/é>", "<x:%41>", "<x:%4>", "<http://x/\\u0041>"]
@@ -110,3 +112,32 @@ def test_a_wrong_line_far_into_a_file_is_named(tmp_path: Path, monkeypatch: pyte
             ingest.load(path, into=graph)
         assert graph.version == 0
         assert ingest.load(path, into=graph, on_error="skip").triples == 500
+
+
+PIECES = [b"a", b"abcdefgh", b"\0", b"\r", "é".encode(), "€".encode(), "😀".encode(), b"\x7f", b"\xff", b"\x80"]
+PIECES += [b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xe0\x80\x80", b"\xc3", b"\xe2\x80"]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_bytes_are_looked_at_as_python_decodes_them(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    try:
+        is_text = bool(data.decode()) or True
+    except UnicodeDecodeError:
+        is_text = False
+    assert look(np.frombuffer(data, np.uint8)) == (is_text, b"\0" in data, b"\r" in data)
+
+
+def test_chunks_of_more_lines_and_terms_than_fit_are_split_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kg.ingest.split.LINES", 4)
+    monkeypatch.setattr("kg.ingest.split.TERMS", 16)
+    data = np.frombuffer(b"".join(b'<x:%d> <x:r> "%d"@en .\n' % (n % 3, n) for n in range(20)), np.uint8)
+    splitter, at, facts = Splitter(b" ", b" .", is_table=False), 0, []
+    while at < len(data):
+        at = splitter.split(data, at)
+        iris, literals, places, odd = splitter.terms(lambda suffix: f"\x1f{suffix[1:]}\x1f\x1f")
+        found = splitter.facts(places)
+        assert not len(odd) and not len(found.odd) and len(found.head) <= 4
+        facts += [(iris[h], iris[r], literals[-1 - t]) for h, r, t in zip(found.head, found.relation, found.tail)]
+    assert facts == [(f"x:{n % 3}", "x:r", f"\x1fen\x1f\x1f{n}") for n in range(20)]

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from kg import KnowledgeGraph
 from kg.errors import InputError, StoreError, StoreMissing
+from kg.store import bulk, reading
+from kg.store.light import Light
+from kg.store.schema import triple
+
+ROOT = str(Path(__file__).parents[3])
 
 
 def test_a_missing_store_says_how_to_make_one(tmp_path: Path) -> None:
@@ -95,3 +105,47 @@ def test_a_second_writer_waits_or_says_that_the_store_is_locked(
                     other.add("a", "b", "d", source="s")
             other.add("a", "b", "d", source="s")
         assert [s.tail for s in one.triples()] == ["c", "d"]
+
+
+LIGHT = """
+import sys
+from kg import KnowledgeGraph
+with KnowledgeGraph.open(sys.argv[1], create=False) as graph:
+    said = [statement.tail for statement in graph.triples(head="x:a")]
+    print(said, "sqlalchemy" in sys.modules, len(graph.log()), "sqlalchemy" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("small", [0, 100])
+def test_a_store_is_opened_and_read_without_sqlalchemy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr("kg.store.bulk.SMALL", small)
+    with KnowledgeGraph.open(tmp_path / "a.db") as graph:
+        bulk.load(graph, [("x:a", "x:r", "x:b"), ("x:c", "x:r", "x:d")], source="file")
+    command = [sys.executable, "-c", LIGHT, str(tmp_path / "a.db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": ROOT})
+    has_rows = small > 0  # rows of ``triple`` are asked for through SQLAlchemy
+    assert done.stdout.strip() == f"['x:b'] {has_rows} 1 True"
+
+
+def test_a_reading_that_asks_for_more_sees_the_state_that_it_began_with(tmp_path: Path) -> None:
+    KnowledgeGraph.open(tmp_path / "a.db").close()
+    writer = KnowledgeGraph.open(tmp_path / "a.db")
+    with KnowledgeGraph.open(tmp_path / "a.db", create=False) as graph:
+        with graph.database.read() as connection:
+            assert isinstance(connection, Light) and reading.current_version(connection) == 0
+            writer.add("x:a", "x:r", "x:b", source="test")
+            assert connection.execute(select(func.count()).select_from(triple)).scalar() == 0
+            assert reading.current_version(connection) == 0
+        with graph.database.read() as connection:
+            assert not isinstance(connection, Light) and reading.current_version(connection) == 1
+    writer.close()
+
+
+def test_threads_read_at_once_without_sqlalchemy_and_with(tmp_path: Path) -> None:
+    with KnowledgeGraph.open(tmp_path / "a.db") as graph:
+        graph.add("x:a", "x:r", "x:b", source="test")
+    with KnowledgeGraph.open(tmp_path / "a.db", create=False) as graph, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: graph.version if n % 3 else len(graph.log()), range(60)))
+        assert found == [1] * 60

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kg import KnowledgeGraph, Literal, Snapshot
-from kg.errors import StoreError
+from kg.errors import InputError, StoreError
 from kg.store import bulk
 from kg.walks import neighbourhood
 from tests.kg.conftest import ALIAS, LABEL
@@ -176,6 +176,26 @@ def test_a_snapshot_of_a_past_version_has_its_edges(europe: KnowledgeGraph) -> N
     europe.retract("x:Italy", "x:borders", "x:France")
     past = Snapshot.take(europe, 1)
     assert edges(past, europe) == DRAWN and past.version == 1
+
+
+def test_a_snapshot_of_a_past_version_is_what_was_taken_then(europe: KnowledgeGraph) -> None:
+    """Also entities of which only a name was known, and what became a relation later."""
+    europe.add("x:Atlantis", LABEL, Literal("Atlantis"), source="myth")
+    europe.add("x:twin", LABEL, Literal("twin"), source="cities")
+    then = [Snapshot.take(europe)]
+    europe.add("x:Rome", "x:twin", "x:Paris", source="cities")
+    then.append(Snapshot.take(europe))
+    europe.retract("x:Atlantis", LABEL)
+    europe.merge("x:France", "x:Paris", source="tourist")
+    for taken in then:
+        past = europe.snapshot(taken.version)
+        for name in ("entity_ids", "relation_ids", "heads", "relations", "tails"):
+            assert getattr(past, name).tolist() == getattr(taken, name).tolist(), (taken.version, name)
+        assert europe.snapshot(taken.version) is past
+    assert then[0].num_entities == 6 and then[1].num_entities == 5  # "twin" is no entity once it is a relation
+    assert europe.snapshot().num_entities == 3 and europe.snapshot(europe.version) is europe.snapshot()
+    with pytest.raises(InputError, match="has no version 9"):
+        europe.snapshot(9)
 
 
 def test_a_mapped_snapshot_takes_17_bytes_an_edge_and_is_shared_by_processes(tmp_path: Path) -> None:

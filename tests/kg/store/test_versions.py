@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from kg import KnowledgeGraph, Literal, Statement
+from kg import KnowledgeGraph, Literal, Picture, Statement
 from kg.errors import InputError, StoreError, UnknownEntity
 from kg.store import bulk
+from tests.kg.conftest import LABEL
 
 
 @pytest.fixture(params=[0, 10**9], ids=["segments", "rows"])
@@ -43,6 +46,30 @@ def test_what_can_not_be_merged_or_undone_says_why(places: KnowledgeGraph) -> No
     with pytest.raises(StoreError, match="nothing that version 1 did holds any more"):
         places.undo(1)
     assert places.version == 2
+
+
+def test_what_an_entity_was_called_can_be_read_at_every_version(places: KnowledgeGraph) -> None:
+    places.add("Rome", LABEL, Literal("Rome"), source="editor")
+    places.add_pictures([Picture("rome.jpg", "Rome")], source="editor")
+    places.retract("Rome", LABEL)
+    places.add("Rome", LABEL, Literal("Eternal City"), source="editor")
+    assert [places.describe("Rome", version=v).label for v in range(1, 6)] == ["Rome"] * 4 + ["Eternal City"]
+    assert places.labels(["Rome"], version=2) == {"Rome": "Rome"} and places.labels(["Rome"])["Rome"] == "Eternal City"
+    assert [len(places.pictures(version=v)) for v in (2, 3)] == [0, 1]
+    assert [len(places.describe("Rome", version=v).pictures) for v in (2, 3)] == [0, 1]
+    assert places.entity_ids(0).size == 0
+    with pytest.raises(InputError, match="has no version 6"):
+        places.describe("Rome", version=6)
+
+
+def test_versions_are_dated_in_utc_wherever_the_server_stands(places: KnowledgeGraph) -> None:
+    if not places.database.is_sqlite:
+        abroad = "&options=-ctimezone%3DAsia/Tokyo" if "?" in places.url else "?options=-ctimezone%3DAsia/Tokyo"
+        with KnowledgeGraph.open(places.url + abroad) as elsewhere:
+            elsewhere.add("Rome", "in", "Lazio", source="editor")
+    written = datetime.fromisoformat(places.log()[-1]["time"])
+    assert abs(written - datetime.now(UTC).replace(tzinfo=None)) < timedelta(minutes=5)
+    assert written.microsecond == 0
 
 
 def test_a_difference_is_what_one_version_says_and_the_other_does_not(places: KnowledgeGraph) -> None:

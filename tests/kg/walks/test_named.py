@@ -21,6 +21,19 @@ def test_walks_speak_in_iris_and_see_the_last_edit(europe: KnowledgeGraph) -> No
     assert europe.walks.shortest_path("x:Rome", "x:Paris", relations=["x:capital"]) is None
 
 
+def test_walks_of_a_past_version_see_what_was_there_then(europe: KnowledgeGraph) -> None:
+    europe.retract("x:Italy", "x:borders")
+    assert europe.walks.shortest_path("x:Rome", "x:Paris") is None
+    past = europe.walks.at(1)
+    assert len(past.shortest_path("x:Rome", "x:Paris") or ()) == 3 == len(past.simple_paths("x:Rome", "x:Paris")[0])
+    assert past.neighbourhood("x:Rome", (16, 16)).distance["x:France"] == 2
+    assert past.steiner_tree({"x:Rome": 2.0, "x:France": 2.0}).entities == ("x:Italy", "x:Rome", "x:France")
+    assert set(past.pagerank("x:Rome")) == {"x:Rome", "x:Italy", "x:France", "x:Paris"}
+    assert past.random_walks("x:Paris", 1, seed=0) == [("x:Paris", "x:France")]
+    with pytest.raises(UnknownEntity, match="'x:Rome' is no entity at version 0"):
+        europe.walks.at(0).pagerank("x:Rome")
+
+
 def test_each_walk_by_hand(europe: KnowledgeGraph) -> None:
     around = europe.walks.neighbourhood("x:Rome", (16, 16))
     assert set(around.edges) == {Edge("x:Italy", "x:capital", "x:Rome"), Edge("x:Italy", "x:borders", "x:France")}

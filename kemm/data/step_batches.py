@@ -1,0 +1,164 @@
+"""The batch of any step, drawn from what training has prepared.
+
+It depends on the seed and the step's number alone, so a resumed run goes on exactly where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from kemm.data.batch import Batch, Edges, Pairs, Pictures, Questions, jitter
+from kemm.data.examples import Example, batch_questions, muted
+from kemm.data.questions import NOT_KNOWN
+
+if TYPE_CHECKING:
+    from kemm.data.training_data import TrainingData
+
+
+class StepBatches:
+    """``batches(step)`` is the data of one step."""
+
+    def __init__(self, data: TrainingData) -> None:
+        self.data, self.world, self.settings = data, data.world, data.settings
+        self._number = {name: number for number, name in enumerate(data.names)}
+        self._word = {answer: number for number, answer in enumerate(data.vocabulary)}
+        pools: dict[tuple[str, ...], set[str]] = {}
+        for example in data.examples:
+            pools.setdefault(example.question.path[-1:], set()).update(example.question.answers)
+        self._pools = {path: sorted(pool) for path, pool in pools.items()}  # relation → answers
+
+    def __call__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.data.seed, step))
+        trains, has_pictures = self.data.trains, len(self.data.train_pictures) > 1
+        wants_pairs = trains("itc", "itm", "mlm", "mim") and has_pictures
+        wants_pictures = trains("entity_image") and has_pictures
+        wants_questions = trains("answering", "mem") and self.data.examples
+        return Batch(
+            pairs=self._pairs(rng) if wants_pairs else None,
+            pictures=self._pictures(rng) if wants_pictures else None,
+            questions=self._questions(rng) if wants_questions else None,
+            edges=self._edges(rng) if self.data.edges is not None else None,
+            entities=self.data.entities if wants_pictures else None,
+        )
+
+    def _pairs(self, rng: np.random.Generator) -> Pairs:
+        """Pictures of different entities as far as there are enough, each with one of its captions."""
+        entities = sorted(self.data.train_pictures)
+        size = self.settings.train.pairs
+        chosen = rng.permutation(len(entities))[:size]
+        names = [entities[i] for i in chosen]
+        patches, texts = [], []
+        for name in names:
+            files = self.data.train_pictures[name]
+            view = int(rng.integers(0, 1 + self.settings.data.views))
+            patches.append(self.world.features.get(files[rng.integers(len(files))], view))
+            texts.append(self.data.captions[name][rng.integers(len(self.data.captions[name]))])
+        text, mask = self.world.bank.states(texts)
+        masked, targets = self._mask(texts, mask, rng)
+        return Pairs(
+            patches=torch.from_numpy(np.stack(patches).astype(np.float32)),
+            text=text,
+            text_mask=mask,
+            masked_text=masked,
+            token_targets=targets,
+            entity=torch.tensor([self._number[name] for name in names]),
+        )
+
+    def _pictures(self, rng: np.random.Generator) -> Pictures:
+        """Views of different pictures, each with the mean of its entity's other pictures."""
+        assert self.settings.objectives.entity_image is not None and self.data.entities is not None
+        features, means = self.world.features, self.data.entities.pictures.numpy()
+        shown = [(name, file) for name in sorted(self.data.train_pictures) for file in self.data.train_pictures[name]]
+        chosen = [shown[i] for i in rng.permutation(len(shown))[: self.settings.objectives.entity_image.batch]]
+        pooled = np.zeros((len(chosen), means.shape[1]), dtype=np.float32)
+        others = np.zeros_like(pooled)
+        for row, (name, file) in enumerate(chosen):
+            view, count = int(rng.integers(0, 1 + self.settings.data.views)), len(self.data.train_pictures[name])
+            pooled[row] = features.get(file, view).mean(0, dtype=np.float32)
+            if count > 1:
+                own = features.get(file).mean(0, dtype=np.float32)
+                others[row] = (count * means[self._number[name]] - own) / (count - 1)
+        entity = torch.tensor([self._number[name] for name, _ in chosen])
+        return Pictures(torch.from_numpy(pooled), torch.from_numpy(others), entity)
+
+    def _mask(
+        self, texts: list[str], mask: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hide tokens of captions, at least one each, and run the tower on what is left."""
+        tower = self.world.text
+        ids, _ = tower.pad(self.world.bank.ids(texts))  # (B, T)
+        targets = torch.full_like(ids, -100)
+        if self.settings.objectives.mlm is None:
+            return torch.zeros(*ids.shape, tower.width), targets
+        words = mask.clone()
+        words[:, 0] = False  # [CLS]
+        words[torch.arange(len(ids)), mask.sum(1) - 1] = False  # [SEP]
+        drawn = torch.from_numpy(rng.random(ids.shape)).masked_fill(~words, 2.0)
+        hidden = (drawn < self.settings.objectives.mlm.rate) | (drawn == drawn.amin(1, keepdim=True)) & words
+        targets[hidden] = ids[hidden]
+        return tower(ids.masked_fill(hidden, tower.mask_id), mask)[0], targets
+
+    def _questions(self, rng: np.random.Generator) -> Questions:
+        answering = self.settings.objectives.answering
+        chosen = [
+            self.data.examples[i]
+            for i in rng.choice(len(self.data.examples), self.settings.train.questions, p=self.data.chance)
+        ]
+        tables, targets, words = [], [], []
+        for example in chosen:
+            table, rows, answers = example.table, example.targets, example.question.answers
+            draw = rng.random()
+            if answering is not None and draw < answering.drop:
+                table, rows = table.keep([]), ()
+            elif answering is not None and rows and draw < answering.drop + answering.mute:
+                table, rows, answers = muted(table, example.question), (), (NOT_KNOWN,)
+            elif answering is not None and rows and draw < answering.drop + answering.mute + answering.swap:
+                answer = self._other_answer(example, rng)
+                table = table.with_answer(rows, answer, int(self.world.bank.rows([answer])[0]))
+                answers = (answer,)
+            if answering is not None and len(table) > 1 and rng.random() < answering.thin:
+                share = rng.uniform(-0.5, 1) if rows else rng.random()  # a third of them: what answers, and no more
+                kept = [row for row in range(len(table)) if row in rows or rng.random() < share]
+                parents = {int(table.parent[row]) for row in kept}
+                order = sorted(set(kept) | parents - {-1})
+                table, rows = table.keep(order), tuple(order.index(row) for row in rows)
+            tables.append(table)
+            targets.append(rows)
+            words.append(next((self._word[a] for a in answers if a in self._word), -1))
+        questions = batch_questions(
+            self.world,
+            [example.question for example in chosen],
+            tables,
+            self._patches(chosen, rng),
+            targets,
+            words,
+            [self._number.get(example.question.head, -1) for example in chosen],
+        )
+        if answering is None or not answering.noise:
+            return questions
+        return jitter(questions, answering.noise, int(rng.integers(2**31)))
+
+    def _other_answer(self, example: Example, rng: np.random.Generator) -> str:
+        """An answer that other questions of the same relation have."""
+        pool = self._pools[example.question.path[-1:]]
+        return pool[rng.integers(len(pool))]
+
+    def _patches(self, examples: Sequence[Example], rng: np.random.Generator) -> list[np.ndarray | None]:
+        """A random view of a random training picture of the entity that a question shows."""
+        found: list[np.ndarray | None] = []
+        for example in examples:
+            files = self.data.pictures["train"].get(example.question.head, ()) if example.question.image else ()
+            view = int(rng.integers(0, 1 + self.settings.data.views))
+            found.append(self.world.features.get(files[rng.integers(len(files))], view) if files else None)
+        return found
+
+    def _edges(self, rng: np.random.Generator) -> Edges:
+        assert self.data.edges is not None
+        objectives = self.settings.objectives
+        edges = objectives.link_prediction.batch if objectives.link_prediction else 2
+        entities = objectives.entity_text.batch if objectives.entity_text else 2
+        return self.data.edges.sample(rng, edges, entities)
