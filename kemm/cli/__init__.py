@@ -6,6 +6,7 @@
     kemm.cli.media    media add                              which pictures show which entities
     kemm.cli.exports  export                                 what goes out of one
     kemm.cli.quality  kg profile, audit                      how good it is
+    kemm.cli.embeddings kg train, rank                       vectors that say which facts are likely
     kemm.cli.sparql   kg sparql                              the same, asked in SPARQL
     kemm.cli.runs     index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
     kemm.cli.stores   the options that commands on a store share, and how they open it
@@ -26,7 +27,7 @@ from typing import Annotated, Any
 import typer
 
 from kemm import __version__
-from kemm.cli import edits, exports, graph, media, quality, runs, sparql, versions
+from kemm.cli import edits, embeddings, exports, graph, media, quality, runs, sparql, versions
 from kg.errors import KemmError
 
 #: The base of click's errors; from some version on, typer carries its own copy of click.
@@ -43,7 +44,7 @@ app = typer.Typer(
 graph.register(app)
 exports.register(app)
 media.register(app)
-for commands in (edits, versions, quality, sparql):
+for commands in (edits, versions, quality, embeddings, sparql):
     commands.register(graph.kg_commands)
 runs.register(app)
 

@@ -1,0 +1,143 @@
+"""Adagrad and Adam for embeddings: dense gradients in one pass, sparse ones by updating only the rows touched.
+
+A step of negative sampling touches a few thousand of perhaps millions of rows. Its gradient comes as rows and values,
+a row perhaps several times; they are summed, and the row and what the optimiser keeps of it updated, in one compiled
+pass.
+
+    Adagrad   G ← G + g²                                   w ← w − η g / (√G + ε)
+    Adam      m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,   w ← w − η m̂ / (√v̂ + ε)
+
+Adam's averages of a row stand still while it isn't touched (as in torch's SparseAdam).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import nn
+
+from kg.embeddings.gathered import FAST, grouped
+from kg.embeddings.model import KGEModel
+
+
+def make(name: str, model: KGEModel, learning_rate: float, sparse: bool = False) -> torch.optim.Optimizer:
+    """Return Adagrad or Adam over a model's parameters.
+
+    Args:
+        sparse: let the model give sparse gradients, and update by rows.
+    """
+    model.sparse = sparse
+    if sparse:
+        return RowOptimizer(model.parameters(), name, learning_rate)
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
+    return kinds[name](model.parameters(), lr=learning_rate, fused=True)
+
+
+class RowOptimizer(torch.optim.Optimizer):
+    """Adagrad or Adam that takes sparse gradients row by row; dense ones are treated as if all rows were touched.
+
+    Args:
+        name: "adagrad" or "adam".
+        learning_rate: η.
+        betas, epsilon: β₁ and β₂ of Adam; ε, by default 1e-10 and 1e-8 as torch has them.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        name: str,
+        learning_rate: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float | None = None,
+    ) -> None:
+        self.name = name
+        epsilon = epsilon if epsilon is not None else {"adagrad": 1e-10, "adam": 1e-8}[name]
+        super().__init__(parameters, {"lr": learning_rate, "betas": betas, "epsilon": epsilon})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+
+    def _update(self, parameter: nn.Parameter, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            names = ("sum",) if self.name == "adagrad" else ("mean", "square")
+            state.update({name: torch.zeros_like(parameter) for name in names})
+            state["step"] = torch.zeros((), dtype=torch.int64)
+        state["step"] += 1
+        table = parameter.view(len(parameter), -1) if parameter.dim() else parameter.view(1, 1)
+        if gradient.is_sparse:
+            rows, starts, order = grouped(gradient._indices()[0])
+            values = gradient._values().contiguous().view(len(order), -1)
+        else:
+            rows = order = np.arange(len(table))
+            starts = np.arange(len(table) + 1)
+            values = gradient.contiguous().view(table.shape)
+        arrays = rows, starts, order, values.numpy(), table.numpy()
+        if self.name == "adagrad":
+            kept = state["sum"].view(table.shape).numpy()
+            _adagrad(*arrays, kept, np.float32(group["lr"]), np.float32(group["epsilon"]))
+            return
+        first, second = group["betas"]
+        step = int(state["step"])
+        rate = group["lr"] / (1 - first**step)
+        root = math.sqrt(1 - second**step)
+        mean, square = (state[name].view(table.shape).numpy() for name in ("mean", "square"))
+        numbers = (rate, root, first, second, group["epsilon"])
+        _adam(*arrays, mean, square, *map(np.float32, numbers))
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+def _adagrad(
+    rows: np.ndarray,
+    starts: np.ndarray,
+    order: np.ndarray,
+    values: np.ndarray,
+    table: np.ndarray,
+    kept: np.ndarray,
+    rate: np.float32,
+    epsilon: np.float32,
+) -> None:
+    width = values.shape[1]
+    for n in prange(len(rows)):
+        row, gradient = rows[n], values[order[starts[n]]].copy()
+        for place in range(starts[n] + 1, starts[n + 1]):
+            gradient += values[order[place]]
+        for d in range(width):
+            kept[row, d] += gradient[d] * gradient[d]
+            table[row, d] -= rate * gradient[d] / (math.sqrt(kept[row, d]) + epsilon)
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+def _adam(
+    rows: np.ndarray,
+    starts: np.ndarray,
+    order: np.ndarray,
+    values: np.ndarray,
+    table: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    rate: np.float32,
+    root: np.float32,
+    first: np.float32,
+    second: np.float32,
+    epsilon: np.float32,
+) -> None:
+    width = values.shape[1]
+    one = np.float32(1)
+    for n in prange(len(rows)):
+        row, gradient = rows[n], values[order[starts[n]]].copy()
+        for place in range(starts[n] + 1, starts[n + 1]):
+            gradient += values[order[place]]
+        for d in range(width):
+            mean[row, d] = first * mean[row, d] + (one - first) * gradient[d]
+            square[row, d] = second * square[row, d] + (one - second) * gradient[d] * gradient[d]
+            table[row, d] -= rate * mean[row, d] / (math.sqrt(square[row, d]) / root + epsilon)

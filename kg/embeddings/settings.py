@@ -1,0 +1,151 @@
+"""What a file of ``configs/kg`` may say: data, model, training, evaluation, each key typed and unknown ones refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+
+Count = Annotated[int, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the settings in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# -- models: a class for each set of options, its fields the arguments of the model's class --------------------------
+
+
+class Common(Section):
+    """What every model has: ``initial`` is the standard deviation at the start, by default the model's own."""
+
+    dimension: PositiveInt
+    reciprocal: bool = False
+    dropout: Probability = 0.0
+    initial: PositiveFloat | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of the model's class."""
+        given = self.model_dump(exclude={"name"})
+        return {key: value for key, value in given.items() if not (key == "initial" and value is None)}
+
+
+class Multilinear(Common):
+    name: Literal["distmult", "complex", "cp", "simple", "rescal", "hole"]
+
+
+class Tucker(Common):
+    name: Literal["tucker"]
+    relation_dimension: PositiveInt | None = None  # by default the entities'
+    batch_norm: bool = False
+    hidden_dropouts: tuple[Probability, Probability] = (0.0, 0.0)
+
+
+class Distance(Common):
+    name: Literal["transe", "rotate"]
+    norm: Literal[1, 2] = 1
+
+
+class Projection(Common):
+    name: Literal["transh", "transr", "transd"]
+    relation_dimension: PositiveInt | None = None
+
+
+class NeuralTensor(Common):
+    name: Literal["ntn"]
+    slices: PositiveInt = 4
+
+
+class Convolution(Common):
+    name: Literal["conve"]
+    height: PositiveInt = 10  # of the picture that a vector is laid out as
+    channels: PositiveInt = 32
+    kernel: PositiveInt = 3
+    feature_dropout: Probability = 0.2
+    hidden_dropout: Probability = 0.3
+
+
+Model = Annotated[
+    Multilinear | Tucker | Distance | Projection | NeuralTensor | Convolution, Field(discriminator="name")
+]
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+class OneVsAll(Section):
+    """Cross-entropy of the right entity among all."""
+
+    kind: Literal["1-vs-all"]
+    group: PositiveInt = 1  # answers of one query that are scored together, at most
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class ManyVsAll(Section):
+    """Binary cross-entropy of all entities, all known answers of a query being right."""
+
+    kind: Literal["k-vs-all"]
+    label_smoothing: Probability = 0.0
+
+
+class Negatives(Section):
+    """Right triples against drawn ones."""
+
+    kind: Literal["negatives"]
+    count: PositiveInt = 32
+    sparse: bool = True  # update only the rows that a step touches
+    shared: bool = False  # one draw for the whole batch
+    loss: Literal["sigmoid", "softmax", "margin"] = "sigmoid"
+    margin: FiniteFloat = 0.0  # γ, added to all scores
+    adversarial: NonNegativeFloat = 0.0  # temperature α of self-adversarial weights; 0 weighs all alike
+
+
+class Training(Section):
+    """How a model is fitted; ``regularizer`` is weighed by ``weight`` and divided by the batch."""
+
+    objective: Annotated[OneVsAll | ManyVsAll | Negatives, Field(discriminator="kind")]
+    epochs: PositiveInt
+    batch: PositiveInt
+    learning_rate: PositiveFloat
+    optimizer: Literal["adagrad", "adam"] = "adagrad"
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # the learning rate's factor an epoch
+    regularizer: Literal["n3", "l2"] = "n3"
+    weight: NonNegativeFloat = 0.0
+    relation_prediction: NonNegativeFloat = 0.0  # weight of ranking the relation too
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+class Data(Section):
+    """A folder with train, valid and test, or a store and what of it each split gets (sources, or a share)."""
+
+    folder: str | None = None
+    columns: str = "hrt"
+    store: str | None = None
+    splits: dict[str, float | list[str]] = {"train": 0.8, "valid": 0.1, "test": 0.1}
+    unseen: Literal["keep", "keep-all", "drop", "refuse"] = "keep"
+
+
+class Evaluation(Section):
+    """When the validation split is looked at, and when training stops for lack of progress."""
+
+    every: PositiveInt = 5  # epochs
+    limit: PositiveInt | None = None  # triples of the validation split that are ranked
+    patience: Count = 0  # evaluations without a better MRR after which training stops; 0: never
+
+
+class EmbeddingSettings(Section):
+    """A whole file. ``story`` says what was published, what we do differently, and what we measured."""
+
+    title: str = ""
+    story: dict[str, Any] = {}
+    data: Data
+    model: Model
+    training: Training
+    evaluation: Evaluation = Evaluation()
+    seed: int = 0
+    run: str  # the folder to write to

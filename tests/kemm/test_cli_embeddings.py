@@ -1,0 +1,82 @@
+"""``kemm kg train`` and ``kemm kg rank``: a run from a settings file, its figures, and every wrong key named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kemm.cli import main
+from kemm.config import load
+from kg.embeddings.settings import EmbeddingSettings
+from kg.errors import ConfigError
+
+SETTINGS = """
+title: A ring
+data: {folder: FOLDER/data}
+model: {name: complex, dimension: 8, reciprocal: true, initial: 0.1}
+training:
+  objective: {kind: 1-vs-all}
+  epochs: 30
+  batch: 8
+  learning_rate: 0.1
+evaluation: {every: 10}
+run: FOLDER/run
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    near = [f"e{n}\tone\te{(n + 1) % 12}\n" for n in range(12)]
+    far = [f"e{n}\ttwo\te{(n + 2) % 12}\n" for n in range(12)]
+    for split, lines in {"train": near + far[:8], "valid": far[8:10], "test": far[10:]}.items():
+        (tmp_path / "data" / f"{split}.tsv").write_text("".join(lines), encoding="utf-8")
+    path = tmp_path / "ring.yaml"
+    path.write_text(SETTINGS.replace("FOLDER", str(tmp_path)), encoding="utf-8")
+    return path
+
+
+def test_a_run_is_trained_and_its_test_split_ranked(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kg", "train", str(config), "--test", "--json"]) == 0
+    printed = capsys.readouterr()
+    trained = json.loads(printed.out)
+    assert trained["epochs"] == 30 and trained["valid"]["count"] == 4 and trained["data"]["train"]["triples"] == 20
+    assert "epoch 10: loss" in printed.err and trained["test"]["both"]["count"] == 4
+    assert main(["kg", "rank", "--run", trained["run"], "--split", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["both"] == trained["test"]["both"]
+    assert main(["kg", "rank", "--run", trained["run"], "--split", "exam"]) == 2
+    assert "there is no split 'exam' (there are: train, valid, test)" in capsys.readouterr().err
+
+
+def test_every_wrong_key_is_named_with_its_line_and_the_nearest(config: Path) -> None:
+    text = config.read_text(encoding="utf-8").replace("batch: 8", "bach: 8").replace("complex", "complx")
+    config.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(config, EmbeddingSettings)
+    says = str(caught.value)
+    assert f"{config}:8: unknown key 'training.bach'; did you mean 'training.batch'?" in says or "'batch'" in says
+    assert f"{config}:4:" in says and "'complex'" in says
+
+
+def test_a_run_that_is_not_there_and_a_run_of_other_data_are_told(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["kg", "rank", "--run", str(config.parent)]) == 2
+    assert "there is no run of `kemm kg train`" in capsys.readouterr().err
+    assert main(["kg", "train", str(config), "--set", "training.epochs=1"]) == 0
+    (config.parent / "data" / "train.tsv").write_text("a\tb\tc\n", encoding="utf-8")
+    (config.parent / "data" / "valid.tsv").unlink()
+    (config.parent / "data" / "test.tsv").unlink()
+    assert main(["kg", "rank", "--run", str(config.parent / "run"), "--split", "train"]) == 2
+    assert "the checkpoint is of another vocabulary" in capsys.readouterr().err
+
+
+def test_every_shipped_settings_file_is_valid(root: Path) -> None:
+    files = sorted((root / "configs" / "kg").glob("*.yaml"))
+    assert files
+    for file in files:
+        settings = load(file, EmbeddingSettings).settings
+        assert settings.story, f"{file} does not say what was published and measured"
+        assert file.stem == Path(settings.run).name
