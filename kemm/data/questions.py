@@ -244,7 +244,7 @@ class QuestionMaker:
         """A tail as an answer: its label, or the literal's value."""
         return self.label(tail) if isinstance(tail, str) else tail.value
 
-    # ── helpers of this class alone ───────────────────────────────────────────────────────────────────────────────
+    # ── what the makers share ─────────────────────────────────────────────────────────────────────────────────────
 
     def _cap(self, head: str) -> int | None:
         return next((n for prefix, n in self.settings.namespaces.items() if head.startswith(prefix)), None)
