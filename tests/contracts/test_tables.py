@@ -15,7 +15,7 @@ from kemm.settings import Objectives
 from kg.embeddings import EMBEDDING_MODELS
 from kg.errors import InputError
 from kg.export import EXPORTERS
-from kg.gnn import GNNS
+from kg.gnn import GNNS, GRAPH_ENCODERS
 from kg.ingest import READERS
 from kg.registry import resolve
 from retrieval.index import INDEXES
@@ -25,6 +25,7 @@ TABLES: dict[str, Mapping[str, str]] = {
     "fusion": FUSIONS,
     "objective": OBJECTIVES,
     "graph encoder": GNNS,
+    "whole-graph encoder": GRAPH_ENCODERS,
     "reader": READERS,
     "exporter": EXPORTERS,
     "index": INDEXES,
