@@ -115,6 +115,7 @@ class Training(Section):
     regularizer: Literal["n3", "l2"] = "n3"
     weight: NonNegativeFloat = 0.0
     relation_prediction: NonNegativeFloat = 0.0  # weight of ranking the relation too
+    memory: PositiveFloat | None = None  # MB of parameters and what the optimiser keeps; more are trained part by part
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

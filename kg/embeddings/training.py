@@ -8,18 +8,15 @@ interrupted and goes on ends where it would have ended.
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 
-from kg.embeddings import checkpoint
+from kg.embeddings import checkpoint, interrupts
 from kg.embeddings.figures import summarise
 from kg.embeddings.known import Known
 from kg.embeddings.model import KGEModel
@@ -91,23 +88,13 @@ def fit(
         note(f"going on at epoch {history.epoch + 1}, step {history.step}")
     has_valid = "valid" in triples.splits and len(triples.splits["valid"]) > 0
     known = Known(triples.splits.values(), triples.num_entities)
-    rates = [group["lr"] / decay**history.epoch for group in optimizer.param_groups]
+    rates = [group["lr"] for group in optimizer.param_groups]  # checkpoints hold none: they are what was asked for
 
     def keep(target: Path, with_optimizer: bool) -> None:
         about: dict[str, Any] = {"fingerprint": fingerprint, "history": vars(history)}
         checkpoint.save(target, model, optimizer if with_optimizer else None, about)
 
-    is_stopped = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal is_stopped
-        is_stopped = True
-        signal.signal(signal.SIGINT, usual)  # the second time means now
-
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, stop)
-    try:
+    with interrupts.held() as interrupt:
         while history.epoch < epochs and not (patience and history.since_best >= patience):
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * decay**history.epoch
@@ -124,7 +111,7 @@ def fit(
                 model.constrain()
                 history.running += float(loss.detach()) * len(chosen)
                 history.step += 1
-                if is_stopped:
+                if interrupt.is_asked:
                     keep(last, True)
                     raise KeyboardInterrupt
             history.losses.append(history.running / len(rows))
@@ -139,9 +126,6 @@ def fit(
                     keep(folder / "best", False)
             keep(last, True)
             note(line)
-    finally:
-        if signal.getsignal(signal.SIGINT) is stop:
-            signal.signal(signal.SIGINT, usual)
     if not has_valid:
         keep(folder / "best", False)
     checkpoint.load_model(folder / "best", model, fingerprint)
