@@ -112,7 +112,10 @@ def _cut(scores: Array, is_true: Array, near: float | None) -> float:
     middle = np.where(best == 0, above, np.where(best == num, below, middle))
     # One past the highest, or two neighbours of floating point: the upper end is what "≥" needs.
     middle = np.where((best > 0) & ~(middle > lower[best]) & (best < num), upper[best], middle)
-    return float(middle[0] if near is None else middle[np.abs(middle - near).argmin()])
+    if near is None:
+        return float(middle[0])
+    with np.errstate(invalid="ignore"):
+        return float(middle[np.where(middle == near, 0, np.abs(middle - near)).argmin()])
 
 
 def classify(model: KGEModel, true: Array, false: Array, thresholds: Thresholds) -> dict[str, Any]:

@@ -8,6 +8,7 @@ interrupted and goes on ends where it would have ended.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from kg.embeddings.model import KGEModel
 from kg.embeddings.objectives import Objective
 from kg.embeddings.ranking import rank
 from kg.embeddings.triples import Triples
+from kg.errors import InputError
 
 
 @dataclass
@@ -44,6 +46,21 @@ class History:
     def since_best(self) -> int:
         """Validations since then."""
         return len(self.validations) - 1 - self.validations.index(self.best) if self.validations else 0
+
+
+def finite(loss: torch.Tensor, history: History) -> float:
+    """Return the loss of a step.
+
+    Raises:
+        InputError: it is NaN or infinite, and so is what training would leave from here on.
+    """
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise InputError(
+            f"the loss is {value} in epoch {history.epoch + 1}, step {history.step + 1}: lower training.learning_rate "
+            "(the last checkpoint is from before)"
+        )
+    return value
 
 
 def fit(
@@ -75,7 +92,8 @@ def fit(
         note: called with a line on each epoch.
 
     Raises:
-        InputError: the checkpoint there is of another vocabulary or model; see ``kg.embeddings.checkpoint``.
+        InputError: the checkpoint there is of another vocabulary or model (see ``kg.embeddings.checkpoint``), or the
+            loss is no longer a number.
         KeyboardInterrupt: after the step in hand is done and a checkpoint is written.
     """
     fingerprint, last = triples.fingerprint(), folder / "last"
@@ -105,11 +123,12 @@ def fit(
                 torch.manual_seed(hash((seed, history.epoch, history.step)) % 2**62)
                 draws = np.random.default_rng([seed, history.epoch, history.step])
                 loss = objective(torch.from_numpy(rows[chosen]), draws)
+                lost = finite(loss, history)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 model.constrain()
-                history.running += float(loss.detach()) * len(chosen)
+                history.running += lost * len(chosen)
                 history.step += 1
                 if interrupt.is_asked:
                     keep(last, True)

@@ -25,7 +25,7 @@ from kg.embeddings.partitions.export import export
 from kg.embeddings.partitions.plan import Plan
 from kg.embeddings.partitions.ranking import rank
 from kg.embeddings.partitions.tables import Tables
-from kg.embeddings.training import History
+from kg.embeddings.training import History, finite
 from kg.embeddings.triples import Array, Triples
 
 
@@ -54,7 +54,8 @@ def fit(
         epochs, batch, seed, decay, every, limit, patience, resume, note: as in ``kg.embeddings.training.fit``.
 
     Raises:
-        InputError: what is in ``folder/parts`` is of another vocabulary or plan, or damaged.
+        InputError: what is in ``folder/parts`` is of another vocabulary or plan, or damaged; the loss is no longer a
+            number.
         KeyboardInterrupt: after the step in hand is done and the state is kept.
     """
     model, work = objective.model, folder / "parts"
@@ -98,11 +99,12 @@ def fit(
                     torch.manual_seed(hash(place) % 2**62)
                     chosen = order[history.step * batch : (history.step + 1) * batch]
                     loss = objective(torch.from_numpy(rows[chosen]), np.random.default_rng(place))
+                    lost = finite(loss, history)
                     optimizer.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
                     model.constrain()
-                    history.running += float(loss.detach()) * len(chosen)
+                    history.running += lost * len(chosen)
                     history.step += 1
                     if interrupt.is_asked:
                         keep()

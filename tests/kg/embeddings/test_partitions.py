@@ -147,7 +147,7 @@ def test_ranks_of_a_checkpoint_on_disk_are_those_in_memory(reciprocal: bool, lev
 def run(folder: Path, triples: Triples, kind: str, epochs: int = 6, num_parts: int = 5) -> tuple[Any, KGEModel]:
     plan = Plan(triples.num_entities, num_parts)
     _, objective, optimizer = make(plan, triples.num_relations, kind)
-    history = fit(plan, triples, objective, optimizer, epochs=epochs, batch=8, folder=folder, every=3, decay=0.9)
+    history = fit(plan, triples, objective, optimizer, epochs=epochs, batch=8, folder=folder, every=3, decay=0.99)
     make_whole = TransE(23, 2, 8) if kind == "transe" else ComplEx(23, 2, 4, reciprocal=True)
     checkpoint.load_model(folder / "best", make_whole, triples.fingerprint())
     return history, make_whole
@@ -158,7 +158,7 @@ def test_training_in_parts_learns_and_goes_on_as_if_it_had_not_stopped(
     ring: Triples, kind: str, tmp_path: Path
 ) -> None:
     history, whole = run(tmp_path / "whole", ring, kind, epochs=60)
-    assert history.losses[-1] < 0.7 * history.losses[0]
+    assert history.losses[-1] < 0.8 * history.losses[0]
     assert history.best["mrr"] == pytest.approx(float((1 / rank(whole, ring, "valid").realistic).mean()), abs=1e-6)
     for until in (3, 6):
         second, again = run(tmp_path / "parts", ring, kind, epochs=until)
