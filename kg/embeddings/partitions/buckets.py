@@ -18,16 +18,20 @@ class Buckets:
     """The triples of training by pairs of parts.
 
     Args:
-        path: the file; written where there is none.
+        folder: for the file, which is written unless it is there; those of other deals are removed.
         train: (N, 3), may be mapped.
     """
 
-    def __init__(self, path: Path, train: Array, plan: Plan) -> None:
+    def __init__(self, folder: Path, train: Array, plan: Plan) -> None:
         self.plan = plan
         counts = np.zeros(plan.num_parts**2, dtype=np.int64)
         for start in range(0, len(train), CHUNK):
             counts += np.bincount(self._bucket(train[start : start + CHUNK]), minlength=len(counts))
         self.starts = np.append(0, counts.cumsum())
+        path = folder / f"triples-{plan.deal}-{len(train)}.npy"
+        for other in folder.glob("triples-*"):
+            if other != path:
+                other.unlink()
         if not path.is_file():
             partial = path.with_name(path.name + ".partial")
             written = np.lib.format.open_memmap(partial, mode="w+", dtype=np.int32, shape=(len(train), 3))

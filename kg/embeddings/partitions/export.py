@@ -39,20 +39,12 @@ def export(tables: Tables, folder: Path, about: dict[str, Any]) -> None:
     text += b" " * (-len(text) % 8)
     with (partial / "model.safetensors").open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        parts = [tables.path(part).open("rb") for part in range(plan.num_parts)]
-        try:
-            rows = max(1, BLOCK // (width * plan.num_parts))
-            for start in range(0, plan.size, rows):
-                stop = min(start + rows, plan.size)
-                block = np.zeros((stop - start, plan.num_parts, width), dtype=np.float32)  # entities in their order
-                for part, source in enumerate(parts):
-                    count = max(0, min(stop, plan.count(part)) - start)
-                    block[:count, part] = np.fromfile(source, np.float32, count * width).reshape(count, width)
-                num = min(block.shape[0] * plan.num_parts, plan.num_entities - start * plan.num_parts)
-                block.reshape(-1, width)[:num].tofile(file)
-        finally:
-            for source in parts:
-                source.close()
+        rows = max(1, BLOCK // width)
+        for start in range(0, plan.num_entities, rows):
+            entities = np.arange(start, min(start + rows, plan.num_entities))
+            block = np.empty((len(entities), width), dtype=np.float32)
+            tables.gather(entities, [block])
+            block.tofile(file)
         for value in rest.values():
             value.tofile(file)
     checkpoint.finish(folder, about)

@@ -1,14 +1,17 @@
 """Which entity is in which part, how many parts a limit needs, and in which order pairs of parts are trained on.
 
-    part(e) = e mod P          place(e) = e div P
+    card(e) = m e mod E        part(e) = card(e) mod P          place(e) = card(e) div P
 
-Entities are numbered in the order in which they first come, and the first are the most frequent: dealt out like cards,
-every part gets its share of them.
+m, coprime to E, is drawn for each deal. Every epoch deals anew: with the same parts throughout, a query whose answers
+all lie in one part would never meet an entity of a third (CoDEx-S in four parts: a validation MRR of 0.37 instead of
+0.43 in memory).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,10 +21,20 @@ from kg.errors import InputError
 
 @dataclass(frozen=True)
 class Plan:
-    """E entities in P parts."""
+    """E entities in P parts, dealt for the n-th time."""
 
     num_entities: int
     num_parts: int
+    deal: int = 0
+
+    @cached_property
+    def factor(self) -> int:
+        """Return m; 1 in the first deal."""
+        random = np.random.default_rng([self.deal, self.num_entities])
+        factor = 1
+        while self.deal and (factor == 1 or math.gcd(factor, self.num_entities) > 1) and self.num_entities > 4:
+            factor = int(random.integers(self.num_entities // 3, self.num_entities))
+        return factor
 
     @property
     def size(self) -> int:
@@ -33,10 +46,20 @@ class Plan:
         return -(-(self.num_entities - part) // self.num_parts)
 
     def part(self, entities: Array) -> Array:
-        return entities % self.num_parts
+        return self._card(entities) % self.num_parts
 
     def place(self, entities: Array) -> Array:
-        return entities // self.num_parts
+        return self._card(entities) // self.num_parts
+
+    def entities(self, part: int) -> Array:
+        """Return the entities of a part, by place, (n,) int64."""
+        cards = np.arange(part, self.num_entities, self.num_parts, dtype=np.int64)
+        found: Array = cards * pow(self.factor, -1, self.num_entities) % self.num_entities
+        return found
+
+    def _card(self, entities: Array) -> Array:
+        found: Array = entities.astype(np.int64) * self.factor % self.num_entities
+        return found
 
     def pairs(self, random: np.random.Generator) -> list[tuple[int, int]]:
         """Return all pairs of parts, once each, in an order in which each shares a part with the one before.

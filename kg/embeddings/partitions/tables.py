@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Tables:
             self._write(slot)
         number = self._rest_version + 1
         save_file({name: value.contiguous() for name, value in self._rest().items()}, self._rest_path(number))
-        state = {**self._identity, "versions": self._versions, "rest": number, "about": about}
+        state = {**self._identity, "deal": self.plan.deal, "versions": self._versions, "rest": number, "about": about}
         partial = self.folder / "state.json.partial"
         partial.write_text(json.dumps(state), encoding="utf-8")
         os.replace(partial, self.folder / "state.json")
@@ -109,6 +110,38 @@ class Tables:
     def forget(self) -> None:
         """Empty both slots: until the next ``hold`` others may use them. What ``keep`` did not write is lost."""
         self.held = [None, None]
+
+    def gather(self, entities: Array, into: list[Array]) -> None:
+        """Read rows of some entities from the files.
+
+        Args:
+            into: (n, De) arrays, as many as are wanted of ``arrays``, in their order.
+        """
+        parts, places = self.plan.part(entities), self.plan.place(entities)
+        width = into[0].shape[1]
+        for part in range(self.plan.num_parts):
+            where = np.flatnonzero(parts == part)
+            if not len(where):
+                continue
+            shape = (len(self.arrays), self.plan.count(part), width)
+            mapped = np.memmap(self.path(part), np.float32, "r", shape=shape)
+            for n, array in enumerate(into):
+                array[where] = mapped[n, places[where]]
+            del mapped  # its pages would count as memory of the process
+
+    def deal(self, number: int) -> None:
+        """Deal all entities anew; all parts must be in files (``keep``), and both slots are empty afterwards."""
+        self.forget()
+        new = replace(self.plan, deal=number)
+        for part in range(new.num_parts):
+            views = self._views(0, part)
+            self.gather(new.entities(part), views)
+            self._save(self._part_path(part, self._versions[part] + 1), views)
+        for part, version in enumerate(self._versions):
+            if self._kept_versions[part] != version:
+                self.path(part).unlink()
+            self._versions[part] += 1
+        self.plan = new
 
     def path(self, part: int) -> Path:
         """Return the newest file of a part."""
@@ -141,11 +174,15 @@ class Tables:
             return
         old = self.path(part)
         self._versions[part] += 1
-        with self.path(part).open("wb") as file:
-            for view in self._views(slot, part):
-                view.tofile(file)
+        self._save(self.path(part), self._views(slot, part))
         if self._kept_versions[part] != self._versions[part] - 1:
             old.unlink(missing_ok=True)  # neither this state nor the last kept one needs it
+
+    @staticmethod
+    def _save(path: Path, views: list[Array]) -> None:
+        with path.open("wb") as file:
+            for view in views:
+                view.tofile(file)
 
     def _read(self, part: int, slot: int) -> None:
         views = self._views(slot, part)
@@ -167,7 +204,7 @@ class Tables:
         if path.is_file():
             try:
                 state = json.loads(path.read_text(encoding="utf-8"))
-                versions, number, self.about = state["versions"], state["rest"], state["about"]
+                versions, number, deal, self.about = (state[key] for key in ("versions", "rest", "deal", "about"))
                 rest = load_file(self._rest_path(number))
             except Exception as error:  # a damaged file: safetensors raises its own bare exception type
                 raise InputError(f"{path}: not a whole state ({error}): remove {self.folder} and train anew") from None
@@ -182,6 +219,7 @@ class Tables:
             with torch.no_grad():
                 for name, value in own.items():
                     value.copy_(rest[name])
+            self.plan = replace(self.plan, deal=deal)
             self._versions, self._rest_version, self._kept_versions = list(versions), number, list(versions)
         self._sweep()
 

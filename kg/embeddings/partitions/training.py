@@ -64,7 +64,7 @@ def fit(
         shutil.rmtree(work, ignore_errors=True)
     fingerprint = triples.fingerprint()
     tables = Tables(work, plan, model, optimizer, fingerprint, seed)
-    buckets = Buckets(work / f"triples-{len(triples['train'])}.npy", triples["train"], plan)
+    buckets = Buckets(work, triples["train"], tables.plan)
     history, pair_number = History(), 0
     if tables.about:
         history, pair_number = History(**tables.about["history"]), tables.about["pair"]
@@ -84,6 +84,9 @@ def fit(
         while history.epoch < epochs and not (patience and history.since_best >= patience):
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * decay**history.epoch
+            if tables.plan.deal != history.epoch:
+                tables.deal(history.epoch)
+                buckets = Buckets(work, triples["train"], tables.plan)
             pairs = plan.pairs(np.random.default_rng([seed, history.epoch]))
             met = {part for pair in pairs[:pair_number] for part in pair}
             model.train()

@@ -57,6 +57,41 @@ def test_every_pair_of_parts_comes_once_and_shares_one_with_the_pair_before(num_
     assert pairs != Plan(100, num_parts).pairs(np.random.default_rng(1)) or num_parts == 2
 
 
+@pytest.mark.parametrize("num_entities", [1, 2, 3, 4, 5, 12, 101])
+@pytest.mark.parametrize("deal", [0, 1, 7])
+def test_every_deal_gives_every_entity_one_place(num_entities: int, deal: int) -> None:
+    plan = Plan(num_entities, 3, deal)
+    found = []
+    for part in range(3):
+        own = plan.entities(part)
+        assert len(own) == plan.count(part) and (plan.part(own) == part).all()
+        assert plan.place(own).tolist() == list(range(len(own)))
+        found += own.tolist()
+    assert sorted(found) == list(range(num_entities))
+
+
+def test_a_deal_moves_all_rows_to_their_new_places(tmp_path: Path) -> None:
+    plan = Plan(11, 4)
+    model, _, optimizer = make(plan, 2, "transe", "adam")
+    tables = Tables(tmp_path, plan, model, optimizer, "print")
+    for pair in ((0, 1), (2, 3)):
+        tables.hold(pair)
+        for part in pair:
+            low = tables.held.index(part) * plan.size
+            for n, array in enumerate(tables.arrays):
+                array[low : low + plan.count(part)] = plan.entities(part)[:, None] + 100 * n
+    tables.keep({})
+    tables.deal(1)
+    tables.keep({})
+    again = Tables(tmp_path, plan, *make(plan, 2, "transe", "adam")[::2], "print")  # type: ignore[arg-type]
+    assert again.plan.deal == 1 and again.plan.entities(0).tolist() != plan.entities(0).tolist()
+    again.hold((3, 0))
+    for part in (3, 0):
+        low = again.held.index(part) * plan.size
+        for n, array in enumerate(again.arrays):
+            assert array[low : low + plan.count(part), 0].tolist() == (again.plan.entities(part) + 100 * n).tolist()
+
+
 def test_a_limit_gives_the_fewest_parts_of_which_two_fit() -> None:
     # 100 entities of 10 bytes and 50 bytes of others: 1,050 bytes in all.
     assert choose(100, 10, 50, 1050).num_parts == 1
@@ -71,7 +106,7 @@ def test_buckets_hold_every_triple_once(tmp_path: Path, monkeypatch: pytest.Monk
     rows = np.random.default_rng(0).integers(0, [20, 3, 20], (50, 3)).astype(np.int32)
     plan = Plan(20, 3)
     for _ in range(2):  # the second time from the file
-        buckets = Buckets(tmp_path / "triples.npy", rows, plan)
+        buckets = Buckets(tmp_path, rows, plan)
         found = []
         for head in range(3):
             for tail in range(3):
@@ -204,7 +239,7 @@ def test_a_killed_training_ends_where_it_would_have_ended(ring: Triples, pair: i
     for one, two in zip(whole.state_dict().values(), again.state_dict().values()):
         assert torch.equal(one, two)
     left = sorted(path.name.split(".")[0] for path in (tmp_path / "parts" / "parts").iterdir())
-    assert left == [*(f"part-{n}" for n in range(5)), "rest", "state", "triples-40"]
+    assert left == [*(f"part-{n}" for n in range(5)), "rest", "state", "triples-5-40"]
 
 
 def test_a_state_of_something_else_is_refused(ring: Triples, tmp_path: Path) -> None:
