@@ -43,6 +43,7 @@ def fit(
     every: int = 5,
     limit: int | None = None,
     patience: int = 0,
+    rounds: int = 1,
     resume: bool = True,
     note: Callable[[str], None] = lambda text: None,
 ) -> History:
@@ -51,6 +52,8 @@ def fit(
     Args:
         plan: of more than one part.
         objective, optimizer: of a model of 2·``plan.size`` entities; the optimiser takes sparse gradients.
+        rounds: in which an epoch goes through its triples, a share of them in each, dealing entities anew before it.
+            More come nearer to training in memory, and load parts as many times more often.
         epochs, batch, seed, decay, every, limit, patience, resume, note: as in ``kg.embeddings.training.fit``.
 
     Raises:
@@ -73,6 +76,7 @@ def fit(
         f"{plan.num_parts} parts of {plan.size:,} entities; two of them and all else take "
         f"{tables.num_bytes / 1e6:.1f} MB in memory"
     )
+    num_pairs = plan.num_parts * (plan.num_parts - 1) // 2
     has_valid = "valid" in triples.splits and len(triples.splits["valid"]) > 0
     known = Known(triples.splits.values(), triples.num_entities) if has_valid else None
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -84,18 +88,22 @@ def fit(
         while history.epoch < epochs and not (patience and history.since_best >= patience):
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * decay**history.epoch
-            if tables.plan.deal != history.epoch:
-                tables.deal(history.epoch)
-                buckets = Buckets(work, triples["train"], tables.plan)
-            pairs = plan.pairs(np.random.default_rng([seed, history.epoch]))
-            met = {part for pair in pairs[:pair_number] for part in pair}
             model.train()
-            while pair_number < len(pairs):
-                pair = pairs[pair_number]
+            while pair_number < rounds * num_pairs:
+                this_round, place_in_round = divmod(pair_number, num_pairs)
+                number = history.epoch * rounds + this_round
+                if tables.plan.deal != number:
+                    keep()
+                    tables.deal(number)
+                    buckets = Buckets(work, triples["train"], tables.plan)
+                pairs = plan.pairs(np.random.default_rng([seed, number]))
+                pair, met = pairs[place_in_round], {part for pair in pairs[:place_in_round] for part in pair}
                 tables.hold(pair)
                 objective.among = tables.in_memory(pair)
-                within = [part for part in pair if part not in met]
-                rows = tables.local(_rows(buckets, pair, within, model.num_relations if model.reciprocal else None))
+                rows = _rows(buckets, pair, [part for part in pair if part not in met])
+                rows = tables.local(rows[_draw(rows, rounds) == this_round])
+                if model.reciprocal:
+                    rows = with_reciprocals(rows, model.num_relations)
                 order = np.random.default_rng([seed, history.epoch, pair_number]).permutation(len(rows))
                 while history.step * batch < len(rows):
                     place = seed, history.epoch, pair_number, history.step
@@ -112,7 +120,6 @@ def fit(
                     if interrupt.is_asked:
                         keep()
                         raise KeyboardInterrupt
-                met |= set(pair)
                 pair_number, history.step = pair_number + 1, 0
                 if pair_number % plan.num_parts == 0:  # writes two parts where P were written on the way
                     keep()
@@ -141,12 +148,18 @@ def fit(
     return history
 
 
-def _rows(buckets: Buckets, pair: tuple[int, int], within: list[int], num_relations: int | None) -> Array:
-    """Return the triples of a pair, and with a number of relations their reciprocals too, (M, 3)."""
+def _rows(buckets: Buckets, pair: tuple[int, int], within: list[int]) -> Array:
+    """Return the triples between two parts, and those within some, (M, 3)."""
     one, two = pair
     asked = [(one, two), (two, one), *((part, part) for part in within)]
-    rows = np.concatenate([buckets.between(*heads_and_tails) for heads_and_tails in asked])
-    return rows if num_relations is None else with_reciprocals(rows, num_relations)
+    return np.concatenate([buckets.between(*heads_and_tails) for heads_and_tails in asked])
+
+
+def _draw(rows: Array, rounds: int) -> Array:
+    """Return the round in which each triple comes, (M,), by a hash: it is the same whatever part the triple is in."""
+    heads, relations, tails = rows.T
+    found: Array = (((heads * 73_856_093) ^ (relations * 19_349_663) ^ (tails * 83_492_791)) >> 5) % rounds
+    return found
 
 
 def _replace(folder: Path, new: Path) -> None:
