@@ -26,6 +26,9 @@ Reject = Callable[[FormatError], None]
 #: Bytes that are split at once; memory is about six times this.
 CHUNK = 8 << 20
 
+#: How a line may spell the character U+0000, which no database keeps.
+_NULLS = (b"\0", b"\\u0000", b"\\U00000000")
+
 
 class NTriples(BatchReader):
     """The facts of an N-Triples file: one by one as an iterator, or as batches.
@@ -147,21 +150,33 @@ class NTriples(BatchReader):
     def _read_odd(self, lines: list[bytes], odd: np.ndarray, first: int) -> Iterator[Fact]:
         """Yield what pyoxigraph reads in lines; a wrong one is rejected."""
         try:
+            if any(null in line for line in lines for null in _NULLS):
+                raise SyntaxError  # one by one: the error names the line
             quads = list(pyoxigraph.parse(b"".join(lines), format=RdfFormat.N_TRIPLES))
         except (SyntaxError, MemoryError):
-            from kg.ingest.spelling import reason
-
             quads = []
             for place, line in zip(odd.tolist(), lines, strict=True):
-                try:
-                    quads += list(pyoxigraph.parse(line, format=RdfFormat.N_TRIPLES))  # all of it, or nothing
-                except SyntaxError as error:
-                    self._reject(FormatError(str(self._path), self._line(first + place), reason(error)))
-                except MemoryError:
-                    reject = FormatError(str(self._path), self._line(first + place), "a term is longer than 16 MiB")
-                    self._reject(reject)
+                quads += self._read_one(line, self._line(first + place))
         facts = self._terms.annotated(quads) if self._is_annotated else self._terms.facts(quads)
         yield from storable(facts, str(self._path), self._reject)
+
+    def _read_one(self, line: bytes, number: int) -> list[Any]:
+        """Return what pyoxigraph reads in a line, all of it or nothing."""
+        from kg.ingest.spelling import reason
+
+        wrong = "a term is longer than 16 MiB: shorten it"
+        try:
+            quads = list(pyoxigraph.parse(line, format=RdfFormat.N_TRIPLES))
+            terms = (term for quad in quads for term in (quad.subject, quad.predicate, quad.object))
+            if not any("\0" in getattr(term, "value", "") for term in terms):
+                return quads
+            wrong = "a fact with the character U+0000 can't be stored: take the character out"
+        except SyntaxError as error:
+            wrong = reason(error)
+        except MemoryError:
+            pass
+        self._reject(FormatError(str(self._path), number, wrong))
+        return []
 
     def _line(self, number: int) -> int:
         """Return what an error says of a line."""

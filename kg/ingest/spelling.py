@@ -38,7 +38,7 @@ LARGE = 8 << 20
 #: Bytes that the pipe holds where the system lets us choose.
 PIPE = 1 << 20
 
-_MEND = "mend it there; in this syntax nothing after a mistake can be told, in N-Triples single lines can be left out"
+_MEND = "mend it there: what follows a mistake can't be told in this syntax; in N-Triples, lines can be left out"
 
 
 def spelt(path: Path, format: RdfFormat, base: str | None = None, context: Path | None = None) -> Iterator[bytes]:
@@ -132,6 +132,7 @@ def _serve(arguments: str) -> None:
         out = io.BufferedWriter(pipe, 1 << 16)
         try:
             format = RdfFormat.from_extension(extension)
+            assert format is not None
             for lines in _spelt_here(Path(path), format, base, None if context is None else Path(context)):
                 out.write(len(lines).to_bytes(8, "little"))
                 out.write(lines)
