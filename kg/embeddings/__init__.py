@@ -27,3 +27,11 @@ EMBEDDING_MODELS = {
     "ntn": "kg.embeddings.neural:NTN",
     "conve": "kg.embeddings.neural:ConvE",
 }
+
+#: Models of entities with several modalities, which they are given as ``modalities``: name → "module:Class"
+FUSION_MODELS = {
+    "gated": "kg.embeddings.gate:Gated",
+    "momok": "kg.embeddings.experts:MixtureOfExperts",
+    "mygo": "kg.embeddings.token_attention:TokenAttention",
+    "mhyper": "kg.embeddings.biquaternion:Biquaternion",
+}
