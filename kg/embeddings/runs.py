@@ -49,6 +49,8 @@ def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
     make = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
     options = {"seed": settings.seed, **settings.model.options()}
     if settings.model.name in FUSION_MODELS:
+        if not settings.data.modalities:
+            raise InputError(f"the model {settings.model.name} needs data.modalities: a .npy file for each, by name")
         options["modalities"] = read_modalities(settings.data.modalities, triples.entities)
         options["in_training"] = np.isin(np.arange(triples.num_entities), triples["train"][:, [0, 2]])
     model: KGEModel = make(triples.num_entities, triples.num_relations, **options)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -76,10 +85,16 @@ class Fused(Common):
     modality_dropout: Probability = 0.0
     tucker: TuckerBase | None = None
 
+    @model_validator(mode="after")
+    def _tucker_is_the_base(self) -> Fused:
+        if self.tucker is not None and self.base != "tucker":
+            raise ValueError(f"tucker says how the base model TuckER is, but base is {self.base}")
+        return self
+
     def options(self) -> dict[str, Any]:
         given = super().options()
         tucker = given.pop("tucker")
-        return {**given, **({"base_options": tucker} if tucker and self.base == "tucker" else {})}
+        return {**given, "base_options": tucker}
 
 
 class TuckerBase(Section):

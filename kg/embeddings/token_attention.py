@@ -8,9 +8,8 @@ vector and the tokens of its modalities (codebook vectors of a picture's patches
     f(h, r, t) = ⟨query(c, r'), e_t⟩                  query of the base model, TuckER there        (section 3.3)
 
 Missing tokens are masked from attention. Where we differ: the fine-grained contrastive loss between two dropped-out
-views (weight 0.001 to 0.01 there) is left out, since it is an objective and not a model; norms stand before attention
-(they train without warming up), the authors' after. As there, every step encodes all entities: on a processor that is
-for small graphs.
+views (weight 0.001 to 0.01 there) is left out, since it is an objective and not a model. As there, every step encodes
+all entities: without a GPU that is for small graphs.
 """
 
 from __future__ import annotations
@@ -64,8 +63,8 @@ class TokenAttention(FusedModel):
 
     def _transformer(self, width: int, heads: int, hidden: int, layers: int) -> nn.TransformerEncoder:
         """Return a Transformer that starts from numbers drawn with the model's own seed."""
-        layer = nn.TransformerEncoderLayer(width, heads, hidden, 0.1, batch_first=True, norm_first=True)
-        made = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        layer = nn.TransformerEncoderLayer(width, heads, hidden, 0.1, batch_first=True, norm_first=False)
+        made = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         with torch.no_grad():
             for parameter in made.parameters():
                 if parameter.dim() > 1:
