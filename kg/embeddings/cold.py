@@ -4,7 +4,11 @@ Where a score is linear in the entity's vector, f = c + ⟨q, e⟩, a fact is a 
 derivative, so it needs no code for each model. Trained entities say what vectors are like, e ~ N(μ, Σ), and what a
 right answer scores, y with spread σ; then the likeliest e is the ridge (Gaussian process) solution
 
-    e = μ + Σ Qᵀ (Q Σ Qᵀ + σ² I)⁻¹ (y − c − Q μ)          Q (2n, De): each of n facts as tail's and as head's question
+    e = μ + α Σ Qᵀ (Q Σ Qᵀ + σ² I)⁻¹ (y − c − Q μ)        Q (2n, De): each of n facts as tail's and as head's question
+
+Facts say where an entity should score high and nothing where it should not, so with α = 1 new entities would push
+themselves before others (on CoDEx-S ordinary facts' MRR fell from 0.41 to 0.30 with 5 % of entities cold). α is the
+regression of trained entities' vectors on what the solve gives for them from a few of their facts.
 
 With reciprocal relations a fact is two equations, since the model asks for its head by another relation. An entity with
 texts, pictures or literals needs no solve in a model of several modalities: the gate leaves out the structure that is
@@ -13,7 +17,7 @@ missing (``in_training`` of ``kg.embeddings.fused``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,21 +38,27 @@ class Prior:
         covariance: Σ, (De, De).
         right: what right answers score: mean of each relation and side, (2, R).
         noise: σ² of that.
+        shrink: α.
     """
 
     mean: Tensor
     covariance: Tensor
     right: Tensor
     noise: float
+    shrink: float = 1.0
 
 
 @torch.no_grad()
-def learn_prior(model: KGEModel, train: Array, *, most: int = 20000) -> Prior:
+def learn_prior(
+    model: KGEModel, train: Array, *, most: int = 20000, sample: int = 200, facts: int = 10, seed: int = 0
+) -> Prior:
     """Return what a trained model's entities and scores are like.
 
     Args:
         train: (N, 3), its training triples.
         most: triples that are looked at, drawn evenly.
+        sample: entities from which α is learned, each solved for from so many ``facts`` of its own at most; 0: α = 1.
+        seed: of their draw.
 
     Raises:
         InputError: the model is of several modalities: its vectors are no vectors to solve for.
@@ -69,7 +79,15 @@ def learn_prior(model: KGEModel, train: Array, *, most: int = 20000) -> Prior:
     overall = scores.mean(1, keepdim=True)
     right = (totals + overall) / (counts + 1)  # a relation with few triples leans on all
     noise = float((scores - right[:, r]).square().mean())
-    return Prior(mean, covariance, right, max(noise, 1e-9))
+    prior = Prior(mean, covariance, right, max(noise, 1e-9))
+    random = np.random.default_rng(seed)
+    product = length = 0.0
+    for entity in random.choice(seen, min(sample, len(seen)), replace=False).tolist():
+        own = train[(train[:, [0, 2]] == entity).any(axis=1)]
+        solved = embed_cold(model, random.permutation(own)[:facts], entity, prior).double() - mean
+        trained = model.entity(torch.tensor(entity)).double() - mean
+        product, length = product + float(solved @ trained), length + float(solved @ solved)
+    return replace(prior, shrink=min(1.0, max(0.0, product / length))) if length else prior
 
 
 def embed_cold(model: KGEModel, facts: Array, entity: int, prior: Prior) -> Tensor:
@@ -109,7 +127,7 @@ def embed_cold(model: KGEModel, facts: Array, entity: int, prior: Prior) -> Tens
     Q, y = torch.cat(rows).double(), torch.cat(wanted) - torch.cat(constants).double()
     spread = prior.covariance @ Q.T  # (De, n)
     kernel = Q @ spread + prior.noise * torch.eye(len(Q), dtype=Q.dtype)
-    return (prior.mean + spread @ torch.linalg.solve(kernel, y - Q @ prior.mean)).float()
+    return (prior.mean + prior.shrink * (spread @ torch.linalg.solve(kernel, y - Q @ prior.mean))).float()
 
 
 def _linear_form(model: KGEModel, r: Tensor, other: Tensor, is_first: bool) -> tuple[Tensor, Tensor]:
@@ -118,9 +136,10 @@ def _linear_form(model: KGEModel, r: Tensor, other: Tensor, is_first: bool) -> t
     def scores(e: Tensor) -> Tensor:
         return model.interact(e, r, other) if is_first else model.interact(other, r, e)
 
-    zero = torch.zeros_like(other, requires_grad=True)
-    at_zero = scores(zero)
-    (q,) = torch.autograd.grad(at_zero.sum(), zero, allow_unused=True)
+    with torch.enable_grad():
+        zero = torch.zeros_like(other, requires_grad=True)
+        at_zero = scores(zero)
+        (q,) = torch.autograd.grad(at_zero.sum(), zero, allow_unused=True)
     q = torch.zeros_like(other) if q is None else q
     with torch.no_grad():
         probe = torch.ones_like(other)

@@ -52,7 +52,8 @@ def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
         if not settings.data.modalities:
             raise InputError(f"the model {settings.model.name} needs data.modalities: a .npy file for each, by name")
         options["modalities"] = read_modalities(settings.data.modalities, triples.entities)
-        options["in_training"] = np.isin(np.arange(triples.num_entities), triples["train"][:, [0, 2]])
+        is_seen = np.isin(np.arange(triples.num_entities), triples["train"][:, [0, 2]])
+        options["in_training"] = is_seen & getattr(settings.model, "structure", True)
     model: KGEModel = make(triples.num_entities, triples.num_relations, **options)
     if not model.scores_heads and not model.reciprocal:
         raise InputError(f"the model {settings.model.name} can't score heads: set model.reciprocal to true")

@@ -83,6 +83,7 @@ class Fused(Common):
     base: Literal["distmult", "complex", "cp", "simple", "rescal", "tucker"] = "complex"
     reciprocal: bool = True
     modality_dropout: Probability = 0.0
+    structure: bool = True  # false: the other modalities alone where an entity has any, a model for late fusion
     tucker: TuckerBase | None = None
 
     @model_validator(mode="after")
@@ -93,8 +94,8 @@ class Fused(Common):
 
     def options(self) -> dict[str, Any]:
         given = super().options()
-        tucker = given.pop("tucker")
-        return {**given, "base_options": tucker}
+        del given["structure"]  # of whoever builds the model: no entity then counts as seen in training
+        return {"base_options": given.pop("tucker"), **given}
 
 
 class TuckerBase(Section):

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
+from kg.embeddings.gate import Gated
+from kg.embeddings.late import LateFusion
 from kg.embeddings.modalities import write_modality
 from kg.embeddings.ranking import rank
 from kg.embeddings.runs import load, train
@@ -21,6 +24,7 @@ MODELS: list[dict[str, Any]] = [
     {"name": "mygo", "base": "distmult", "dimension": 32, "hidden": 16, "token_dropouts": [0.1, 0.1]},
     {"name": "mhyper"},
 ]
+TEXT_ALONE = {"name": "gated", "structure": False}
 RATES = {"mygo": 0.003}  # a Transformer wants small steps, and so more of them
 EPOCHS = {"mygo": 80}
 
@@ -72,6 +76,22 @@ def test_an_entity_that_training_never_saw_is_found_by_its_text(folder: Path) ->
     loaded, triples, _ = load(folder / "run")
     ranks = rank(loaded, triples, "valid").realistic  # e0 next e12, which reads like e1
     assert ranks[0, 0] <= 2
+
+
+def test_models_of_one_modality_each_are_fused_late(folder: Path) -> None:
+    models = []
+    for name, model in {"structure": {"name": "complex", "reciprocal": True}, "text": TEXT_ALONE}.items():
+        given = settings(folder, model).model_copy(update={"run": str(folder / name)})
+        train(given)
+        models.append(load(folder / name)[0])
+    text = models[1]
+    assert isinstance(text, Gated)
+    assert text.weights(torch.arange(13))[:, 0].max() == 0  # structure has no part in it
+    triples = load(folder / "text")[1]
+    fused = LateFusion(models)
+    of_structure, of_text = fused.fit(triples, "valid")  # which only the text can answer
+    assert of_text > 0 and of_text > of_structure
+    assert rank(fused, triples, "valid").realistic[0, 0] <= 2
 
 
 def test_a_validation_split_can_be_drawn_from_training(folder: Path) -> None:
