@@ -4,6 +4,9 @@
     from kg.embeddings.runs import train, load            # a run as configs/kg/*.yaml describes it
     from kg.embeddings.ranking import rank                # filtered ranks of a split
     from kg.embeddings.figures import figures             # MRR, hits@k, AMRI …
+    from kg.embeddings.modalities import read_modality    # vectors of texts, pictures, literals
+    from kg.embeddings.facts import FactEncoder           # facts as tokens for an encoder
+    from kg.embeddings.cold import embed_cold             # a vector for a new entity, without training
 
 The contract is ``kg.embeddings.model.KGEModel``. torch is imported by the files of this package, not by ``kg``.
 """
