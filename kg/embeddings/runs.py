@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from kg.embeddings import EMBEDDING_MODELS, checkpoint, optimizers
+from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, checkpoint, optimizers
 from kg.embeddings.figures import figures
+from kg.embeddings.held_out import draw_validation
+from kg.embeddings.modalities import read_modalities
 from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
@@ -32,7 +35,8 @@ def read_data(data: Data, seed: int = 0) -> Triples:
     if (data.folder is None) == (data.store is None):
         raise InputError("data needs a folder or a store: one of them")
     if data.folder is not None:
-        return read_folder(data.folder, columns=data.columns, unseen=data.unseen)
+        triples = read_folder(data.folder, columns=data.columns, unseen=data.unseen)
+        return draw_validation(triples, data.valid_share) if data.valid_share else triples
     from kg.store.graph import KnowledgeGraph
 
     assert data.store is not None
@@ -42,8 +46,15 @@ def read_data(data: Data, seed: int = 0) -> Triples:
 
 def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
     """Return the model that settings describe, with the numbers it starts from."""
-    make = resolve(EMBEDDING_MODELS, settings.model.name, "embedding model")
-    model: KGEModel = make(triples.num_entities, triples.num_relations, seed=settings.seed, **settings.model.options())
+    make = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
+    options = {"seed": settings.seed, **settings.model.options()}
+    if settings.model.name in FUSION_MODELS:
+        if not settings.data.modalities:
+            raise InputError(f"the model {settings.model.name} needs data.modalities: a .npy file for each, by name")
+        options["modalities"] = read_modalities(settings.data.modalities, triples.entities)
+        is_seen = np.isin(np.arange(triples.num_entities), triples["train"][:, [0, 2]])
+        options["in_training"] = is_seen & getattr(settings.model, "structure", True)
+    model: KGEModel = make(triples.num_entities, triples.num_relations, **options)
     if not model.scores_heads and not model.reciprocal:
         raise InputError(f"the model {settings.model.name} can't score heads: set model.reciprocal to true")
     return model
