@@ -14,6 +14,7 @@ from kg.embeddings.figures import figures
 from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
+from kg.embeddings.path_model import PathModel, PathNegatives
 from kg.embeddings.ranking import rank
 from kg.embeddings.settings import Data, EmbeddingSettings, Training
 from kg.embeddings.sources import read_folder, read_store
@@ -43,7 +44,10 @@ def read_data(data: Data, seed: int = 0) -> Triples:
 def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
     """Return the model that settings describe, with the numbers it starts from."""
     make = resolve(EMBEDDING_MODELS, settings.model.name, "embedding model")
-    model: KGEModel = make(triples.num_entities, triples.num_relations, seed=settings.seed, **settings.model.options())
+    options = settings.model.options()
+    if getattr(make, "reads_graph", False):
+        options["train"] = triples["train"]
+    model: KGEModel = make(triples.num_entities, triples.num_relations, seed=settings.seed, **options)
     if not model.scores_heads and not model.reciprocal:
         raise InputError(f"the model {settings.model.name} can't score heads: set model.reciprocal to true")
     return model
@@ -54,6 +58,10 @@ def build_objective(training: Training, model: KGEModel, triples: Triples) -> Ob
     asked: Any = training.objective
     common: dict[str, Any] = {"regularizer": training.regularizer, "weight": training.weight}
     train = triples["train"]
+    if isinstance(model, PathModel):
+        if asked.kind != "negatives":
+            raise InputError(f"the model nbfnet trains by negatives: training.objective.kind can't be {asked.kind}")
+        return PathNegatives(model, train, **asked.model_dump(exclude={"kind", "sparse"}), **common)
     if asked.kind == "1-vs-all":
         return OneVsAll(
             model,
