@@ -21,7 +21,7 @@ from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.triples import Array, Triples
 from kg.errors import InputError
-from kg.gnn.nbfnet import NBFNet
+from kg.gnn.nbfnet import Aggregate, NBFNet
 from kg.gnn.plan import EdgePlan
 
 #: Numbers of a layer's node vectors that ranking holds at a time; a layer holds a few such tensors.
@@ -37,7 +37,7 @@ class PathModel(KGEModel):
         dimension: D of the vectors that a query puts on nodes.
         train: (M, 3), the triples that paths are made of.
         layers: T, the longest path.
-        mean, dependent: as of ``NBFNet``.
+        aggregate, dependent: as of ``NBFNet``.
         remove_one_hop: training leaves out every edge between the ends of a triple, not only that triple.
         options: of ``KGEModel``; always reciprocal. ``dropout`` and ``initial`` have no meaning here.
     """
@@ -51,7 +51,7 @@ class PathModel(KGEModel):
         dimension: int,
         train: Array,
         layers: int = 6,
-        mean: bool = False,
+        aggregate: Aggregate = "sum",
         dependent: bool = True,
         remove_one_hop: bool = False,
         **options: Any,
@@ -61,7 +61,7 @@ class PathModel(KGEModel):
         self.width, self.remove_one_hop = dimension, remove_one_hop
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.generator.initial_seed())
-            self.net = NBFNet(dimension, 2 * num_relations, layers, mean, dependent)
+            self.net = NBFNet(dimension, 2 * num_relations, layers, aggregate, dependent)
         self._take(train)
 
     def _take(self, train: Array) -> None:

@@ -132,7 +132,7 @@ class Paths(Common):
 
     name: Literal["nbfnet"]
     layers: PositiveInt = 6
-    mean: bool = False  # of messages instead of their sum
+    aggregate: Literal["sum", "mean", "pna"] = "sum"  # of messages; pna is the published one, at three times the cost
     dependent: bool = True  # relations of a layer are a linear function of the relation asked for
     remove_one_hop: bool = False  # training leaves out all edges between the ends of a triple, not it alone
 

@@ -53,9 +53,9 @@ def test_an_edge_left_out_is_as_if_it_had_never_been() -> None:
     without = model.on(np.array([[1, 1, 2], [0, 1, 1]]), 3)
     query = torch.tensor([0, 2]), torch.tensor([0, 3])
     kept = model.without(*torch.tensor([[0, 0, 1]]).T)
-    for mean in (False, True):
+    for aggregate in ("sum", "mean"):
         for layer in model.net.layers:
-            layer.mean = mean  # type: ignore[assignment]
+            layer.aggregate = aggregate  # type: ignore[assignment]
         torch.testing.assert_close(model.score_tails(*query, kept=kept), without.score_tails(*query))
     assert not torch.allclose(model.score_tails(*query), without.score_tails(*query))
 
