@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from kg.embeddings.product import ProductModel
 from kg.errors import InputError
 from kg.gnn import GRAPH_STACKS
+from kg.gnn.stacks import TrainingGraph
 from kg.registry import resolve
 
 #: name → "module:Class"; models whose tables an encoder may fill: a query is multiplied with keys
@@ -75,7 +76,7 @@ class EncodedModel(ProductModel):
         arguments = {key: value for key, value in encoder.items() if key != "kind"}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.generator.initial_seed())
-            self.encoder = stack(train, num_entities, num_relations, given[0].shape[1], **arguments)
+            self.encoder = stack(TrainingGraph(train, num_entities, num_relations), given[0].shape[1], **arguments)
         self._held: tuple[Any, Tensor, Tensor] | None = None
 
     # -- vectors -------------------------------------------------------------------------------------------------------

@@ -33,25 +33,28 @@ class _Spread(torch.autograd.Function):
         context: Any, x: Tensor, z: Tensor, boundary: Tensor, kept: Tensor, plan: EdgePlan
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x, z, boundary = (given.detach().contiguous() for given in (x, z, boundary))
-        results = [torch.empty_like(boundary) for _ in range(4)]
-        which = [torch.empty(boundary.shape, dtype=torch.int32) for _ in range(2)]  # the edge with max and min, or −1
-        arrays = (x, z, boundary, plan.source, plan.relation, kept, plan.starts, *results, *which)
-        _forward(*(array.numpy() for array in arrays))
-        context.save_for_backward(x, z, boundary, kept, *which)
+        total, square, top, low = (torch.empty_like(boundary) for _ in range(4))
+        # the edges with the highest and the lowest message, −1 for the boundary
+        top_edge, low_edge = (torch.empty(boundary.shape, dtype=torch.int32) for _ in range(2))
+        edges = plan.source.numpy(), plan.relation.numpy(), kept.numpy(), plan.starts.numpy()
+        values = total.numpy(), square.numpy(), top.numpy(), low.numpy(), top_edge.numpy(), low_edge.numpy()
+        _forward(x.numpy(), z.numpy(), boundary.numpy(), *edges, *values)
+        context.save_for_backward(x, z, boundary, kept, top_edge, low_edge)
         context.plan = plan
-        return results[0], results[1], results[2], results[3]
+        return total, square, top, low
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, z, boundary, kept, top_edge, low_edge = context.saved_tensors
         plan: EdgePlan = context.plan
-        slopes = total, square, top, low = [gradient.contiguous() for gradient in gradients]
-        results = []
+        total, square, top, low = (gradient.contiguous() for gradient in gradients)
+        results: list[Tensor] = []
         for own, table, number, other in ((x, z, plan.source, plan.relation), (z, x, plan.relation, plan.source)):
             order, starts = plan.grouped(number, len(own))
-            arrays = (plan.target, other, kept, own, table, *slopes, top_edge, low_edge)
             results.append(torch.empty_like(own))
-            _backward(order, starts, *(array.numpy() for array in arrays), results[-1].numpy())
+            edges = plan.target.numpy(), other.numpy(), kept.numpy()
+            slopes = total.numpy(), square.numpy(), top.numpy(), low.numpy(), top_edge.numpy(), low_edge.numpy()
+            _backward(order, starts, *edges, own.numpy(), table.numpy(), *slopes, results[-1].numpy())
         to_boundary = total + 2 * boundary * square + (top_edge < 0) * top + (low_edge < 0) * low
         return results[0], results[1], to_boundary, None, None
 
