@@ -363,7 +363,8 @@ def test_what_no_database_keeps_is_told_or_left_out(
     store: KnowledgeGraph, tmp_path: Path, format: str, content: str
 ) -> None:
     (tmp_path / "a.x").write_text(content)
-    assert "U+0000 can't be stored" in refuse(store, tmp_path / "a.x", format)
+    said = refuse(store, tmp_path / "a.x", format)
+    assert "U+0000 can't be stored" in said and (format != "nt" or "a.x:1:" in said)
     assert ingest.load(tmp_path / "a.x", into=store, format=format, on_error="skip").num_rejected == 1
     assert "good" in {str(s.tail) for s in store.triples()}
 
