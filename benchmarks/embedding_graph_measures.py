@@ -64,16 +64,22 @@ def _steps(encode: Callable[[Any], Any], num_nodes: int, width: int, count: int,
     return result
 
 
-def graph_rgcn_ours(given: Arguments) -> dict[str, Any]:
+def _ours(given: Arguments, make: Callable[[int, int], Any]) -> dict[str, Any]:
+    """Time a layer that ``make`` gives for a width and 2R relations."""
     from kg.embeddings.memory import keep_freed_memory
     from kg.gnn.plan import EdgePlan
-    from kg.gnn.rgcn import RGCNLayer
 
     keep_freed_memory()
     triples, num_entities, num_relations = _triples(given)
     plan, width = EdgePlan.both_ways(triples, num_entities, num_relations), given["dimension"]
-    layer = RGCNLayer(width, width, 2 * num_relations)
+    layer = make(width, 2 * num_relations)
     return _steps(lambda x: layer(x, plan), num_entities, width, OURS, 2 * len(triples))
+
+
+def graph_rgcn_ours(given: Arguments) -> dict[str, Any]:
+    from kg.gnn.rgcn import RGCNLayer
+
+    return _ours(given, lambda width, relations: RGCNLayer(width, width, relations))
 
 
 def graph_rgcn_pyg(given: Arguments) -> dict[str, Any]:
@@ -123,15 +129,9 @@ def graph_compgcn_pykeen(given: Arguments) -> dict[str, Any]:
 
 
 def graph_rgat_ours(given: Arguments) -> dict[str, Any]:
-    from kg.embeddings.memory import keep_freed_memory
-    from kg.gnn.plan import EdgePlan
     from kg.gnn.rgat import RGATLayer
 
-    keep_freed_memory()
-    triples, num_entities, num_relations = _triples(given)
-    plan, width = EdgePlan.both_ways(triples, num_entities, num_relations), given["dimension"]
-    layer = RGATLayer(width, width, 2 * num_relations)
-    return _steps(lambda x: layer(x, plan), num_entities, width, OURS, 2 * len(triples))
+    return _ours(given, lambda width, relations: RGATLayer(width, width, relations))
 
 
 def graph_gatv2_pyg(given: Arguments) -> dict[str, Any]:
