@@ -17,6 +17,7 @@ from kg.embeddings.modalities import read_modalities
 from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
+from kg.embeddings.path_model import PathModel, PathNegatives
 from kg.embeddings.ranking import rank
 from kg.embeddings.settings import Data, EmbeddingSettings, Training
 from kg.embeddings.sources import read_folder, read_store
@@ -54,6 +55,8 @@ def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
         options["modalities"] = read_modalities(settings.data.modalities, triples.entities)
         is_seen = np.isin(np.arange(triples.num_entities), triples["train"][:, [0, 2]])
         options["in_training"] = is_seen & getattr(settings.model, "structure", True)
+    if getattr(make, "reads_graph", False):
+        options["train"] = triples["train"]
     model: KGEModel = make(triples.num_entities, triples.num_relations, **options)
     if not model.scores_heads and not model.reciprocal:
         raise InputError(f"the model {settings.model.name} can't score heads: set model.reciprocal to true")
@@ -65,6 +68,10 @@ def build_objective(training: Training, model: KGEModel, triples: Triples) -> Ob
     asked: Any = training.objective
     common: dict[str, Any] = {"regularizer": training.regularizer, "weight": training.weight}
     train = triples["train"]
+    if isinstance(model, PathModel):
+        if asked.kind != "negatives":
+            raise InputError(f"the model nbfnet trains by negatives: training.objective.kind can't be {asked.kind}")
+        return PathNegatives(model, train, **asked.model_dump(exclude={"kind", "sparse"}), **common)
     if asked.kind == "1-vs-all":
         return OneVsAll(
             model,
