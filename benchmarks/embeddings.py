@@ -112,6 +112,7 @@ def main() -> int:
                 for key, value in (("values", "value"), ("by_processor", "by_processor"), ("peak_mb", "peak_mb")):
                     row[key].append(result[value])
                 row["note"] = result.get("note", "")
+                print(f"    {result['by_processor']:,.0f} {unit} by processor time", file=sys.stderr, flush=True)
     about = {
         "python": platform.python_version(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
