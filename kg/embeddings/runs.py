@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from kg.embeddings import EMBEDDING_MODELS, checkpoint, optimizers
+from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, checkpoint, optimizers
 from kg.embeddings.figures import figures
+from kg.embeddings.held_out import draw_validation
+from kg.embeddings.modalities import read_modalities
 from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
@@ -18,6 +21,7 @@ from kg.embeddings.partitions.export import Checkpoint
 from kg.embeddings.partitions.plan import Plan, choose
 from kg.embeddings.partitions.ranking import rank as rank_parts
 from kg.embeddings.partitions.training import fit as fit_parts
+from kg.embeddings.path_model import PathModel, PathNegatives
 from kg.embeddings.ranking import Ranks, rank
 from kg.embeddings.settings import Data, EmbeddingSettings, Training
 from kg.embeddings.sources import read_folder, read_store
@@ -36,7 +40,8 @@ def read_data(data: Data, seed: int = 0) -> Triples:
     if (data.folder is None) == (data.store is None):
         raise InputError("data needs a folder or a store: one of them")
     if data.folder is not None:
-        return read_folder(data.folder, columns=data.columns, unseen=data.unseen)
+        triples = read_folder(data.folder, columns=data.columns, unseen=data.unseen)
+        return draw_validation(triples, data.valid_share) if data.valid_share else triples
     from kg.store.graph import KnowledgeGraph
 
     assert data.store is not None
@@ -46,12 +51,23 @@ def read_data(data: Data, seed: int = 0) -> Triples:
 
 def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
     """Return the model that settings describe, with the numbers it starts from."""
-    return _build(settings, triples.num_entities, triples.num_relations)
+    make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
+    more: dict[str, Any] = {}
+    if settings.model.name in FUSION_MODELS:
+        if not settings.data.modalities:
+            raise InputError(f"the model {settings.model.name} needs data.modalities: a .npy file for each, by name")
+        more["modalities"] = read_modalities(settings.data.modalities, triples.entities)
+        is_seen = np.isin(np.arange(triples.num_entities), triples["train"][:, [0, 2]])
+        more["in_training"] = is_seen & getattr(settings.model, "structure", True)
+    if getattr(make, "reads_graph", False):
+        more["train"] = triples["train"]
+    return _build(settings, triples.num_entities, triples.num_relations, **more)
 
 
-def _build(settings: EmbeddingSettings, num_entities: int, num_relations: int) -> KGEModel:
-    make = resolve(EMBEDDING_MODELS, settings.model.name, "embedding model")
-    model: KGEModel = make(num_entities, num_relations, seed=settings.seed, **settings.model.options())
+def _build(settings: EmbeddingSettings, num_entities: int, num_relations: int, **more: Any) -> KGEModel:
+    make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
+    options = {"seed": settings.seed, **settings.model.options(), **more}
+    model: KGEModel = make(num_entities, num_relations, **options)
     if not model.scores_heads and not model.reciprocal:
         raise InputError(f"the model {settings.model.name} can't score heads: set model.reciprocal to true")
     return model
@@ -66,6 +82,9 @@ def plan_parts(settings: EmbeddingSettings, triples: Triples) -> Plan:
     training = settings.training
     if training.memory is None:
         return Plan(triples.num_entities, 1)
+    make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
+    if settings.model.name in FUSION_MODELS or getattr(make, "reads_graph", False):
+        raise InputError(f"the model {settings.model.name} can't be trained in parts: leave training.memory out")
     copies = 1 + len(optimizers.KEPT[training.optimizer])
     two, three = (_build(settings, num, triples.num_relations).state_dict() for num in (2, 3))
     rest = copies * sum(value.nbytes for name, value in two.items() if name != "entities")
@@ -90,6 +109,10 @@ def build_objective(training: Training, model: KGEModel, train: Array) -> Object
     """Return the objective that settings describe, on (N, 3) triples."""
     asked: Any = training.objective
     common: dict[str, Any] = {"regularizer": training.regularizer, "weight": training.weight}
+    if isinstance(model, PathModel):
+        if asked.kind != "negatives":
+            raise InputError(f"the model nbfnet trains by negatives: training.objective.kind can't be {asked.kind}")
+        return PathNegatives(model, train, **asked.model_dump(exclude={"kind", "sparse"}), **common)
     if asked.kind == "1-vs-all":
         return OneVsAll(
             model,
