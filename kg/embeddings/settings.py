@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -68,8 +77,42 @@ class Convolution(Common):
     hidden_dropout: Probability = 0.3
 
 
+class Texts(Section):
+    """Entities by their texts: see ``kg.embeddings.bi_encoder``."""
+
+    name: Literal["texts"]
+    encoder: str = "minilm"  # or a folder with a BERT
+    file: str | None = None  # in the data's folder: TSV or JSON lines; by default the first of the usual names
+    max_tokens: Annotated[int, Field(ge=3)] = 32
+    trained_layers: Count = 2  # the uppermost; what the others say is kept in ``cache``
+    cache: str = "runs/kg/cache"
+    hidden: Count = 1024
+    matrices: bool = True
+    temperature: PositiveFloat = 0.05
+    dropout: Probability = 0.1
+    slower: PositiveFloat = 0.15  # the encoder's learning rate, as a part of the rest's
+    batch: PositiveInt = 64  # texts that are encoded together
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of ``kg.embeddings.bi_encoder.read``."""
+        return self.model_dump(exclude={"name"})
+
+
+class Combination(Section):
+    """The sum of models that have been trained, weighed on the validation split: see ``kg.embeddings.combined``."""
+
+    name: Literal["combined"]
+    runs: Annotated[list[str], Field(min_length=1)]
+    hops: Count = 0  # longest distance in the training graph that gets a weight; 0: none does
+    hardest: PositiveInt = 64  # wrong answers of each part that a right one is weighed against
+    drawn: PositiveInt = 256  # others
+    penalty: NonNegativeFloat = 1.0  # λ of what a relation's weights may differ from all others'
+
+
 Model = Annotated[
-    Multilinear | Tucker | Distance | Projection | NeuralTensor | Convolution, Field(discriminator="name")
+    Multilinear | Tucker | Distance | Projection | NeuralTensor | Convolution | Texts | Combination,
+    Field(discriminator="name"),
 ]
 
 
@@ -103,10 +146,20 @@ class Negatives(Section):
     adversarial: NonNegativeFloat = 0.0  # temperature α of self-adversarial weights; 0 weighs all alike
 
 
+class TextContrast(Section):
+    """The right entity's text against many: see ``kg.embeddings.info_nce``. A batch counts entities."""
+
+    kind: Literal["info-nce"]
+    negatives: PositiveInt = 8192  # drawn from the last vectors of all
+    queries: PositiveInt = 2048  # triples asked a step, at most
+    margin: NonNegativeFloat = 0.02
+    cluster: PositiveInt = 32  # neighbours that are encoded together
+
+
 class Training(Section):
     """How a model is fitted; ``regularizer`` is weighed by ``weight`` and divided by the batch."""
 
-    objective: Annotated[OneVsAll | ManyVsAll | Negatives, Field(discriminator="kind")]
+    objective: Annotated[OneVsAll | ManyVsAll | Negatives | TextContrast, Field(discriminator="kind")]
     epochs: PositiveInt
     batch: PositiveInt
     learning_rate: PositiveFloat
@@ -145,7 +198,18 @@ class EmbeddingSettings(Section):
     story: dict[str, Any] = {}
     data: Data
     model: Model
-    training: Training
+    training: Training | None = None  # none for a combination
     evaluation: Evaluation = Evaluation()
     seed: int = 0
     run: str  # the folder to write to
+
+    @model_validator(mode="after")
+    def _what_is_trained(self) -> EmbeddingSettings:
+        is_sum, contrasts = self.model.name == "combined", self.training and self.training.objective.kind == "info-nce"
+        if is_sum and self.training is not None:
+            raise ValueError("a combination has no section 'training': its weights are fitted on the validation split")
+        if not is_sum and self.training is None:
+            raise ValueError("there is no section 'training'")
+        if not is_sum and contrasts != (self.model.name == "texts"):
+            raise ValueError("the model 'texts' and the objective 'info-nce' go together only")
+        return self

@@ -1,0 +1,42 @@
+"""One text for each entity of numbered triples: its name and what is said of it, read from a file beside the triples.
+
+entity_texts("../shared/data/wn18rr", triples.entities)[0]
+# 'land reform, a redistribution of agricultural land (especially by government action)'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kg.errors import InputError
+from kg.texts import read_texts
+
+#: Names under which published sets carry texts, in the order in which they are looked for.
+FILES = ("entity2text.tsv.gz", "entity2text.tsv", "entity2text.txt", "entities.jsonl.gz", "entities.jsonl")
+
+
+def entity_texts(folder: str | Path, entities: Sequence[str], file: str | None = None) -> list[str]:
+    """Return ``name: description``, or the description where it begins with the name; the id of what has neither.
+
+    Args:
+        file: in the folder; by default the first of ``FILES`` that is there. Its form: see ``kg.texts.read_texts``.
+
+    Raises:
+        InputError: there is no such file, or it knows none of the entities.
+        FormatError: what ``read_texts`` raises.
+    """
+    names = FILES if file is None else (file,)
+    path = next((Path(folder) / name for name in names if (Path(folder) / name).is_file()), None)
+    if path is None:
+        raise InputError(f"{folder} holds no texts of entities ({', '.join(names)}): name the file in model.file")
+    found = read_texts(path)
+    if not any(entity in found for entity in entities):
+        raise InputError(f"{path} knows none of the entities, such as '{entities[0]}': it is of other triples")
+    return [_joined(*found.get(entity, ("", ""))) or entity for entity in entities]
+
+
+def _joined(name: str, description: str) -> str:
+    if description.startswith(name):
+        return description.strip()
+    return f"{name}: {description}" if description.strip() else name.strip()
