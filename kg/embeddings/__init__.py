@@ -5,6 +5,9 @@
     from kg.embeddings.ranking import rank                # filtered ranks of a split
     from kg.embeddings.figures import figures             # MRR, hits@k, AMRI …
 
+    from kg.embeddings.bi_encoder import BiEncoder        # entities by their texts; not in the table: it needs them
+    from kg.embeddings.combined import Combined           # the weighted sum of several models
+
 The contract is ``kg.embeddings.model.KGEModel``. torch is imported by the files of this package, not by ``kg``.
 """
 

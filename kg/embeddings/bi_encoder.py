@@ -11,7 +11,7 @@ head and as tail: 8.5 times fewer texts an epoch on WN18RR. An entity that train
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kg.embeddings.bert import Bert, Layer
-from kg.embeddings.entity_texts import entity_texts
 from kg.embeddings.model import KGEModel
 from kg.embeddings.text_states import TextStates, mean
 from kg.embeddings.triples import Array, Triples
@@ -163,11 +162,10 @@ class BiEncoder(KGEModel):
 
 
 def read(
-    folder: str | Path,
+    texts: Sequence[str],
     triples: Triples,
     *,
     encoder: str,
-    file: str | None,
     max_tokens: int,
     trained_layers: int,
     cache: str | Path,
@@ -175,17 +173,16 @@ def read(
     note: Callable[[str], None] = lambda text: None,
     **options: Any,
 ) -> BiEncoder:
-    """Return the model of the entities' texts in a folder, with the weights it starts from.
+    """Return the model of the entities' texts, with the weights it starts from.
 
     Args:
-        folder, file: see ``kg.embeddings.entity_texts``. encoder: see ``kg.embeddings.bert``.
+        texts: one an entity, see ``kg.embeddings.entity_texts``. encoder: see ``kg.embeddings.bert``.
         trained_layers: the uppermost; the states below are kept in ``cache``, see ``kg.embeddings.text_states``.
         options: of ``BiEncoder``.
 
     Raises:
-        InputError: there are no texts, no such encoder, or it has fewer layers.
+        InputError: there is no such encoder, or it has fewer layers.
     """
-    texts = entity_texts(folder, triples.entities, file)
     bert = Bert.read(encoder)
     if trained_layers > len(bert.layers):
         raise InputError(f"the encoder {encoder} has {len(bert.layers)} layers, {trained_layers} are to be trained")

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kg.errors import InputError
 from kg.texts import read_texts
+
+if TYPE_CHECKING:
+    from kg.store.graph import KnowledgeGraph
 
 #: Names under which published sets carry texts, in the order in which they are looked for.
 FILES = ("entity2text.tsv.gz", "entity2text.tsv", "entity2text.txt", "entities.jsonl.gz", "entities.jsonl")
 
 
-def entity_texts(folder: str | Path, entities: Sequence[str], file: str | None = None) -> list[str]:
+def file_texts(folder: str | Path, entities: Sequence[str], file: str | None = None) -> list[str]:
     """Return ``name: description``, or the description where it begins with the name; the id of what has neither.
 
     Args:
@@ -34,6 +38,13 @@ def entity_texts(folder: str | Path, entities: Sequence[str], file: str | None =
     if not any(entity in found for entity in entities):
         raise InputError(f"{path} knows none of the entities, such as '{entities[0]}': it is of other triples")
     return [_joined(*found.get(entity, ("", ""))) or entity for entity in entities]
+
+
+def store_texts(graph: KnowledgeGraph, entities: Sequence[str]) -> list[str]:
+    """Return ``label: description`` as ``file_texts`` does, of a store's entities by their IRIs."""
+    wanted = set(entities)
+    found = {one.iri: _joined(one.label, one.description) for one in graph.entities() if one.iri in wanted}
+    return [found.get(entity) or entity for entity in entities]
 
 
 def _joined(name: str, description: str) -> str:

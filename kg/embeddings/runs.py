@@ -12,6 +12,7 @@ import torch
 from kg.embeddings import EMBEDDING_MODELS, bi_encoder, checkpoint, optimizers
 from kg.embeddings.bi_encoder import BiEncoder
 from kg.embeddings.combined import Combined, fit_weights
+from kg.embeddings.entity_texts import file_texts, store_texts
 from kg.embeddings.figures import figures, summarise
 from kg.embeddings.info_nce import InfoNCE
 from kg.embeddings.model import KGEModel
@@ -44,6 +45,21 @@ def read_data(data: Data, seed: int = 0) -> Triples:
         return read_store(graph, data.splits, seed=seed, unseen=data.unseen)
 
 
+def read_texts(data: Data, file: str | None, triples: Triples) -> list[str]:
+    """Read one text for each entity from where the triples came.
+
+    Raises:
+        InputError: a folder has no texts.
+    """
+    if data.folder is not None:
+        return file_texts(data.folder, triples.entities, file)
+    from kg.store.graph import KnowledgeGraph
+
+    assert data.store is not None
+    with KnowledgeGraph.open(data.store, create=False) as graph:
+        return store_texts(graph, triples.entities)
+
+
 def build(settings: EmbeddingSettings, triples: Triples, note: Callable[[str], None] = lambda text: None) -> KGEModel:
     """Return the model that settings describe, with the numbers it starts from.
 
@@ -51,10 +67,8 @@ def build(settings: EmbeddingSettings, triples: Triples, note: Callable[[str], N
         InputError: the model can't be asked for heads, its texts or encoder are missing, or its parts don't fit.
     """
     if isinstance(settings.model, Texts):
-        if settings.data.folder is None:
-            raise InputError("the model 'texts' reads texts from data.folder: a store's are not read yet")
-        options = settings.model.options()
-        return bi_encoder.read(settings.data.folder, triples, seed=settings.seed, note=note, **options)
+        texts = read_texts(settings.data, settings.model.file, triples)
+        return bi_encoder.read(texts, triples, seed=settings.seed, note=note, **settings.model.options())
     if isinstance(settings.model, Combination):
         parts = [load(run) for run in settings.model.runs]
         for run, (_, others, _) in zip(settings.model.runs, parts, strict=True):

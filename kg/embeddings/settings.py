@@ -96,7 +96,7 @@ class Texts(Section):
 
     def options(self) -> dict[str, Any]:
         """Return the arguments of ``kg.embeddings.bi_encoder.read``."""
-        return self.model_dump(exclude={"name"})
+        return self.model_dump(exclude={"name", "file"})
 
 
 class Combination(Section):

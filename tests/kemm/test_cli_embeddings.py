@@ -11,6 +11,7 @@ from kemm.cli import main
 from kemm.config import load
 from kg.embeddings.settings import EmbeddingSettings
 from kg.errors import ConfigError
+from tests.kg.embeddings import tiny_bert
 
 SETTINGS = """
 title: A ring
@@ -80,3 +81,35 @@ def test_every_shipped_settings_file_is_valid(root: Path) -> None:
         settings = load(file, EmbeddingSettings).settings
         assert settings.story, f"{file} does not say what was published and measured"
         assert file.stem == Path(settings.run).name
+
+
+def test_texts_are_trained_and_summed_with_a_structure_model(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_bert.write(tmp_path / "bert")
+    lines = [f"e{n}\tw{n} w{n + 20}\n" for n in range(12)]
+    (tmp_path / "data" / "entity2text.tsv").write_text("".join(lines), encoding="utf-8")
+    assert main(["kg", "train", str(config), "--json"]) == 0
+    texts = SETTINGS.replace("1-vs-all", "info-nce").replace("FOLDER/run", "FOLDER/texts")
+    model = "model: {name: texts, encoder: FOLDER/bert, cache: FOLDER/cache, trained_layers: 1, hidden: 8}"
+    texts = texts.replace("model: {name: complex, dimension: 8, reciprocal: true, initial: 0.1}", model)
+    (tmp_path / "texts.yaml").write_text(texts.replace("FOLDER", str(tmp_path)), encoding="utf-8")
+    assert main(["kg", "train", str(tmp_path / "texts.yaml"), "--set", "training.epochs=2", "--json"]) == 0
+    capsys.readouterr()
+    model = "model: {name: combined, runs: [FOLDER/run, FOLDER/texts], hops: 2}"
+    both = f"data: {{folder: FOLDER/data}}\n{model}\nrun: FOLDER/both\n"
+    (tmp_path / "both.yaml").write_text(both.replace("FOLDER", str(tmp_path)), encoding="utf-8")
+    assert main(["kg", "train", str(tmp_path / "both.yaml"), "--test", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["epochs"] == 0 and trained["valid"]["count"] == trained["test"]["both"]["count"] == 4
+    assert main(["kg", "rank", "--run", trained["run"], "--split", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["both"] == trained["test"]["both"]
+
+
+def test_a_model_and_what_trains_it_must_go_together(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kg", "train", str(config), "--set", "training.objective.kind=info-nce"]) == 2
+    assert "the model 'texts' and the objective 'info-nce' go together only" in capsys.readouterr().err
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text[: text.index("training:")] + text[text.index("evaluation:") :], encoding="utf-8")
+    assert main(["kg", "train", str(config)]) == 2
+    assert "there is no section 'training'" in capsys.readouterr().err

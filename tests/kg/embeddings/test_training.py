@@ -149,11 +149,15 @@ def make(triples: Triples, kind: str, seed: int = 0) -> tuple[KGEModel, Objectiv
 @pytest.mark.parametrize("kind", ["1-vs-all", "k-vs-all", "negatives"])
 def test_training_learns_a_ring_and_goes_on_as_if_it_had_not_stopped(ring: Triples, kind: str, tmp_path: Path) -> None:
     model, objective, optimizer = make(ring, kind)
-    history = fit(model, ring, objective, optimizer, epochs=40, batch=8, folder=tmp_path / "whole", every=20)
+    history = fit(
+        model, ring, objective, optimizer, epochs=40, batch=8, folder=tmp_path / "whole", every=20, decay=0.99
+    )
     assert history.losses[-1] < 0.7 * history.losses[0]
     for until in (20, 40):
         again, objective, optimizer = make(ring, kind)
-        second = fit(again, ring, objective, optimizer, epochs=until, batch=8, folder=tmp_path / "parts", every=20)
+        second = fit(
+            again, ring, objective, optimizer, epochs=until, batch=8, folder=tmp_path / "parts", every=20, decay=0.99
+        )
     assert second.losses == history.losses and second.validations == history.validations
     for one, two in zip(model.state_dict().values(), again.state_dict().values()):
         assert torch.equal(one, two)
