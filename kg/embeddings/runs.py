@@ -11,16 +11,14 @@ import torch
 
 from kg.embeddings import EMBEDDING_MODELS, bi_encoder, checkpoint, optimizers
 from kg.embeddings.bi_encoder import BiEncoder
-from kg.embeddings.combined import Combined, fit_weights
 from kg.embeddings.entity_texts import file_texts, store_texts
-from kg.embeddings.figures import figures, summarise
+from kg.embeddings.figures import figures
 from kg.embeddings.info_nce import InfoNCE
 from kg.embeddings.model import KGEModel
-from kg.embeddings.near import Near
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
 from kg.embeddings.ranking import rank
-from kg.embeddings.settings import Combination, Data, EmbeddingSettings, Texts, Training
+from kg.embeddings.settings import Data, EmbeddingSettings, Texts, Training
 from kg.embeddings.sources import read_folder, read_store
 from kg.embeddings.training import fit
 from kg.embeddings.triples import Triples
@@ -64,21 +62,11 @@ def build(settings: EmbeddingSettings, triples: Triples, note: Callable[[str], N
     """Return the model that settings describe, with the numbers it starts from.
 
     Raises:
-        InputError: the model can't be asked for heads, its texts or encoder are missing, or its parts don't fit.
+        InputError: the model can't be asked for heads, or texts or their encoder are missing.
     """
     if isinstance(settings.model, Texts):
         texts = read_texts(settings.data, settings.model.file, triples)
         return bi_encoder.read(texts, triples, seed=settings.seed, note=note, **settings.model.options())
-    if isinstance(settings.model, Combination):
-        parts = [load(run) for run in settings.model.runs]
-        for run, (_, others, _) in zip(settings.model.runs, parts, strict=True):
-            if others.fingerprint() != triples.fingerprint():
-                raise InputError(
-                    f"{run} was trained on another vocabulary: a combination is of models of the same data"
-                )
-        hops = settings.model.hops
-        near = Near(triples["train"], triples.num_entities, hops) if hops else None
-        return Combined([part for part, _, _ in parts], near)
     make = resolve(EMBEDDING_MODELS, settings.model.name, "embedding model")
     model: KGEModel = make(triples.num_entities, triples.num_relations, seed=settings.seed, **settings.model.options())
     if not model.scores_heads and not model.reciprocal:
@@ -86,11 +74,15 @@ def build(settings: EmbeddingSettings, triples: Triples, note: Callable[[str], N
     return model
 
 
-def build_objective(training: Training, model: KGEModel, triples: Triples, seed: int = 0) -> Objective:
+def build_objective(training: Training, model: KGEModel, triples: Triples) -> Objective:
     """Return the objective that settings describe."""
     asked: Any = training.objective
     common: dict[str, Any] = {"regularizer": training.regularizer, "weight": training.weight}
     train = triples["train"]
+    if isinstance(model, BiEncoder) != (asked.kind == "info-nce"):
+        raise InputError("the model texts and the objective info-nce go together: change model.name or the objective")
+    if isinstance(model, BiEncoder):
+        return InfoNCE(model, train, **asked.model_dump(exclude={"kind"}))
     if asked.kind == "1-vs-all":
         return OneVsAll(
             model,
@@ -102,9 +94,6 @@ def build_objective(training: Training, model: KGEModel, triples: Triples, seed:
         )
     if asked.kind == "k-vs-all":
         return ManyVsAll(model, train, label_smoothing=asked.label_smoothing, **common)
-    if asked.kind == "info-nce":
-        assert isinstance(model, BiEncoder)
-        return InfoNCE(model, train, seed=seed, **asked.model_dump(exclude={"kind"}))
     given = asked.model_dump(exclude={"kind", "sparse"})
     return NegativeSampling(model, train, **given, **common)
 
@@ -127,14 +116,13 @@ def train(
     """
     triples = read_data(settings.data, settings.seed)
     model = build(settings, triples, note)
-    if isinstance(model, Combined):
-        return _weigh(model, triples, settings, test)
-    assert settings.training is not None
-    objective = build_objective(settings.training, model, triples, settings.seed)
+    objective = build_objective(settings.training, model, triples)
     asked = settings.training.objective
     is_sparse = asked.kind == "negatives" and asked.sparse
     optimizer = optimizers.make(settings.training.optimizer, model, settings.training.learning_rate, is_sparse)
-    folder = _start(settings)
+    folder = Path(settings.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "settings.json").write_text(settings.model_dump_json(indent=1), encoding="utf-8")
     history = fit(
         model,
         triples,
@@ -151,33 +139,11 @@ def train(
         resume=resume,
         note=note,
     )
-    return _result(settings, model, triples, test, epochs=history.epoch, valid=history.best)
-
-
-def _weigh(model: Combined, triples: Triples, settings: EmbeddingSettings, test: bool) -> dict[str, Any]:
-    """Fit a combination's weights and write them as a run's best model."""
-    assert isinstance(settings.model, Combination)
-    options = settings.model.model_dump(include={"hardest", "drawn", "penalty"})
-    fit_weights(model, triples, triples["valid"], seed=settings.seed, **options)
-    folder = _start(settings)
-    checkpoint.save(folder / "best", model, None, {"fingerprint": triples.fingerprint()})
-    ranks = rank(model, triples, "valid")
-    return _result(settings, model, triples, test, epochs=0, valid=summarise(ranks.realistic, ranks.candidates))
-
-
-def _start(settings: EmbeddingSettings) -> Path:
-    folder = Path(settings.run)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "settings.json").write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-    return folder
-
-
-def _result(settings: EmbeddingSettings, model: KGEModel, triples: Triples, test: bool, **found: Any) -> dict[str, Any]:
-    result: dict[str, Any] = {"run": settings.run, **found}
+    result: dict[str, Any] = {"run": str(folder), "epochs": history.epoch, "valid": history.best}
     result["data"] = {"entities": triples.num_entities, "relations": triples.num_relations, **triples.report}
     if test:
         result["test"] = figures(rank(model, triples, "test"), triples)
-        (Path(settings.run) / "test.json").write_text(json.dumps(result["test"], indent=1), encoding="utf-8")
+        (folder / "test.json").write_text(json.dumps(result["test"], indent=1), encoding="utf-8")
     return result
 
 

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
 
 Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -78,7 +69,7 @@ class Convolution(Common):
 
 
 class Texts(Section):
-    """Entities by their texts: see ``kg.embeddings.bi_encoder``."""
+    """Entities by their texts: see ``kg.embeddings.bi_encoder``; trained by the objective info-nce."""
 
     name: Literal["texts"]
     encoder: str = "minilm"  # or a folder with a BERT
@@ -99,20 +90,8 @@ class Texts(Section):
         return self.model_dump(exclude={"name", "file"})
 
 
-class Combination(Section):
-    """The sum of models that have been trained, weighed on the validation split: see ``kg.embeddings.combined``."""
-
-    name: Literal["combined"]
-    runs: Annotated[list[str], Field(min_length=1)]
-    hops: Count = 0  # longest distance in the training graph that gets a weight; 0: none does
-    hardest: PositiveInt = 64  # wrong answers of each part that a right one is weighed against
-    drawn: PositiveInt = 256  # others
-    penalty: NonNegativeFloat = 1.0  # λ of what a relation's weights may differ from all others'
-
-
 Model = Annotated[
-    Multilinear | Tucker | Distance | Projection | NeuralTensor | Convolution | Texts | Combination,
-    Field(discriminator="name"),
+    Multilinear | Tucker | Distance | Projection | NeuralTensor | Convolution | Texts, Field(discriminator="name")
 ]
 
 
@@ -198,18 +177,7 @@ class EmbeddingSettings(Section):
     story: dict[str, Any] = {}
     data: Data
     model: Model
-    training: Training | None = None  # none for a combination
+    training: Training
     evaluation: Evaluation = Evaluation()
     seed: int = 0
     run: str  # the folder to write to
-
-    @model_validator(mode="after")
-    def _what_is_trained(self) -> EmbeddingSettings:
-        is_sum, contrasts = self.model.name == "combined", self.training and self.training.objective.kind == "info-nce"
-        if is_sum and self.training is not None:
-            raise ValueError("a combination has no section 'training': its weights are fitted on the validation split")
-        if not is_sum and self.training is None:
-            raise ValueError("there is no section 'training'")
-        if not is_sum and contrasts != (self.model.name == "texts"):
-            raise ValueError("the model 'texts' and the objective 'info-nce' go together only")
-        return self

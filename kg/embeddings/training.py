@@ -91,8 +91,7 @@ def fit(
         note(f"going on at epoch {history.epoch + 1}, step {history.step}")
     has_valid = "valid" in triples.splits and len(triples.splits["valid"]) > 0
     known = Known(triples.splits.values(), triples.num_entities)
-    # The rates at the start, as torch's schedulers keep them too: a checkpoint holds none.
-    rates = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+    rates = [group["lr"] for group in optimizer.param_groups]  # checkpoints hold none: they are what was asked for
 
     def keep(target: Path, with_optimizer: bool) -> None:
         about: dict[str, Any] = {"fingerprint": fingerprint, "history": vars(history)}

@@ -1,4 +1,4 @@
-"""``kemm kg train`` and ``kemm kg rank``: a run from a settings file, its figures, and every wrong key named."""
+"""``kemm kg train``, ``rank`` and ``combine``: a run from a settings file, its figures, and every wrong key named."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import pytest
 
 from kemm.cli import main
 from kemm.config import load
+from kg.embeddings import sums
+from kg.embeddings.figures import figures
+from kg.embeddings.ranking import rank
 from kg.embeddings.settings import EmbeddingSettings
 from kg.errors import ConfigError
 from tests.kg.embeddings import tiny_bert
@@ -96,20 +99,18 @@ def test_texts_are_trained_and_summed_with_a_structure_model(
     (tmp_path / "texts.yaml").write_text(texts.replace("FOLDER", str(tmp_path)), encoding="utf-8")
     assert main(["kg", "train", str(tmp_path / "texts.yaml"), "--set", "training.epochs=2", "--json"]) == 0
     capsys.readouterr()
-    model = "model: {name: combined, runs: [FOLDER/run, FOLDER/texts], hops: 2}"
-    both = f"data: {{folder: FOLDER/data}}\n{model}\nrun: FOLDER/both\n"
-    (tmp_path / "both.yaml").write_text(both.replace("FOLDER", str(tmp_path)), encoding="utf-8")
-    assert main(["kg", "train", str(tmp_path / "both.yaml"), "--test", "--json"]) == 0
-    trained = json.loads(capsys.readouterr().out)
-    assert trained["epochs"] == 0 and trained["valid"]["count"] == trained["test"]["both"]["count"] == 4
-    assert main(["kg", "rank", "--run", trained["run"], "--split", "test", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["both"] == trained["test"]["both"]
+    parts = [str(tmp_path / name) for name in ("run", "texts")]
+    assert main(["kg", "combine", *parts, "--out", str(tmp_path / "both"), "--hops", "2", "--test", "--json"]) == 0
+    combined = json.loads(capsys.readouterr().out)
+    assert list(combined["weights"]) == parts and combined["valid"]["count"] == 4
+    model, triples = sums.load(tmp_path / "both")
+    assert figures(rank(model, triples, "test"), triples)["both"] == combined["test"]["both"]
+    assert main(["kg", "combine", *parts, str(tmp_path), "--out", str(tmp_path / "three")]) == 2
+    assert "there is no run of `kemm kg train`" in capsys.readouterr().err and not (tmp_path / "three").exists()
 
 
-def test_a_model_and_what_trains_it_must_go_together(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_and_an_objective_that_do_not_go_together_are_told(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["kg", "train", str(config), "--set", "training.objective.kind=info-nce"]) == 2
-    assert "the model 'texts' and the objective 'info-nce' go together only" in capsys.readouterr().err
-    text = config.read_text(encoding="utf-8")
-    config.write_text(text[: text.index("training:")] + text[text.index("evaluation:") :], encoding="utf-8")
-    assert main(["kg", "train", str(config)]) == 2
-    assert "there is no section 'training'" in capsys.readouterr().err
+    assert "the model texts and the objective info-nce go together" in capsys.readouterr().err
