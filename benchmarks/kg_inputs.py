@@ -57,5 +57,5 @@ def rate(paths: Paths, run: Callable[[], Any]) -> dict[str, Any]:
 
 
 def peak() -> int:
-    """The most bytes of memory that this process has held."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """The most bytes of memory that this process has held, and one that it started, at its own worst moment."""
+    return 1024 * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

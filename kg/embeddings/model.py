@@ -73,6 +73,10 @@ class KGEModel(nn.Module, abc.ABC):
         """Return the vectors of entities, (…, De)."""
         return nn.functional.embedding(numbers, self.entities, sparse=self.sparse)
 
+    def table(self) -> Tensor:
+        """Return the vectors of all entities, (E, De), as ``entity`` gives them."""
+        return self.entities
+
     def relation(self, numbers: Tensor) -> Tensor:
         """Return the vectors of relations, (…, Dr)."""
         return nn.functional.embedding(numbers, self.relations, sparse=self.sparse)

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from kg.embeddings import EMBEDDING_MODELS, bi_encoder, checkpoint, optimizers
+from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, bi_encoder, checkpoint, optimizers
 from kg.embeddings.bi_encoder import BiEncoder
 from kg.embeddings.entity_texts import file_texts, store_texts
 from kg.embeddings.figures import figures
+from kg.embeddings.held_out import draw_validation
 from kg.embeddings.info_nce import InfoNCE
+from kg.embeddings.modalities import read_modalities
 from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
@@ -35,7 +38,8 @@ def read_data(data: Data, seed: int = 0) -> Triples:
     if (data.folder is None) == (data.store is None):
         raise InputError("data needs a folder or a store: one of them")
     if data.folder is not None:
-        return read_folder(data.folder, columns=data.columns, unseen=data.unseen)
+        triples = read_folder(data.folder, columns=data.columns, unseen=data.unseen)
+        return draw_validation(triples, data.valid_share) if data.valid_share else triples
     from kg.store.graph import KnowledgeGraph
 
     assert data.store is not None
@@ -67,8 +71,15 @@ def build(settings: EmbeddingSettings, triples: Triples, note: Callable[[str], N
     if isinstance(settings.model, Texts):
         texts = read_texts(settings.data, settings.model.file, triples)
         return bi_encoder.read(texts, triples, seed=settings.seed, note=note, **settings.model.options())
-    make = resolve(EMBEDDING_MODELS, settings.model.name, "embedding model")
-    model: KGEModel = make(triples.num_entities, triples.num_relations, seed=settings.seed, **settings.model.options())
+    make = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
+    options = {"seed": settings.seed, **settings.model.options()}
+    if settings.model.name in FUSION_MODELS:
+        if not settings.data.modalities:
+            raise InputError(f"the model {settings.model.name} needs data.modalities: a .npy file for each, by name")
+        options["modalities"] = read_modalities(settings.data.modalities, triples.entities)
+        is_seen = np.isin(np.arange(triples.num_entities), triples["train"][:, [0, 2]])
+        options["in_training"] = is_seen & getattr(settings.model, "structure", True)
+    model: KGEModel = make(triples.num_entities, triples.num_relations, **options)
     if not model.scores_heads and not model.reciprocal:
         raise InputError(f"the model {settings.model.name} can't score heads: set model.reciprocal to true")
     return model

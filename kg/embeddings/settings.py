@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -68,6 +77,56 @@ class Convolution(Common):
     hidden_dropout: Probability = 0.3
 
 
+class Fused(Common):
+    """What models with several modalities have in common; see ``kg.embeddings.fused``."""
+
+    base: Literal["distmult", "complex", "cp", "simple", "rescal", "tucker"] = "complex"
+    reciprocal: bool = True
+    modality_dropout: Probability = 0.0
+    structure: bool = True  # false: the other modalities alone where an entity has any, a model for late fusion
+    tucker: TuckerBase | None = None
+
+    @model_validator(mode="after")
+    def _tucker_is_the_base(self) -> Fused:
+        if self.tucker is not None and self.base != "tucker":
+            raise ValueError(f"tucker says how the base model TuckER is, but base is {self.base}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        given = super().options()
+        del given["structure"]  # of whoever builds the model: no entity then counts as seen in training
+        return {"base_options": given.pop("tucker"), **given}
+
+
+class TuckerBase(Section):
+    """What the base model TuckER has beside its dimension."""
+
+    batch_norm: bool = False
+    hidden_dropouts: tuple[Probability, Probability] = (0.0, 0.0)
+
+
+class Gate(Fused):
+    name: Literal["gated"]
+    relation_aware: bool = False
+
+
+class Experts(Fused):
+    name: Literal["momok"]
+    experts: PositiveInt = 3
+
+
+class Tokens(Fused):
+    name: Literal["mygo"]
+    heads: PositiveInt = 2
+    layers: tuple[PositiveInt, PositiveInt] = (1, 1)
+    hidden: PositiveInt = 1024
+    token_dropouts: tuple[Probability, Probability] = (0.6, 0.3)
+
+
+class Hypercomplex(Fused):
+    name: Literal["mhyper"]
+
+
 class Texts(Section):
     """Entities by their texts: see ``kg.embeddings.bi_encoder``; trained by the objective info-nce."""
 
@@ -91,7 +150,18 @@ class Texts(Section):
 
 
 Model = Annotated[
-    Multilinear | Tucker | Distance | Projection | NeuralTensor | Convolution | Texts, Field(discriminator="name")
+    Multilinear
+    | Tucker
+    | Distance
+    | Projection
+    | NeuralTensor
+    | Convolution
+    | Gate
+    | Experts
+    | Tokens
+    | Hypercomplex
+    | Texts,
+    Field(discriminator="name"),
 ]
 
 
@@ -160,6 +230,8 @@ class Data(Section):
     store: str | None = None
     splits: dict[str, float | list[str]] = {"train": 0.8, "valid": 0.1, "test": 0.1}
     unseen: Literal["keep", "keep-all", "drop", "refuse"] = "keep"
+    valid_share: Probability = 0.0  # of training, drawn as the validation split in place of the set's own
+    modalities: dict[str, str] = {}  # name → .npy file of vectors; see kg.embeddings.modalities
 
 
 class Evaluation(Section):

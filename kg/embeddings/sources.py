@@ -93,7 +93,7 @@ def read_store(
             raise InputError(f"{names}: the shares of the splits must sum to 1 (got {sum(shares.values()):g})")
         edges = graph.edges(version)
         columns = np.stack([edges.heads, edges.relations, edges.tails], axis=1)
-        terms = _draw(columns, {split: float(share) for split, share in shares.items()}, seed)
+        terms = draw(columns, {split: float(share) for split, share in shares.items()}, seed)
     else:
         given = {split: [v] if isinstance(v, str) else list(v) for split, v in splits.items()}  # type: ignore[arg-type]
         terms = _by_source(graph, given, version, names)
@@ -142,7 +142,7 @@ def _by_source(
     return {split: np.concatenate(some) if some else np.empty((0, 3), np.int64) for split, some in parts.items()}
 
 
-def _draw(columns: Array, shares: Mapping[str, float], seed: int) -> dict[str, Array]:
+def draw(columns: Array, shares: Mapping[str, float], seed: int) -> dict[str, Array]:
     """Split rows at random; the first row that shows an entity or a relation goes to training."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(columns))

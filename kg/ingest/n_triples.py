@@ -8,7 +8,6 @@ another shape (comments, tabs, mistakes) go to it whole. So what is read, and wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,14 +19,15 @@ from kg.errors import FormatError
 from kg.ingest import storable
 from kg.ingest.files import chunks, open_chunks
 from kg.ingest.split import Splitter, look, with_more
-from kg.store.batches import Batch, BatchReader, Fact, at_position, batches_of, facts_of
+from kg.store.batches import Batch, BatchReader, Fact, at_position, batches_of, facts_of, read_ahead
 
 Reject = Callable[[FormatError], None]
 
 #: Bytes that are split at once; memory is about six times this.
 CHUNK = 8 << 20
-#: Statements of another syntax that are spelt as lines at once.
-QUADS = 50_000
+
+#: How a line may spell the character U+0000, which no database keeps.
+_NULLS = (b"\0", b"\\u0000", b"\\U00000000")
 
 
 class NTriples(BatchReader):
@@ -150,44 +150,63 @@ class NTriples(BatchReader):
     def _read_odd(self, lines: list[bytes], odd: np.ndarray, first: int) -> Iterator[Fact]:
         """Yield what pyoxigraph reads in lines; a wrong one is rejected."""
         try:
+            if any(null in line for line in lines for null in _NULLS):
+                raise SyntaxError  # one by one: the error names the line
             quads = list(pyoxigraph.parse(b"".join(lines), format=RdfFormat.N_TRIPLES))
         except (SyntaxError, MemoryError):
-            from kg.ingest.rdf import reason
-
             quads = []
             for place, line in zip(odd.tolist(), lines, strict=True):
-                try:
-                    quads += list(pyoxigraph.parse(line, format=RdfFormat.N_TRIPLES))  # all of it, or nothing
-                except SyntaxError as error:
-                    self._reject(FormatError(str(self._path), first + place, reason(error)))
-                except MemoryError:
-                    self._reject(FormatError(str(self._path), first + place, "a term is longer than 16 MiB"))
+                quads += self._read_one(line, self._line(first + place))
         facts = self._terms.annotated(quads) if self._is_annotated else self._terms.facts(quads)
         yield from storable(facts, str(self._path), self._reject)
+
+    def _read_one(self, line: bytes, number: int) -> list[Any]:
+        """Return what pyoxigraph reads in a line, all of it or nothing."""
+        from kg.ingest.spelling import reason
+
+        wrong = "a term is longer than 16 MiB: shorten it"
+        try:
+            quads = list(pyoxigraph.parse(line, format=RdfFormat.N_TRIPLES))
+            terms = (term for quad in quads for term in (quad.subject, quad.predicate, quad.object))
+            if not any("\0" in getattr(term, "value", "") for term in terms):
+                return quads
+            wrong = "a fact with the character U+0000 can't be stored: take the character out"
+        except SyntaxError as error:
+            wrong = reason(error)
+        except MemoryError:
+            pass
+        self._reject(FormatError(str(self._path), number, wrong))
+        return []
+
+    def _line(self, number: int) -> int:
+        """Return what an error says of a line."""
+        return number
 
 
 class Respelt(NTriples):
     """The facts of a file in another syntax: pyoxigraph reads it and spells it as lines, which are split.
 
     Args:
-        quads: pyoxigraph's, of the default graph only; may raise what the reader of that syntax raises.
+        spelt: blocks of those lines; may raise what the reader of that syntax raises.
     """
 
-    def __init__(self, path: Path, reject: Reject, terms: Any, quads: Iterator[Any]) -> None:
+    def __init__(self, path: Path, reject: Reject, terms: Any, spelt: Iterator[bytes]) -> None:
         super().__init__(path, reject, terms)
-        self._quads = quads
+        self._spelt = spelt
 
     def batches(self, position: int = 0) -> Iterator[Batch]:
         """Yield the facts from a statement of the file on."""
         at = 0
-        # Straight from parser to serializer: a list of the quads would cost half as much again.
-        while lines := pyoxigraph.serialize(islice(self._quads, QUADS), format=RdfFormat.N_QUADS):
+        for lines in read_ahead(self._spelt):
             data = np.frombuffer(lines, np.uint8)
             count = int(np.count_nonzero(data == 10))
             if at + count > position:
                 yield from at_position(self._read(data, 0)[0], at + count)
             at += count
         yield from at_position(list(batches_of(list(self._terms.finish()))), at)
+
+    def _line(self, number: int) -> int:
+        return 0  # those that were spelt are not the file's
 
 
 def _skip(file: IO[bytes], position: int) -> int:

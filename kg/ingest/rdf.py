@@ -8,23 +8,20 @@ Annotations become qualifiers (kg/ingest/rdf_star.py).
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyoxigraph
 from pyoxigraph import RdfFormat
 
-from kg.errors import FormatError, InputError
+from kg.errors import FormatError
 from kg.ingest.files import LONGEST_LINE, STDIN, open_bytes
 from kg.ingest.rdf_names import NAME, from_iri
 from kg.ingest.rdf_star import Annotations, Quoted
-from kg.ingest.xml_guard import GuardedXml
+from kg.ingest.spelling import reason, spelt
 from kg.records import XSD, Literal, Tail
 
 Fact = Any  # (head, relation, tail) or (head, relation, tail, qualifiers)
@@ -67,24 +64,21 @@ def read_turtle(
     Raises:
         FormatError: a syntax error. What follows one can't be told in this format, so it always ends the load.
     """
-    from kg.ingest.n_triples import Respelt
-
-    quads = _quads(path, RdfFormat.TURTLE, base)
-    return Respelt(path, reject, _Terms(path, reject, quoted, keep_blank), quads)
+    return _respelt(path, RdfFormat.TURTLE, _Terms(path, reject, quoted, keep_blank), reject, base)
 
 
 def read_trig(
     path: Path, reject: Reject, *, base: str | None = None, quoted: Quoted = "refuse", keep_blank: bool = False
 ) -> Iterator[Fact]:
     """Yield the facts of a TriG file; a syntax error ends the load."""
-    return _read_whole(path, RdfFormat.TRIG, _Terms(path, reject, quoted, keep_blank), base)
+    return _respelt(path, RdfFormat.TRIG, _Terms(path, reject, quoted, keep_blank), reject, base)
 
 
 def read_rdf_xml(
     path: Path, reject: Reject, *, base: str | None = None, quoted: Quoted = "refuse", keep_blank: bool = False
 ) -> Iterator[Fact]:
     """Yield the facts of an RDF/XML file; a syntax error ends the load, and so do entities without bounds."""
-    return _read_whole(path, RdfFormat.RDF_XML, _Terms(path, reject, quoted, keep_blank), base)
+    return _respelt(path, RdfFormat.RDF_XML, _Terms(path, reject, quoted, keep_blank), reject, base)
 
 
 def read_json_ld(
@@ -98,7 +92,7 @@ def read_json_ld(
     Raises:
         FormatError: a syntax error, or a context that is neither in the file nor given.
     """
-    return _read_whole(path, RdfFormat.JSON_LD, _Terms(path, reject, "refuse", keep_blank), base, context)
+    return _respelt(path, RdfFormat.JSON_LD, _Terms(path, reject, "refuse", keep_blank), reject, base, context)
 
 
 class _MetQuoted(Exception):
@@ -221,33 +215,12 @@ class _Terms:
         self._reject(FormatError(str(self._path), 0, " ".join(reason.split())[:300]))
 
 
-def _read_whole(
-    path: Path, format: RdfFormat, terms: _Terms, base: str | None, context: Path | None = None
+def _respelt(
+    path: Path, format: RdfFormat, terms: _Terms, reject: Reject, base: str | None, context: Path | None = None
 ) -> Iterator[Fact]:
-    yield from terms.annotated(_quads(path, format, base, context))
-    yield from terms.finish()
+    from kg.ingest.n_triples import Respelt
 
-
-def _quads(path: Path, format: RdfFormat, base: str | None, context: Path | None = None) -> Iterator[Any]:
-    """Yield pyoxigraph's quads of a file, with its errors told as ours."""
-    with open_bytes(path) as opened:
-        file: Any = opened
-        if format == RdfFormat.RDF_XML:
-            file = GuardedXml(str(path), opened)
-        elif context is not None:
-            file = _with_context(path, opened, context)
-        try:
-            quads = pyoxigraph.parse(file, format=format, base_iri=base)
-        except ValueError as error:
-            raise InputError(f"the option 'base' is an absolute IRI, not '{base}' ({error})") from None
-        try:
-            yield from quads
-        except SyntaxError as error:
-            line = error.lineno or (file.line if isinstance(file, GuardedXml) else 0)
-            raise FormatError(str(path), line, reason(error)) from None
-        except MemoryError as error:
-            longest = 8 if format == RdfFormat.JSON_LD else 16  # what pyoxigraph's buffer of 16 MiB is good for
-            raise FormatError(str(path), 0, f"a term is longer than {longest} MiB ({error}): shorten it") from None
+    return Respelt(path, reject, terms, spelt(path, format, base, context))
 
 
 def _read_lines(path: Path, format: RdfFormat, terms: _Terms, reject: Reject) -> Iterator[Fact]:
@@ -268,42 +241,3 @@ def _read_lines(path: Path, format: RdfFormat, terms: _Terms, reject: Reject) ->
             yield from terms.annotated(quads)
             first += len(lines)
         yield from terms.finish()
-
-
-def _with_context(path: Path, file: IO[bytes], context: Path) -> IO[bytes]:
-    """Return a JSON-LD document whose contexts' addresses are replaced by the context in a file."""
-    try:
-        local = json.loads(context.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{context} can't be read as a JSON-LD context: {error}") from None
-    known = local.get("@context", local) if isinstance(local, dict) else local
-
-    def put(value: Any) -> Any:
-        if isinstance(value, list):
-            return [put(one) for one in value]
-        if isinstance(value, dict):
-            return {key: _known(one) if key == "@context" else put(one) for key, one in value.items()}
-        return value
-
-    def _known(value: Any) -> Any:
-        if isinstance(value, list):
-            return [_known(one) for one in value]
-        return known if isinstance(value, str) else value
-
-    try:
-        return io.BytesIO(json.dumps(put(json.loads(file.read()))).encode())
-    except (ValueError, RecursionError) as error:
-        raise FormatError(str(path), getattr(error, "lineno", 0), f"not JSON ({error})") from None
-
-
-def reason(error: SyntaxError) -> str:
-    """Return pyoxigraph's message without its place, which the error gives itself, on one line, with the remedy."""
-    text = str(error.msg)
-    if text.startswith("Parser error") and ": " in text:
-        text = text.split(": ", 1)[1]
-    text = " ".join(text.split())
-    if "LoadDocumentCallback" in text:
-        return "the context is not in the file, and nothing is fetched: give a local copy with the option context=FILE"
-    if re.search("No scheme found", text):
-        text += " (a relative IRI? The option base=IRI of Turtle, TriG, RDF/XML and JSON-LD completes those)"
-    return text[:400]

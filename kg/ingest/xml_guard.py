@@ -36,6 +36,8 @@ class GuardedXml:
             reason = expat.ErrorString(error.code)
             if "amplification" in reason:
                 reason = "its entities grow to more than 100 times the file (a 'billion laughs' attack?)"
+            else:
+                reason = f"not well-formed XML ({reason}): mend it there"
             raise FormatError(self._path, error.lineno, reason) from None
         except UnicodeError as error:
             raise FormatError(self._path, self._parser.CurrentLineNumber, str(error)) from None

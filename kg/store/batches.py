@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from kg.store.texts import Texts
 #: Facts between two batches, and between two calls of ``progress``.
 BATCH = 50_000
 
+T = TypeVar("T")
 Qualifiers = Sequence[tuple[str, Tail]]
 Fact = tuple[str, str, Tail] | tuple[str, str, Tail, Qualifiers]
 
@@ -133,12 +134,12 @@ def at_position(batches: Sequence[Batch], position: int) -> Sequence[Batch]:
     return batches
 
 
-def read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield what another thread reads meanwhile, one batch ahead: splitting and numbering share the processors."""
-    ahead: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=1)
+def read_ahead(batches: Iterator[T]) -> Iterator[T]:
+    """Yield what another thread reads meanwhile, one ahead: splitting and numbering share the processors."""
+    ahead: queue.Queue[T | BaseException | None] = queue.Queue(maxsize=1)
     is_over = threading.Event()
 
-    def put(item: Batch | BaseException | None) -> bool:
+    def put(item: T | BaseException | None) -> bool:
         while not is_over.is_set():
             try:
                 ahead.put(item, timeout=0.1)

@@ -196,43 +196,47 @@ class Portions:
         connection = self._connection
         rows = stored.read_rows(connection, [triple.c.source == self._source])
         segments = view(connection).segments
-        mine = [one for one in segments if one.source == self._source and one.triples]
+        mine = {one.id for one in segments if one.source == self._source and one.triples}
         if not len(rows.id) and not mine:
             return None
-        columns = statements.columns()
         found = np.zeros(len(statements), dtype=bool)
         hidden = stored.hidden_by(rows)
         live = rows.facts.take(stored.is_active(rows.facts, None))
-        if len(live):
-            found |= writing.is_in(columns, (live.head, live.relation, live.tail))
-        last = 0
+        older, last = list[tuple[Segment, set[tuple[int, int, int]], int]](), 0
         for one in segments:
             directory = one.directory(connection, IRIS)
             if directory.ids:
                 last = max(last, directory.begins[-1][0] + directory.counts[-1])
-            if one in mine:
-                found |= self._in_segment(one, hidden.get(one.id, set()), columns, last)
+            if one.id in mine:
+                older.append((one, hidden.get(one.id, set()), last))
+        at = 0
+        for columns in statements.blocks((0, 1, 2), COUNTED):
+            part = found[at : at + len(columns[0])]
+            if len(live):
+                part |= writing.is_in(columns, (live.head, live.relation, live.tail))
+            for one, without, last in older:
+                self._in_segment(one, without, columns, last, part)
+            at += len(part)
         return found
 
-    def _in_segment(self, one: Segment, hidden: set[tuple[int, int, int]], rows: Sequence[Array], last: int) -> Array:
-        """Tell which rows a segment has; ``last`` bounds the ids of its IRIs."""
+    def _in_segment(
+        self, one: Segment, hidden: set[tuple[int, int, int]], rows: Sequence[Array], last: int, found: Array
+    ) -> None:
+        """Mark in ``found`` which rows, sorted by head, a segment has; ``last`` bounds the ids of its IRIs."""
         head, _, tail = rows
-        found = np.zeros(len(head), dtype=bool)
-        open_ones = np.flatnonzero((head < last) & (tail < last))
+        open_ones = np.flatnonzero((head < last) & (tail < last) & ~found)
         if not len(open_ones):
-            return found
+            return
         directory = one.directory(self._connection, BY_HEAD)
         begins = np.array([first for first, _ in directory.begins], dtype=np.int64)
         heads = head[open_ones]
-        for place in range(len(begins)):
-            stop = begins[place + 1] if place + 1 < len(begins) else np.int64(1 << 62)
-            start, end = np.searchsorted(heads, begins[place]), np.searchsorted(heads, stop, "right")
-            if start < end:
-                mine = open_ones[start:end]
-                columns = next(one.all(self._connection, [place]))
-                facts = stored.of_segment(one, columns, hidden)
-                found[mine] |= writing.is_in([row[mine] for row in rows], (facts.head, facts.relation, facts.tail))
-        return found
+        starts = np.searchsorted(heads, begins)
+        stops = np.searchsorted(heads, np.append(begins[1:], np.int64(1 << 62)), "right")
+        for place in np.flatnonzero(starts < stops).tolist():
+            mine = open_ones[starts[place] : stops[place]]
+            columns = next(one.all(self._connection, [place], keep=False))
+            facts = stored.of_segment(one, columns, hidden)
+            found[mine] |= writing.is_in([row[mine] for row in rows], (facts.head, facts.relation, facts.tail))
 
     def _count(self, head: Array, tail: Array) -> None:
         self.triples += len(head)

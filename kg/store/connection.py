@@ -146,7 +146,7 @@ class Database:
         if not self.in_memory:
             cursor.execute("PRAGMA journal_mode = WAL")
             cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA cache_size = -16384")  # 16 MiB: decoded blocks are kept, not pages
+        cursor.execute("PRAGMA cache_size = -2048")  # 2 MiB: decoded blocks are kept, not pages
         cursor.close()
 
     @staticmethod

@@ -16,15 +16,19 @@ from kg.store.schema import term
 from kg.store.segments import view
 from kg.store.texts import Texts
 
-#: Terms that a load remembers; older ones are looked up in the store. 20 bytes each, and 6 to 11 to find them by.
+#: Terms that a load remembers; older ones are looked up in the store. 16 bytes each, and 16 MB to find them by.
 REMEMBERED = 3_000_000
+#: So many have room at first; for more, room for all is made at once.
+FEW = 1 << 12
+#: The most IRIs, and the most literals, of a store: their ids are remembered in 32 bits.
+MOST = (1 << 31) - 1
 
 kernels = Library(
     "kg.store.numbering_kernels",
     digest="u1* i8* i8 i8 u1* u8* u8* i8* i8*",
     fill="i4* i8 i8* i8",
-    find="i4* i8 i8* u4* i8* i8* i8* i8 i8*",
-    add="i4* i8 i8* u4* i8* i8 i8* i8* i8 i8* i8 i8 i8*",
+    find="i4* i8 i8* u4* i4* i8* i8* i8 i8*",
+    add="i4* i8 i8* u4* i4* i8 i8* i8* i8 i8* i8 i8 i8*",
     gather="u1* i8* i8* i8 u1* i8*",
     names="u1* i8* i8 i8 u1* i8* i8* u1*",
     words="u1* i8* i8* i8 i8 u8*",
@@ -90,8 +94,8 @@ class Remembered:
 
     def __init__(self) -> None:
         self.size = 0
-        self._known, self._checks = np.empty(1 << 12, np.int64), np.empty(1 << 12, np.uint32)
-        self._ids, self._slots = np.empty(1 << 12, np.int64), np.full(1 << 13, -1, np.int32)
+        self._known, self._checks = np.empty(FEW, np.int64), np.empty(FEW, np.uint32)
+        self._ids, self._slots = np.empty(FEW, np.int32), np.full(2 * FEW, -1, np.int32)
 
     def find(self, keys: Array, checks: Array) -> Array:
         """Return the ids of keys, 0 of those not met."""
@@ -120,14 +124,16 @@ class Remembered:
 
     def _make_room(self, size: int) -> None:
         if size > len(self._known):
-            room = max(size, len(self._known) * 5 // 4)
+            # What isn't touched takes no memory: one large room, and never a second one beside it to grow into.
+            room = size + REMEMBERED
             for name in ("_known", "_checks", "_ids"):
                 old = getattr(self, name)
                 grown = np.empty(room, old.dtype)
                 grown[: self.size] = old[: self.size]
                 setattr(self, name, grown)
-        if 3 * size > 2 * len(self._slots):
-            self._slots = np.full(1 << (size * 3 // 2).bit_length(), -1, np.int32)
+        if 4 * size > 3 * len(self._slots):
+            self._slots = np.empty(0, np.int32)
+            self._slots = np.full(1 << (max(size, REMEMBERED) * 4 // 3).bit_length(), -1, np.int32)
             kernels.fill(*self._table(), self._known, self.size)
 
 
@@ -141,7 +147,13 @@ class Numbering:
         self._remembered = Remembered()
 
     def number(self, iris: Texts, literals: Texts) -> tuple[Array, Array, New]:
-        """Return the ids of a batch's IRIs and literals, and which of them are new."""
+        """Return the ids of a batch's IRIs and literals, and which of them are new.
+
+        Raises:
+            StoreError: the store is full.
+        """
+        if max(self.next_iri + len(iris), len(literals) - self.next_literal) > MOST:
+            raise StoreError(f"a store holds up to {MOST:,} IRIs and as many literals: load the rest into another")
         first_iri, first_literal = self.next_iri, self.next_literal
         iri_ids, new_iris, keys_of_iris = self._number(iris, False)
         literal_ids, new_literals, keys_of_literals = self._number(literals, True)

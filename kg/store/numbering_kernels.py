@@ -159,7 +159,7 @@ def add(  # type: ignore[no-untyped-def]  # pragma: no cover
             fresh[num_fresh] = i
             num_fresh += 1
         slots[slot] = np.int32(size)
-        known[size], known_checks[size], known_ids[size] = keys[i], np.uint32(checks[i]), found[i]
+        known[size], known_checks[size], known_ids[size] = keys[i], np.uint32(checks[i]), np.int32(found[i])
         size += 1
     fresh[count] = num_fresh
     return size

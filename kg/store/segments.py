@@ -149,11 +149,13 @@ class Segment:
                 a, b, c = PLACES[kind]
                 yield columns[a][start:stop], columns[b][start:stop], columns[c][start:stop]
 
-    def all(self, connection: Connection, places: Iterable[int]) -> Iterator[tuple[Array, Array, Array]]:
+    def all(
+        self, connection: Connection, places: Iterable[int], keep: bool = True
+    ) -> Iterator[tuple[Array, Array, Array]]:
         """Yield (heads, relations, tails) of whole blocks, by head."""
         directory = self.directory(connection, BY_HEAD)
         for place in places:
-            heads, relations, tails = self.columns(connection, directory.ids[place], directory.counts[place])
+            heads, relations, tails = self.columns(connection, directory.ids[place], directory.counts[place], keep)
             yield heads, relations, tails
 
     def edges_of(self, connection: Connection, head: int) -> list[tuple[Array, Array]]:
