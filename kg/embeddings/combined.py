@@ -8,8 +8,8 @@ split, which no part was trained on, by the cross-entropy of the right answer ag
 
     L = mean_(h,r,t) CE(f(h, r, ·), t) + λ Σ v² / queries
 
-The parts keep their weights. ``kg.embeddings.late`` has one weight a model and nothing else. Late fusion like this is SimKGC's own (re-ranking by one weight), and what ensembles of a
-text and a structure model do (e.g. Wang et al., 2021, "StAR", arXiv:2004.14781, section 3.5).
+The parts keep their weights. SimKGC's re-ranking is a sum of this kind with one weight; StAR (Wang et al., 2021,
+arXiv:2004.14781) sums a text and a structure model. ``kg.embeddings.late`` has one weight a model and no distances.
 """
 
 from __future__ import annotations

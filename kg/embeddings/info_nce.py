@@ -2,7 +2,7 @@
 
     L = mean_(h,r,t) −log ( e^γ(s_t − m) / (e^γ(s_t − m) + Σ_n e^γ s_n) ),   s_e = ⟨query(h, r), x_e⟩
 
-InfoNCE with an additive margin m, as SimKGC has it (Wang et al., 2022, arXiv:2203.02167, equation 5). Its negatives n:
+InfoNCE with an additive margin m, as SimKGC has it (Wang et al., 2022, arXiv:2203.02167). Its negatives n:
 
 - **in-batch**: the entities encoded in this step, with gradient;
 - **pre-batch**: SimKGC keeps the vectors of the last batches; here the last vector of every entity is kept, and

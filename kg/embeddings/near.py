@@ -1,8 +1,12 @@
 """How far entities are from each other in the training graph, counted in edges of either direction, as a score's part.
 
-SimKGC (Wang et al., 2022, arXiv:2203.02167, section 3.5) adds a weight to the scores of the entities within two hops of
-the head ("graph-based re-ranking"): facts tend to hold between what is near, and texts don't say what is. Here each
-distance has a weight of its own, and may have one a relation: see ``kg.embeddings.combined``.
+SimKGC (Wang et al., 2022, arXiv:2203.02167) adds a weight to the scores of the entities within some hops of the head
+("graph-based re-ranking"): facts tend to hold between what is near, and texts don't say what is. Here each distance has
+a weight of its own, and one a relation: see ``kg.embeddings.combined``.
+
+How a set was split can tell by distances, too: FB15k-237's validation and test triples were chosen so that no pair of
+theirs is linked in training (Toutanova & Chen, 2015), and the weight of distance 1 will learn to say so. SimKGC's
+authors leave that out as "not a trick that could generalize"; say so beside a figure that has it.
 """
 
 from __future__ import annotations
