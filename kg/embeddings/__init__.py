@@ -32,6 +32,9 @@ EMBEDDING_MODELS = {
     "rotate": "kg.embeddings.translational:RotatE",
     "ntn": "kg.embeddings.neural:NTN",
     "conve": "kg.embeddings.neural:ConvE",
+    "convtranse": "kg.embeddings.neural:ConvTransE",
+    "encoded": "kg.embeddings.encoded:EncodedModel",
+    "nbfnet": "kg.embeddings.path_model:PathModel",
 }
 
 #: Models of entities with several modalities, which they are given as ``modalities``: name → "module:Class"

@@ -14,10 +14,26 @@ from kg.errors import InputError
 from kg.texts import read_texts
 
 if TYPE_CHECKING:
+    from kg.embeddings.settings import Data
     from kg.store.graph import KnowledgeGraph
 
 #: Names under which published sets carry texts, in the order in which they are looked for.
 FILES = ("entity2text.tsv.gz", "entity2text.tsv", "entity2text.txt", "entities.jsonl.gz", "entities.jsonl")
+
+
+def entity_texts(data: Data, file: str | None, entities: Sequence[str]) -> list[str]:
+    """Return the texts of entities from where settings say that their triples are: a folder or a store.
+
+    Raises:
+        InputError: what ``file_texts`` raises.
+    """
+    if data.folder is not None:
+        return file_texts(data.folder, entities, file)
+    from kg.store.graph import KnowledgeGraph
+
+    assert data.store is not None
+    with KnowledgeGraph.open(data.store, create=False) as graph:
+        return store_texts(graph, entities)
 
 
 def file_texts(folder: str | Path, entities: Sequence[str], file: str | None = None) -> list[str]:

@@ -50,7 +50,7 @@ class KGEModel(nn.Module, abc.ABC):
     ) -> None:
         super().__init__()
         self.num_entities, self.num_relations = num_entities, num_relations
-        self.reciprocal = reciprocal
+        self.reciprocal, self.initial = reciprocal, initial
         self.generator = torch.Generator().manual_seed(seed)
         rows = 2 * num_relations if reciprocal else num_relations
         self.entities = nn.Parameter(self.normal(num_entities, entity_width, std=initial))

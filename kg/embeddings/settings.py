@@ -68,13 +68,82 @@ class NeuralTensor(Common):
     slices: PositiveInt = 4
 
 
-class Convolution(Common):
-    name: Literal["conve"]
-    height: PositiveInt = 10  # of the picture that a vector is laid out as
+class Filters(Section):
     channels: PositiveInt = 32
     kernel: PositiveInt = 3
     feature_dropout: Probability = 0.2
     hidden_dropout: Probability = 0.3
+
+
+class Picture(Filters):
+    height: PositiveInt = 10  # of the picture that a vector is laid out as
+
+
+class Convolution(Picture, Common):
+    name: Literal["conve"]
+
+
+class Signal(Filters, Common):
+    name: Literal["convtranse"]
+
+
+class RGCN(Section):
+    kind: Literal["rgcn"]
+    layers: PositiveInt = 2
+    num_bases: PositiveInt | None = None
+    num_blocks: PositiveInt | None = None
+    dropout: Probability = 0.0
+    edge_dropout: Probability = 0.0
+
+
+class CompGCN(Section):
+    kind: Literal["compgcn"]
+    layers: PositiveInt = 1
+    composition: Literal["sub", "mult", "corr"] = "mult"
+    dropout: Probability = 0.0
+
+
+class RGAT(Section):
+    kind: Literal["rgat"]
+    layers: PositiveInt = 1
+    heads: PositiveInt = 1
+    dropout: Probability = 0.0
+
+
+class SACN(Section):
+    kind: Literal["sacn"]
+    layers: PositiveInt = 2
+    dropout: Probability = 0.0
+
+
+class ProductDecoder(Section):
+    name: Literal["distmult", "complex"]
+
+
+class PictureDecoder(Picture):
+    name: Literal["conve"]
+
+
+class SignalDecoder(Filters):
+    name: Literal["convtranse"]
+
+
+class Encoded(Common):
+    """A graph encoder over the training triples, and the model that scores its vectors."""
+
+    name: Literal["encoded"]
+    encoder: Annotated[RGCN | CompGCN | RGAT | SACN, Field(discriminator="kind")]
+    decoder: Annotated[ProductDecoder | PictureDecoder | SignalDecoder, Field(discriminator="name")]
+
+
+class Paths(Common):
+    """NBFNet: no vectors of entities; trains by negatives."""
+
+    name: Literal["nbfnet"]
+    layers: PositiveInt = 6
+    aggregate: Literal["sum", "mean", "pna"] = "sum"  # of messages; pna is the published one, at three times the cost
+    dependent: bool = True  # relations of a layer are a linear function of the relation asked for
+    remove_one_hop: bool = False  # training leaves out all edges between the ends of a triple, not it alone
 
 
 class Fused(Common):
@@ -156,6 +225,9 @@ Model = Annotated[
     | Projection
     | NeuralTensor
     | Convolution
+    | Signal
+    | Encoded
+    | Paths
     | Gate
     | Experts
     | Tokens
@@ -217,6 +289,8 @@ class Training(Section):
     regularizer: Literal["n3", "l2"] = "n3"
     weight: NonNegativeFloat = 0.0
     relation_prediction: NonNegativeFloat = 0.0  # weight of ranking the relation too
+    memory: PositiveFloat | None = None  # MB of parameters and what the optimiser keeps; more are trained part by part
+    rounds: PositiveInt = 1  # in which an epoch of parts goes through its triples; more are slower and nearer to memory
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
