@@ -141,6 +141,9 @@ class BiEncoder(KGEModel):
     def entity(self, numbers: Tensor) -> Tensor:
         return self.refresh()[numbers]
 
+    def table(self) -> Tensor:
+        return self.refresh()
+
     def relation(self, numbers: Tensor) -> Tensor:
         return numbers
 
