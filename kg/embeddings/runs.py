@@ -18,6 +18,7 @@ from kg.embeddings.held_out import draw_validation
 from kg.embeddings.info_nce import InfoNCE
 from kg.embeddings.modalities import read_modalities
 from kg.embeddings.model import KGEModel
+from kg.embeddings.model_settings import Texts
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
 from kg.embeddings.partitions.export import Checkpoint
@@ -26,7 +27,7 @@ from kg.embeddings.partitions.ranking import rank as rank_parts
 from kg.embeddings.partitions.training import fit as fit_parts
 from kg.embeddings.path_model import PathModel, PathNegatives
 from kg.embeddings.ranking import Ranks, rank
-from kg.embeddings.settings import Data, EmbeddingSettings, Texts, Training
+from kg.embeddings.settings import Data, EmbeddingSettings, Training
 from kg.embeddings.sources import read_folder, read_store
 from kg.embeddings.training import fit
 from kg.embeddings.triples import Array, Triples
