@@ -109,7 +109,7 @@ def update_index(
         dense.add(fresh, _embed(text, texts, cache, "embed entities", progress))
         dense.save(new.folder / "text.faiss")
         shutil.copytree(old.folder / "lexical", new.folder / "lexical", ignore=shutil.ignore_patterns("*.lock"))
-        LexicalIndex.open(new.folder / "lexical").replace(fresh, entities, gone=list(ids.values()))
+        LexicalIndex.open(new.folder / "lexical").update(fresh, entities, gone=list(ids.values()))
         table = old.pictures
         if images is not None:
             pictures = [picture for picture in graph.pictures() if picture.split not in HELD_OUT]

@@ -67,7 +67,7 @@ class LexicalIndex:
         self._change(ids, ())
         return before - len(self)
 
-    def replace(self, ids: Sequence[int], items: Sequence[Entity], gone: Sequence[int] = ()) -> None:
+    def update(self, ids: Sequence[int], items: Sequence[Entity], gone: Sequence[int] = ()) -> None:
         """Forget ``gone``, and what is held of ``ids``, and add ``ids`` anew: one change."""
         self._change([*ids, *gone], zip(ids, items, strict=True))
 

@@ -68,7 +68,7 @@ def test_a_query_without_known_words_finds_nothing(index: LexicalIndex, query: s
 
 def test_changes_are_on_disk_and_removal_counts_what_was_there(index: LexicalIndex) -> None:
     assert index.remove([2, 77]) == 1
-    index.replace([3], [Entity("x:beach", "strand", "sand")])
+    index.update([3], [Entity("x:beach", "strand", "sand")])
     again = LexicalIndex.open(index.folder)
     assert len(again) == 3
     assert [hit.id for hit in again.search("coast", 5)] == [1]
