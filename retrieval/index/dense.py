@@ -22,7 +22,7 @@ from retrieval.index.tuning import tune
 
 KINDS = ("exact", "ivf", "hnsw")
 METRICS = {"inner_product": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
-#: Up to here ``auto`` is exact, beyond it IVF; `kind_for` has the figures.
+#: Up to here ``auto`` is exact, beyond it HNSW; `kind_for` has the figures.
 EXACT_UP_TO = 200_000
 _GONE = -1  # FAISS's own mark for "no id"
 _PER_LIST = 39  # vectors that k-means wants at least for each centre; FAISS warns below
@@ -251,8 +251,22 @@ class DenseIndex:
 
 
 def kind_for(size: int) -> str:
-    """The kind that ``auto`` takes for ``size`` vectors: exact up to `EXACT_UP_TO`, IVF beyond."""
-    return "exact" if size <= EXACT_UP_TO else "ivf"
+    """The kind that ``auto`` takes for ``size`` vectors: exact up to `EXACT_UP_TO`, HNSW beyond.
+
+    Measured on MiniLM's vectors of WordNet and the countries (384 dimensions; processor time of one core; recall of
+    noisy copies of the vectors), a query in ms after building in s:
+
+    | N       | exact       | IVF, recall         | HNSW, recall        |
+    |---------|-------------|---------------------|---------------------|
+    | 10,000  | 0.56 in 0   | 0.68 in 1,   0.995  | 0.39 in 2,   0.995  |
+    | 30,000  | 2.9 in 0.1  | 2.6 in 5,    0.998  | 0.87 in 9,   0.995  |
+    | 118,430 | 14.5 in 0.6 | 6.4 in 21,   0.995  | 2.8 in 41,   0.996  |
+
+    HNSW's search is faster from 10,000 on, but it pays for its building only after thousands of queries, its updates
+    strike out rather than remove, and it misses some; so ``auto`` stays exact while a query takes about 25 ms. IVF must
+    look at a half of its lists for that recall here: it is for whoever removes much, or builds often.
+    """
+    return "exact" if size <= EXACT_UP_TO else "hnsw"
 
 
 def num_lists(size: int) -> int:
