@@ -29,7 +29,9 @@ def _ours(arguments: Arguments, held: list[tuple[str, str]]) -> Any:
     if folder.exists():
         return LexicalIndex.open(folder)
     index = LexicalIndex.create(folder)
-    index.add(range(len(held)), [Entity(str(n), lemmas, text) for n, (lemmas, text) in enumerate(held)])
+    names = [lemmas.split(", ") for lemmas, _ in held]
+    entities = [Entity(str(n), name[0], held[n][1], tuple(name[1:])) for n, name in enumerate(names)]
+    index.add(range(len(held)), entities)
     return index
 
 

@@ -12,12 +12,18 @@ from typing import Any, Self
 import tantivy
 
 from kg.errors import InputError
+from kg.mentions import STOP_WORDS
 from kg.records import Entity
 from retrieval.index import Hit
 from retrieval.index.words import readable
 
 #: A word in the label says more than one in an alias, and that more than one in the description.
-BOOSTS = {"label": 3.0, "alias": 2.0, "description": 1.0}
+#: With `TIE`, and without common words, chosen on 300 synsets of WordNet. With 3, 2, 1 and a sum over the fields, half
+#: of a gloss's words found its synset among the first ten for 0.50 (now 0.86), "what is the meaning of NAME" found one
+#: of that name first for 0.35 (0.76), a name alone for 0.92 (0.96).
+BOOSTS = {"label": 1.5, "alias": 1.25, "description": 1.0}
+#: How much of a word's lesser fields counts beside its best: a sum lets a short label of one common word win.
+TIE = 0.3
 _MAX_WORDS = 64  # of a query; a question longer than that is a document
 _LONGEST = 200  # bytes of a word; what is longer is data that somebody put into a text
 _HEAP = 64_000_000  # bytes, for the writer
@@ -94,31 +100,31 @@ class LexicalIndex:
     def search(self, query: str, k: int) -> list[Hit]:
         """Entities that share words with a text, best first.
 
-        score(e) = Σ_w Σ_f boost_f · BM25(w, e_f)
+        score(e) = Σ_w (1 − τ) max_f s_wf + τ Σ_f s_wf,   s_wf = boost_f · BM25(w, e_f)
         """
         words = self._words(query)
         if not words or not len(self) or k < 1:
             return []
-        wanted = [
-            (
-                tantivy.Occur.Should,
-                tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, field, word), boost),
-            )
-            for word in words
-            for field, boost in BOOSTS.items()
-        ]
+        wanted = []
+        for word in words:
+            fields = [
+                tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, field, word), boost)
+                for field, boost in BOOSTS.items()
+            ]
+            wanted.append((tantivy.Occur.Should, tantivy.Query.disjunction_max_query(fields, TIE)))
         found = self._searcher.search(tantivy.Query.boolean_query(wanted), k).hits
         ids = self._searcher.fast_field_values("id", [address for _, address in found])
         return [Hit(int(key), float(score)) for key, (score, _) in zip(ids, found, strict=True) if key is not None]
 
     def _words(self, query: str) -> list[str]:
-        """The different words of a query, folded as those of the index are, in their order."""
-        return list(dict.fromkeys(self._analyzer.analyze(readable(query))))[:_MAX_WORDS]
+        """The different words of a query, folded as the index's are; common ones only where there are no others."""
+        words = list(dict.fromkeys(self._analyzer.analyze(readable(query))))
+        return ([word for word in words if word not in STOP_WORDS] or words)[:_MAX_WORDS]
 
     def scores(self, query: str, items: Sequence[Entity]) -> list[float]:
         """About what `search` would give entities that aren't in the index: its word counts, fields of mean length.
 
-        score(e) = Σ_w Σ_f boost_f · idf(w, f) · (k1 + 1) · tf / (tf + k1),   idf = ln(1 + (N − n + ½) / (n + ½))
+        BM25(w, e_f) ≈ idf(w, f) · (k1 + 1) · tf / (tf + k1),   idf = ln(1 + (N − n + ½) / (n + ½))
         """
         words, total = self._words(query), len(self)
         rarity: dict[tuple[str, str], float] = {}
@@ -131,12 +137,14 @@ class LexicalIndex:
             counts = {field: Counter[str]() for field in BOOSTS}
             for field, text in _fields(entity):
                 counts[field].update(self._analyzer.analyze(readable(text)))
-            result.append(
-                sum(
-                    BOOSTS[field] * rarity[field, word] * (_K1 + 1) * counts[field][word] / (counts[field][word] + _K1)
-                    for field, word in rarity
-                )
-            )
+            score = 0.0
+            for word in words:
+                parts = [
+                    boost * rarity[field, word] * (_K1 + 1) * counts[field][word] / (counts[field][word] + _K1)
+                    for field, boost in BOOSTS.items()
+                ]
+                score += (1 - TIE) * max(parts) + TIE * sum(parts)
+            result.append(score)
         return result
 
     def save(self, path: str | os.PathLike[str]) -> None:

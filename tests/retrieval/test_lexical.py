@@ -33,7 +33,29 @@ def test_label_counts_more_than_alias_and_alias_more_than_description(tmp_path: 
     )
     first, second, third = index.search("coast", 5)
     assert [first.id, second.id, third.id] == [3, 2, 1]
-    assert (first.score, second.score) == pytest.approx((3 * third.score, 2 * third.score))
+    assert (first.score, second.score) == pytest.approx((1.5 * third.score, 1.25 * third.score))
+
+
+def test_common_words_count_only_where_there_are_no_others(tmp_path: Path) -> None:
+    index = LexicalIndex.create(tmp_path / "lexical")
+    index.add([1, 2], [Entity("a", "The What"), Entity("b", "coast", "the land at the sea")])
+    assert [hit.id for hit in index.search("what is the sea?", 5)] == [2]
+    assert [hit.id for hit in index.search("the what", 5)] == [1, 2]
+
+
+def test_a_description_with_all_the_words_beats_a_label_with_one(tmp_path: Path) -> None:
+    index = LexicalIndex.create(tmp_path / "lexical")
+    index.add(
+        range(3, 60),
+        [
+            Entity(f"x:{n}", f"name{n}", f"meaning{n} of a sort of thing that is made of sand and has a use")
+            for n in range(3, 60)
+        ],
+    )
+    index.add(
+        [1, 2], [Entity("a", "shore"), Entity("b", "beach", "an area of sand sloping down to the water at a shore")]
+    )
+    assert index.search("sand sloping to water at the shore", 1)[0].id == 2
 
 
 def test_case_and_accents_do_not_matter(index: LexicalIndex) -> None:
