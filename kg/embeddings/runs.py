@@ -186,7 +186,7 @@ def train(
     }
     if plan.num_parts > 1:
         assert isinstance(objective, NegativeSampling) and isinstance(optimizer, optimizers.RowOptimizer)
-        history = fit_parts(plan, triples, objective, optimizer, rounds=settings.training.rounds, **options)
+        history = fit_parts(plan, triples, objective, optimizer, **options)
     else:
         history = fit(model, triples, objective, optimizer, **options)
     result: dict[str, Any] = {"run": str(folder), "epochs": history.epoch, "valid": history.best}

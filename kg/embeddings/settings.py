@@ -61,7 +61,6 @@ class Training(Section):
     weight: NonNegativeFloat = 0.0
     relation_prediction: NonNegativeFloat = 0.0  # weight of ranking the relation too
     memory: PositiveFloat | None = None  # MB of parameters and what the optimiser keeps; more are trained part by part
-    rounds: PositiveInt = 1  # in which an epoch of parts goes through its triples; more are slower and nearer to memory
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
