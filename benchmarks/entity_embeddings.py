@@ -1,9 +1,9 @@
 """Entity vectors of embedding models inside pre-training: do they help the held-out questions, and by how much?
 
     kemm quickstart --out qs                                # or any store and index that a configuration names
-    python benchmarks/entity_embeddings.py configs/quickstart.yaml --out work \\
+    python -m benchmarks.entity_embeddings configs/quickstart.yaml --out work \\
         --set data.store=sqlite:///qs/kg.db --set data.index=qs/index --steps 120 --seeds 0 1 2
-    python benchmarks/entity_embeddings.py --table work [--json]
+    python -m benchmarks.entity_embeddings --table work [--json]
 
 For each seed: the edges that the seed's questions do not hold out are written as triples, embedding models are trained
 on them, and one model is pre-trained under each condition, with the same questions, batches, starting weights and
@@ -19,22 +19,19 @@ import argparse
 import json
 import sys
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from benchmarks.entity_embedding_figures import BASELINE, KNOWLEDGE, summarise, table
 
 #: condition → (embedding model, mode); ``permuted`` takes ComplEx's vectors.
 CONDITIONS: dict[str, tuple[str, str] | None] = {
-    "no vectors": None,
+    BASELINE: None,
     "ComplEx, frozen": ("complex", "frozen"),
     "ComplEx, tuned": ("complex", "tuned"),
     "permuted ComplEx, frozen": ("permuted", "frozen"),
     "TransE, frozen": ("transe", "frozen"),
 }
-KNOWLEDGE = ("full", "none")
-
 #: embedding model → its settings, chosen on the validation edges of the quick start, seed 0.
 NEGATIVES = {"kind": "negatives", "count": 64, "shared": True}
 TRAINING: dict[str, dict[str, Any]] = {
@@ -62,7 +59,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if given.table is not None:
-        figures = summarise(given.table)
+        figures = summarise(given.table, tuple(CONDITIONS))
         print(json.dumps(figures, indent=1) if given.json else table(figures))
         return
     if given.config is None or given.out is None:
@@ -103,7 +100,8 @@ def run_seed(given: argparse.Namespace, seed: int) -> None:
         described |= {"world": given.config.stem, "seed": seed, "condition": name, "steps": settings.train.steps}
         described |= {"cpu_seconds": round(time.process_time() - started, 1)}
         write(result_file(out, seed, name), described)
-        note(f"{name}: {accuracy_of(described, 'full'):.3f}, {described['cpu_seconds']} processor seconds")
+        full = described["right"]["full"]
+        note(f"{name}: {sum(full) / len(full):.3f} of {len(full)}, {described['cpu_seconds']} processor seconds")
     world.close()
 
 
@@ -183,69 +181,15 @@ def measure(world: Any, data: Any, condition: tuple[str, str] | None, runs: dict
     benchmark = KnowledgeVQA(asked)
     results = {knowledge: benchmark.run(reader, knowledge) for knowledge in KNOWLEDGE}
     world.entity_vectors = vectors
-    table = task.model.knowledge.entities
+    entities = task.model.knowledge.entities
     return {
         "questions": [question.id for question in asked],
         "types": [question.type for question in asked],
         "held_out": [question.held_out[-1] for question in asked],
         "right": {name: [int(record.right) for record in result.records] for name, result in results.items()},
         "losses": {name: values[-1][1] for name, values in fitted["losses"].items()},
-        "projection": round(table.weight.norm().item(), 3) if table is not None else 0.0,
+        "projection": round(entities.weight.norm().item(), 3) if entities is not None else 0.0,
     }
-
-
-# ── the table ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def summarise(out: Path) -> list[dict[str, Any]]:
-    """A row for each world, condition and kind of knowledge: accuracy and paired difference to no vectors."""
-    found: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
-    for file in sorted(out.glob("*/results/*.json")):
-        result = json.loads(file.read_text(encoding="utf-8"))
-        found[result["world"]][result["condition"]][result["seed"]] = result
-    rows = []
-    for world, conditions in found.items():
-        base = conditions.get("no vectors", {})
-        for name in (name for name in CONDITIONS if name in conditions):
-            seeds = sorted(conditions[name])
-            for knowledge in KNOWLEDGE:
-                mine = {seed: np.array(conditions[name][seed]["right"][knowledge]) for seed in seeds}
-                theirs = {seed: np.array(base[seed]["right"][knowledge]) for seed in seeds if seed in base}
-                for seed in theirs:
-                    assert base[seed]["questions"] == conditions[name][seed]["questions"]
-                    assert base[seed]["steps"] == conditions[name][seed]["steps"]
-                row = {"world": world, "condition": name, "knowledge": knowledge, "seeds": seeds}
-                row["steps"] = conditions[name][seeds[0]]["steps"]
-                row["n"] = sum(map(len, mine.values()))
-                row["accuracy"] = round(float(np.mean([values.mean() for values in mine.values()])), 4)
-                if name != "no vectors" and theirs:
-                    differences = [mine[seed] - theirs[seed] for seed in theirs]
-                    row["difference"] = round(float(np.mean([values.mean() for values in differences])), 4)
-                    row["ci95"] = paired_interval(differences)
-                rows.append(row)
-    return rows
-
-
-def paired_interval(differences: list[np.ndarray], draws: int = 10_000) -> list[float]:
-    """The 95 % interval of the mean difference: questions drawn with replacement within each seed, seeds averaged."""
-    rng = np.random.default_rng(0)
-    means = np.mean([np.array([rng.choice(d, len(d)).mean() for _ in range(draws)]) for d in differences], axis=0)
-    return [round(float(end), 4) for end in np.quantile(means, [0.025, 0.975])]
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in Markdown."""
-    lines = ["| world | vectors | knowledge | accuracy | n, seeds, steps | difference | 95 % |", "|" + "---|" * 7]
-    for row in rows:
-        difference, interval = "", ""
-        if "difference" in row:
-            low, high = row["ci95"]
-            difference, interval = f"{row['difference']:+.3f}", f"{low:+.3f} … {high:+.3f}"
-        seeds = ", ".join(map(str, row["seeds"]))
-        size = f"{row['n']}; {seeds}; {row['steps']}"
-        cells = (row["world"], row["condition"], row["knowledge"], f"{row['accuracy']:.3f}", size, difference, interval)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -257,10 +201,6 @@ def result_file(out: Path, seed: int, name: str) -> Path:
 
 def slug(name: str) -> str:
     return name.replace(",", "").replace(" ", "-").lower()
-
-
-def accuracy_of(described: dict[str, Any], knowledge: str) -> float:
-    return float(np.mean(described["right"][knowledge]))
 
 
 def write(file: Path, value: Any) -> None:

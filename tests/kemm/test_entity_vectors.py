@@ -156,5 +156,5 @@ def test_a_run_that_has_changed_since_is_one_clear_error(
 
 
 def test_a_missing_run_is_named_with_the_setting_and_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"model\.entity_embeddings\.run: .*no run .* kemm kg train"):
+    with pytest.raises(InputError, match=r"model\.entity_embeddings\.run: .*no run .* or train it again"):
         EntityVectors.open(tmp_path / "nothing")

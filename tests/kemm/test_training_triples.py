@@ -63,7 +63,7 @@ def test_a_store_of_which_all_is_held_out_is_an_error(tmp_path: Path) -> None:
 def test_no_answer_of_a_held_out_question_is_among_the_triples(tiny_settings: Settings, tmp_path: Path) -> None:
     holdout = Holdout(tiny_settings.questions, tiny_settings.train.seed)
     with KnowledgeGraph.open(tiny_settings.data.store) as graph:
-        write_training_triples(graph, holdout, tmp_path / "triples")
+        write_training_triples(graph, holdout, tmp_path / "triples", valid=0.0)
     found = names_of(tmp_path / "triples")
     assert {h for h, r, _ in found if r == MADE_BY} == {t for t in TOYS if holdout.fact(t, MADE_BY) == "train"}
     assert 0 < len(found) < 30  # 24 makers of toys and 6 towns, less what is held out
