@@ -64,7 +64,9 @@ class QuestionSettings(Section):
 class EntityEmbeddings(Section):
     """Entity vectors of a run of ``kemm kg train``, added to the text of the evidence's nodes."""
 
-    run: Path = Field(description="folder that `kemm kg train` wrote; not trained on held-out facts")
+    run: Path = Field(
+        description="folder that `kemm kg train` wrote, from kemm.data.training_triples: its facts are not asked for"
+    )
     mode: Literal["frozen", "tuned"] = "frozen"
 
 
