@@ -109,7 +109,7 @@ def all_products(given: Arguments) -> dict[str, Any]:
     torch.set_num_threads(given["threads"])
     precision = getattr(torch, given["precision"])
     batch, width = given["batch"], 2 * given["dimension"]
-    entities = len({end for line in _lines(given["data"], "train") for end in (line[0], line[2])})
+    entities = len({end for line in lines(given["data"], "train") for end in (line[0], line[2])})
     query, keys = torch.randn(batch, width).to(precision), torch.randn(entities, width).to(precision)
 
     def work() -> int:
@@ -135,7 +135,7 @@ def negatives_ours(given: Arguments) -> dict[str, Any]:
 # -- PyKEEN ------------------------------------------------------------------------------------------------------------
 
 
-def _lines(folder: str, split: str) -> list[list[str]]:
+def lines(folder: str, split: str) -> list[list[str]]:
     path = next(path for path in sorted(Path(folder).iterdir()) if path.name.startswith(f"{split}."))
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
@@ -150,7 +150,7 @@ def _pykeen(given: Arguments, inverse: bool = False) -> tuple[Any, dict[str, Any
     except ImportError:
         raise Skipped("pykeen is not installed (--peer-python)") from None
     torch.set_num_threads(given["threads"])
-    every = {split: np.array(_lines(given["data"], split)) for split in ("train", "valid", "test")}
+    every = {split: np.array(lines(given["data"], split)) for split in ("train", "valid", "test")}
     whole = TriplesFactory.from_labeled_triples(np.concatenate(list(every.values())))
     factories = {
         split: TriplesFactory.from_labeled_triples(
@@ -244,10 +244,10 @@ def _epoch_of_steps(loop: Any, factory: Any, batch: int) -> int:
     return count
 
 
-def main() -> None:
+def main(measures: dict[str, Any]) -> None:
     name, given = sys.argv[1], json.loads(sys.argv[2])
     try:
-        result = globals()[name](given)
+        result = measures[name](given)
         result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     except Skipped as reason:
         result = {"skipped": str(reason)}
@@ -255,4 +255,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(globals())

@@ -6,7 +6,8 @@
 Every measure runs in a fresh process, the contenders in turn; a row gives the median of the rounds, the least and the
 most, the same by processor time, and the most memory that the process ever held. All contenders get the same triples
 (FB15k-237), dimension (128; of ComplEx and RotatE 128 complex numbers), batch and number of threads. What is measured,
-and how: ``embedding_measures``. That ranks and scores are the same as PyKEEN's is a test: tests/kg/embeddings.
+and how: ``embedding_measures`` and ``embedding_graph_measures``. That ranks and scores are the same as PyKEEN's, and
+what graph encoders give the same as PyG's and PyKEEN's, are tests: tests/kg/embeddings, tests/kg/gnn.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import fnmatch
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Measures that run under the Python that has the peers.
+PEERS = re.compile("pykeen|peer")
 MODELS = ("distmult", "complex", "transe", "rotate")
 
 #: measure → (unit, contender → function of ``embedding_measures`` and its arguments); ours first.
@@ -56,6 +60,25 @@ MEASURES: dict[str, tuple[str, dict[str, tuple[str, dict[str, Any]]]]] = {
         )
         for model in MODELS
     },
+    "whole graph, R-GCN": (
+        "edges/s",
+        {"kg": ("graph_rgcn_ours", {}), "PyG, RGCNConv": ("graph_rgcn_pyg", {})},
+    ),
+    "whole graph, CompGCN": (
+        "edges/s",
+        {
+            "kg": ("graph_compgcn_ours", {"composition": "mult"}),
+            "PyKEEN": ("graph_compgcn_pykeen", {"composition": "Multiplication"}),
+        },
+    ),
+    "whole graph, relational attention": (
+        "edges/s",
+        {"kg": ("graph_rgat_ours", {}), "PyG, GATv2Conv": ("graph_gatv2_pyg", {})},
+    ),
+    "sampled subgraphs, 10 and 10 of a hop": (
+        "seeds/s",
+        {"kg": ("graph_sampled_ours", {}), "PyG, NeighborLoader": ("graph_sampled_peer", {})},
+    ),
 }
 
 
@@ -81,7 +104,7 @@ def main() -> int:
                 if row["skipped"]:
                     continue
                 print(f"round {number}: {name}, {contender} …", file=sys.stderr, flush=True)
-                python = options.peer_python if options.peer_python and "pykeen" in function else sys.executable
+                python = options.peer_python if options.peer_python and PEERS.search(function) else sys.executable
                 result = _run(python, function, common | arguments)
                 if "skipped" in result:
                     row["skipped"] = result["skipped"]
@@ -89,6 +112,7 @@ def main() -> int:
                 for key, value in (("values", "value"), ("by_processor", "by_processor"), ("peak_mb", "peak_mb")):
                     row[key].append(result[value])
                 row["note"] = result.get("note", "")
+                print(f"    {result['by_processor']:,.0f} {unit} by processor time", file=sys.stderr, flush=True)
     about = {
         "python": platform.python_version(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
@@ -123,7 +147,8 @@ def _run(python: str, function: str, arguments: dict[str, Any]) -> dict[str, Any
     """Take one measure in a process of its own."""
     threads = str(arguments["threads"])
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
-    command = [python, "-m", "benchmarks.embedding_measures", function, json.dumps(arguments)]
+    module = "embedding_graph_measures" if function.startswith("graph_") else "embedding_measures"
+    command = [python, "-m", f"benchmarks.{module}", function, json.dumps(arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"error: {function} {arguments}\n{done.stderr[-2000:]}")

@@ -106,6 +106,7 @@ def disk_ours(paths: Paths) -> dict[str, Any]:
     from kg import KnowledgeGraph
 
     store = Path(paths["store"])
+    store.with_name(store.name + ".snapshot").unlink(missing_ok=True)  # it is taken here, not mapped
     with KnowledgeGraph.open(store, create=False) as graph:
         count, before = graph.count_facts(), peak()
         snapshot = graph.snapshot()

@@ -38,7 +38,7 @@ def add(
         if literal or datatype or language or unit:
             end: Any = terms.literal(tail, datatype, language, unit)
         else:
-            end = terms.entity(graph, tail, "tail (a value needs --literal)")
+            end = terms.entity(graph, tail, "tail (a new entity is written as an IRI, a value needs --literal)")
         before = graph.version
         version = graph.add(subject, predicate, end, source=source, author=author, note=note)
     result = {"version": version, "added": int(version != before), "head": subject, "relation": predicate, "tail": end}

@@ -1,4 +1,4 @@
-"""Commands on embedding models: ``kg train`` and ``kg rank``."""
+"""Commands on embedding models: ``kg train``, ``kg rank`` and ``kg classify``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kemm.cli import screen
 from kemm.cli.screen import Json
 
 Config = Annotated[Path, typer.Argument(help="A YAML of settings, such as those in configs/kg", show_default=False)]
+Run = Annotated[Path, typer.Option("--run", help="Folder that `kemm kg train` wrote", show_default=False)]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Replace one setting; may be given many times")
 ]
@@ -20,6 +21,7 @@ def register(kg_commands: typer.Typer) -> None:
     """Add the commands of this file to ``kemm kg``."""
     kg_commands.command()(train)
     kg_commands.command()(rank)
+    kg_commands.command()(classify)
 
 
 def train(
@@ -54,29 +56,67 @@ def train(
 
 
 def rank(
-    run: Annotated[Path, typer.Option("--run", help="Folder that `kemm kg train` wrote")],
+    run: Run,
     split: Annotated[str, typer.Option("--split", help="Which triples to rank")] = "valid",
     json: Json = False,
 ) -> None:
     """Rank the triples of a split with a run's best model, both sides, known answers left out."""
     with screen.work(json):
         from kg.embeddings.figures import figures
-        from kg.embeddings.ranking import rank as rank_split
-        from kg.embeddings.runs import load
+        from kg.embeddings.runs import rank_run
 
-        model, triples, _ = load(run)
-        result = figures(rank_split(model, triples, split), triples)
+        result = figures(*rank_run(run, split))
 
     def people() -> None:
         _table({name: result[name] for name in ("both", "tails", "heads", "optimistic", "pessimistic")})
-        rows = [
-            (pattern, found["relations"], *(found[side].get("mrr") for side in ("tails", "heads")))
-            for pattern, found in result["by_pattern"].items()
-        ]
-        screen.table(("pattern", "relations", "MRR of tails", "of heads"), rows)
+        for what in ("pattern", "cardinality"):
+            rows = [
+                (name, found["relations"], *(found[side].get("mrr") for side in ("tails", "heads")))
+                for name, found in result[f"by_{what}"].items()
+            ]
+            screen.table((what, "relations", "MRR of tails", "of heads"), rows)
         rows = [(degree, found["count"], found.get("mrr")) for degree, found in result["by_degree"].items()]
         screen.table(("degree in training", "ranks", "MRR"), rows)
 
+    screen.show(result, json, people)
+
+
+def classify(
+    run: Run,
+    negatives: Annotated[
+        Path | None,
+        typer.Option("--negatives", help="Folder with valid_negatives and test_negatives (default: the run's data)"),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Which triples to classify: valid or test")] = "valid",
+    json: Json = False,
+) -> None:
+    """Tell true triples from false ones, by a threshold for each relation that is fitted on the validation split."""
+    with screen.work(json):
+        from kg.embeddings import classification
+        from kg.embeddings.runs import load
+        from kg.embeddings.sources import read_negatives
+        from kg.errors import InputError
+
+        model, triples, settings = load(run)
+        folder = negatives or settings.data.folder
+        if folder is None:
+            raise InputError("the run's data are a store: name the folder with false triples by --negatives")
+        false = read_negatives(folder, triples, columns=settings.data.columns)
+        if split not in false:
+            raise InputError(f"there are false triples for valid and test, not for '{split}'")
+        thresholds = classification.fit(model, triples["valid"], false["valid"])
+        result = classification.classify(model, triples[split], false[split], thresholds)
+        result["by_relation"] = {triples.relations[r]: found for r, found in result["by_relation"].items()}
+
+    def people() -> None:
+        figures = ("accuracy", "precision", "recall", "f1")
+        rows = [(name, *(found[figure] for figure in figures)) for name, found in kinds.items()]
+        screen.table(("thresholds", *figures), rows)
+        columns = ("count", "threshold", "accuracy")
+        rows = [(name, *(found[column] for column in columns)) for name, found in result["by_relation"].items()]
+        screen.table(("relation", *columns), rows)
+
+    kinds = {"one a relation": result, "a single one": result["single"]}
     screen.show(result, json, people)
 
 

@@ -4,6 +4,9 @@
     from kg.embeddings.runs import train, load            # a run as configs/kg/*.yaml describes it
     from kg.embeddings.ranking import rank                # filtered ranks of a split
     from kg.embeddings.figures import figures             # MRR, hits@k, AMRI …
+    from kg.embeddings.modalities import read_modality    # vectors of texts, pictures, literals
+    from kg.embeddings.facts import FactEncoder           # facts as tokens for an encoder
+    from kg.embeddings.cold import embed_cold             # a vector for a new entity, without training
 
 The contract is ``kg.embeddings.model.KGEModel``. torch is imported by the files of this package, not by ``kg``.
 """
@@ -26,4 +29,15 @@ EMBEDDING_MODELS = {
     "rotate": "kg.embeddings.translational:RotatE",
     "ntn": "kg.embeddings.neural:NTN",
     "conve": "kg.embeddings.neural:ConvE",
+    "convtranse": "kg.embeddings.neural:ConvTransE",
+    "encoded": "kg.embeddings.encoded:EncodedModel",
+    "nbfnet": "kg.embeddings.path_model:PathModel",
+}
+
+#: Models of entities with several modalities, which they are given as ``modalities``: name → "module:Class"
+FUSION_MODELS = {
+    "gated": "kg.embeddings.gate:Gated",
+    "momok": "kg.embeddings.experts:MixtureOfExperts",
+    "mygo": "kg.embeddings.token_attention:TokenAttention",
+    "mhyper": "kg.embeddings.biquaternion:Biquaternion",
 }

@@ -25,9 +25,7 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None
     Args:
         about: what JSON holds: the vocabulary's fingerprint, settings, progress.
     """
-    partial, old = folder.with_name(folder.name + ".partial"), folder.with_name(folder.name + ".old")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = begin(folder)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, partial / "model.safetensors")
     if optimizer is not None:
         flat = {
@@ -36,6 +34,20 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None
             for key, value in entry.items()
         }
         save_file(flat, partial / "optimizer.safetensors")
+    finish(folder, about)
+
+
+def begin(folder: Path) -> Path:
+    """Return an empty folder beside a checkpoint's, for its files."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def finish(folder: Path, about: dict[str, Any]) -> None:
+    """Put what was written beside a checkpoint in its place."""
+    partial, old = folder.with_name(folder.name + ".partial"), folder.with_name(folder.name + ".old")
     (partial / "about.json").write_text(json.dumps(about), encoding="utf-8")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -63,11 +75,11 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     return about
 
 
-def load_model(folder: Path, model: nn.Module, fingerprint: str) -> None:
-    """Load a model's numbers.
+def check(folder: Path, fingerprint: str) -> None:
+    """Make sure that a checkpoint is there and of this vocabulary.
 
     Raises:
-        InputError: there is no checkpoint, it is damaged, of another vocabulary, or of a model of another shape.
+        InputError: it is not.
     """
     about = read_about(folder)
     if about is None:
@@ -77,6 +89,15 @@ def load_model(folder: Path, model: nn.Module, fingerprint: str) -> None:
             f"{folder}: the checkpoint is of another vocabulary (other entities or relations, or in another order); "
             "train anew in another folder, or give the data it was trained on"
         )
+
+
+def load_model(folder: Path, model: nn.Module, fingerprint: str) -> None:
+    """Load a model's numbers.
+
+    Raises:
+        InputError: there is no checkpoint, it is damaged, of another vocabulary, or of a model of another shape.
+    """
+    check(folder, fingerprint)
     state = _tensors(folder / "model.safetensors")
     own = model.state_dict()
     for name in sorted(own.keys() | state.keys()):

@@ -1,4 +1,4 @@
-"""Figures from ranks: MRR, hits@k, mean rank and AMRI; by side, by tie policy, by relation pattern, by degree.
+"""Figures from ranks: MRR, hits@k, mean rank, AMRI; by side, tie policy, pattern and cardinality of relations, degree.
 
     MRR = mean 1/rank          hits@k = share of ranks ≤ k
     AMRI = 1 − (mean rank − 1) / (mean of (candidates − 1) / 2)
@@ -16,10 +16,13 @@ import numpy as np
 
 from kg.embeddings.ranking import SIDES, Ranks
 from kg.embeddings.triples import Array, Triples
+from kg.patterns import Pairs, compositions, implications, shapes
 
 HITS = (1, 3, 5, 10)
-#: Mean tails a head (heads a tail) from which on a relation counts as "n" (Bordes et al., 2013, section 4.3).
-MANY = 1.5
+CARDINALITIES = ("1-1", "1-n", "n-1", "n-n")
+PATTERNS = ("symmetric", "inverse", "composed", "none")
+#: How sure a rule of training must be, and of how many pairs, for its relation to be of that pattern.
+CONFIDENCE, SUPPORT = 0.5, 10
 #: Bounds of the degrees in training by which ranks are grouped.
 DEGREES = (0, 1, 3, 10, 30, 100, 300)
 
@@ -28,7 +31,8 @@ def figures(ranks: Ranks, triples: Triples | None = None) -> dict[str, Any]:
     """Return figures for ``both`` sides, ``tails`` and ``heads``, and of ``both`` for the other tie policies.
 
     Args:
-        triples: also group by the pattern of relations and the degree of the entity asked for, as training has them.
+        triples: also group by the pattern and cardinality of relations and by the degree of the entity asked for, as
+            training has them.
     """
     found: dict[str, Any] = {"both": summarise(ranks.realistic, ranks.candidates)}
     for side, name in enumerate(SIDES):
@@ -37,7 +41,8 @@ def figures(ranks: Ranks, triples: Triples | None = None) -> dict[str, Any]:
     found["pessimistic"] = summarise(ranks.pessimistic, ranks.candidates)
     found["nan_scores"] = ranks.num_nan
     if triples is not None:
-        found["by_pattern"] = by_pattern(ranks, triples["train"], triples.num_relations)
+        found["by_pattern"] = by_pattern(ranks, triples["train"], triples.num_entities, triples.num_relations)
+        found["by_cardinality"] = by_cardinality(ranks, triples["train"], triples.num_entities, triples.num_relations)
         found["by_degree"] = by_degree(ranks, triples["train"], triples.num_entities)
     return found
 
@@ -54,41 +59,42 @@ def summarise(ranks: Array, candidates: Array, hits: Sequence[int] = HITS) -> di
     return result
 
 
-def patterns(train: Array, num_relations: int) -> list[str]:
-    """Return each relation's pattern in training: "1-1", "1-n", "n-1" or "n-n"; "" where training has none of it.
+def by_cardinality(ranks: Ranks, train: Array, num_entities: int, num_relations: int) -> dict[str, Mapping[str, Any]]:
+    """Return "1-1", "1-n", "n-1", "n-n" → the figures of its triples on each side: tails of 1-n are harder than heads.
 
-    A relation is "…-n" when a head has at least 1.5 tails on average, "n-…" when a tail has as many heads.
+    A relation is "…-n" when a head has at least 1.5 tails on average, "n-…" when a tail has as many heads (Bordes et
+    al., 2013, section 4.3); one that training has no triple of is in no group.
     """
-    counts = np.bincount(train[:, 1], minlength=num_relations)
-    result = []
-    wide = train.astype(np.int64)
-    size = int(wide[:, [0, 2]].max()) + 1
-    num_heads, num_tails = (
-        np.bincount(np.unique(wide[:, 1] * size + wide[:, column]) // size, minlength=num_relations)
-        for column in (0, 2)
-    )
-    for relation in range(num_relations):
-        if not counts[relation]:
-            result.append("")
-            continue
-        heads_of_a_tail = counts[relation] / num_tails[relation]
-        tails_of_a_head = counts[relation] / num_heads[relation]
-        result.append(f"{'n' if heads_of_a_tail >= MANY else '1'}-{'n' if tails_of_a_head >= MANY else '1'}")
-    return result
+    found = shapes(train[:, 0], train[:, 1], train[:, 2], num_entities, num_relations)
+    of_relation = np.array([shape.cardinality if shape.edges else "" for shape in found])
+    return {name: _of_relations(ranks, of_relation == name) for name in CARDINALITIES}
 
 
-def by_pattern(ranks: Ranks, train: Array, num_relations: int) -> dict[str, Mapping[str, Any]]:
-    """Return pattern → the figures of its triples on each side: the tails of 1-n are harder than its heads."""
-    of_relation = np.array(patterns(train, num_relations))
-    pattern = of_relation[ranks.triples[:, 1]]
-    found: dict[str, Mapping[str, Any]] = {}
-    for name in ("1-1", "1-n", "n-1", "n-n"):
-        of_it = pattern == name
-        found[name] = {
-            "relations": int((of_relation == name).sum()),
-            **{side: summarise(ranks.realistic[n, of_it], ranks.candidates[n, of_it]) for n, side in enumerate(SIDES)},
-        }
-    return found
+def by_pattern(ranks: Ranks, train: Array, num_entities: int, num_relations: int) -> dict[str, Mapping[str, Any]]:
+    """Return the figures of the triples of relations that are symmetric, the inverse of another, or composed of two.
+
+    The patterns of Sun et al. (2019, arXiv:1902.10197, section 2), as far as training shows them: r(x, y) ⇒ r(y, x),
+    s(x, y) ⇒ r(y, x) with s ≠ r, s(x, y) ∧ u(y, z) ⇒ r(x, z), each with a confidence of at least 0.5 on at least 10
+    pairs (compositions estimated from drawn paths). A relation may be of several, or of "none".
+    """
+    pairs = Pairs(train[:, 0], train[:, 1], train[:, 2], num_entities, num_relations)
+    is_of = {name: np.zeros(num_relations, dtype=bool) for name in PATTERNS}
+    for relation, shape in enumerate(shapes(train[:, 0], train[:, 1], train[:, 2], num_entities, num_relations)):
+        is_supported = shape.edges - shape.loops >= SUPPORT
+        is_of["symmetric"][relation] = is_supported and (shape.symmetric or 0) >= CONFIDENCE
+    for rule in implications(pairs, is_reversed=True, confidence=CONFIDENCE, support=SUPPORT):
+        is_of["inverse"][rule.head] = True
+    for rule in compositions(pairs, confidence=CONFIDENCE, support=SUPPORT):
+        is_of["composed"][rule.head] = True
+    is_of["none"] = ~(is_of["symmetric"] | is_of["inverse"] | is_of["composed"])
+    return {name: _of_relations(ranks, is_it) for name, is_it in is_of.items()}
+
+
+def _of_relations(ranks: Ranks, is_it: Array) -> dict[str, Any]:
+    """Return the figures of the triples whose relation is one of them, (R,) booleans, on each side."""
+    chosen = is_it[ranks.triples[:, 1]]
+    sides = {name: summarise(ranks.realistic[n, chosen], ranks.candidates[n, chosen]) for n, name in enumerate(SIDES)}
+    return {"relations": int(is_it.sum()), **sides}
 
 
 def by_degree(ranks: Ranks, train: Array, num_entities: int) -> dict[str, dict[str, float]]:

@@ -49,7 +49,7 @@ class KGEModel(nn.Module, abc.ABC):
     ) -> None:
         super().__init__()
         self.num_entities, self.num_relations = num_entities, num_relations
-        self.reciprocal = reciprocal
+        self.reciprocal, self.initial = reciprocal, initial
         self.generator = torch.Generator().manual_seed(seed)
         rows = 2 * num_relations if reciprocal else num_relations
         self.entities = nn.Parameter(self.normal(num_entities, entity_width, std=initial))
@@ -71,6 +71,10 @@ class KGEModel(nn.Module, abc.ABC):
     def entity(self, numbers: Tensor) -> Tensor:
         """Return the vectors of entities, (…, De)."""
         return nn.functional.embedding(numbers, self.entities, sparse=self.sparse)
+
+    def table(self) -> Tensor:
+        """Return the vectors of all entities, (E, De), as ``entity`` gives them."""
+        return self.entities
 
     def relation(self, numbers: Tensor) -> Tensor:
         """Return the vectors of relations, (…, Dr)."""

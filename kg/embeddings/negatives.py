@@ -52,6 +52,8 @@ class NegativeSampling(Objective):
         self.model, self.count, self.shared = model, count, shared
         self.loss, self.margin, self.adversarial = loss, margin, adversarial
         self.regularizer, self.weight = regularizer, weight
+        #: Entities that negatives are drawn from, (n,) int64; by default all.
+        self.among: Array | None = None
         self._rows = with_reciprocals(train, model.num_relations) if model.reciprocal else train.astype(np.int64)
 
     def rows(self) -> Array:
@@ -63,7 +65,9 @@ class NegativeSampling(Objective):
         for_tails = model.reciprocal or bool(generator.integers(2))
         given, asked = (heads, tails) if for_tails else (tails, heads)
         shape = (self.count,) if self.shared else (len(rows), self.count)
-        drawn = torch.from_numpy(generator.integers(0, model.num_entities, shape))
+        among = self.among
+        places = generator.integers(0, model.num_entities if among is None else len(among), shape)
+        drawn = torch.from_numpy(places if among is None else among[places])
         e, r = model.dropout(model.entity(given)), model.dropout(model.relation(relations))
 
         def score(candidates: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""Scores by small networks: ConvE and NTN."""
+"""Scores by small networks: ConvE, Conv-TransE and NTN."""
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import torch
@@ -15,7 +16,49 @@ from kg.errors import InputError
 _BLOCK = 16 << 20
 
 
-class ConvE(ProductModel):
+class Convolutional(ProductModel):
+    """f(h, r, t) = hidden(vec(filters(h, r))) · t + b_t: a query by convolution, and a bias an entity.
+
+    Args:
+        dimension: d of all vectors.
+        options: of ``KGEModel``; ``dropout`` is the filters' own.
+    """
+
+    scores_heads = False
+    filters: nn.Module
+    hidden: nn.Module
+
+    def __init__(self, num_entities: int, num_relations: int, dimension: int, **options: Any) -> None:
+        if not options.get("reciprocal"):
+            raise InputError(f"{type(self).__name__} asks for heads by reciprocals: set model.reciprocal to true")
+        options.setdefault("initial", (2 / dimension) ** 0.5)
+        super().__init__(num_entities, num_relations, dimension, dimension, **options)
+        self.biases = nn.Parameter(torch.zeros(num_entities))
+
+    def bias(self) -> Tensor:
+        return self.biases
+
+    def score(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
+        query = self.tail_query(self.entity(heads), self.relation(relations))
+        return (query * self.entity(tails)).sum(-1) + self.biases[tails]
+
+    @abc.abstractmethod
+    def lay_out(self, h: Tensor, r: Tensor) -> Tensor:
+        """Return what is convolved, (…, d) twice → (B, channels, …)."""
+
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+        query: Tensor = self.hidden(self.filters(self.lay_out(h, r)).flatten(1))
+        return query.view(h.shape)
+
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
+        raise AssertionError("heads are asked for by reciprocal relations")
+
+    def hidden_layer(self, size: int, dimension: int, dropout: float) -> nn.Module:
+        """Return the layer from feature maps to a query."""
+        return nn.Sequential(nn.Linear(size, dimension), nn.Dropout(dropout), nn.BatchNorm1d(dimension), nn.ReLU())
+
+
+class ConvE(Convolutional):
     """f(h, r, t) = ReLU(vec(ReLU([h̄; r̄] ∗ ω)) W) · t + b_t (Dettmers et al., 2018, arXiv:1707.01476, equation 1).
 
     h̄ and r̄ are the vectors laid out as pictures, one above the other. Batch normalisation and dropouts stand as in the
@@ -27,8 +70,6 @@ class ConvE(ProductModel):
         channels, kernel: feature maps, and the side of a filter.
         feature_dropout, hidden_dropout: of whole feature maps, and of the query.
     """
-
-    scores_heads = False
 
     def __init__(
         self,
@@ -47,44 +88,68 @@ class ConvE(ProductModel):
                 f"model.height ({height}) must divide model.dimension ({dimension}) into a picture of at least "
                 f"{kernel} × {kernel}"
             )
-        if not options.get("reciprocal"):
-            raise InputError("ConvE asks for heads by reciprocal relations: set model.reciprocal to true")
         dropout = options.pop("dropout", 0.0)
-        options.setdefault("initial", (2 / dimension) ** 0.5)
-        super().__init__(num_entities, num_relations, dimension, dimension, **options)
+        super().__init__(num_entities, num_relations, dimension, **options)
         self.height, self.width = height, dimension // height
         size = channels * (2 * height - kernel + 1) * (self.width - kernel + 1)
-        state = torch.random.get_rng_state()
-        torch.manual_seed(self.generator.initial_seed())
-        self.picture = nn.Sequential(
-            nn.BatchNorm2d(1),
-            nn.Dropout(dropout),
-            nn.Conv2d(1, channels, kernel),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Dropout2d(feature_dropout),
-        )
-        self.hidden = nn.Sequential(
-            nn.Linear(size, dimension), nn.Dropout(hidden_dropout), nn.BatchNorm1d(dimension), nn.ReLU()
-        )
-        torch.random.set_rng_state(state)
-        self.biases = nn.Parameter(torch.zeros(num_entities))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.generator.initial_seed())
+            self.filters = nn.Sequential(
+                nn.BatchNorm2d(1),
+                nn.Dropout(dropout),
+                nn.Conv2d(1, channels, kernel),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                nn.Dropout2d(feature_dropout),
+            )
+            self.hidden = self.hidden_layer(size, dimension, hidden_dropout)
 
-    def bias(self) -> Tensor:
-        return self.biases
-
-    def score(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
-        query = self.tail_query(self.entity(heads), self.relation(relations))
-        return (query * self.entity(tails)).sum(-1) + self.biases[tails]
-
-    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+    def lay_out(self, h: Tensor, r: Tensor) -> Tensor:
         shape = (-1, 1, self.height, self.width)
-        both = torch.cat([h.reshape(shape), r.reshape(shape)], 2)  # (B, 1, 2·height, width)
-        query: Tensor = self.hidden(self.picture(both).flatten(1))
-        return query.view(h.shape)
+        return torch.cat([h.reshape(shape), r.reshape(shape)], 2)  # (B, 1, 2·height, width)
 
-    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
-        raise AssertionError("heads are asked for by reciprocal relations")
+
+class ConvTransE(Convolutional):
+    """f(h, r, t) = ReLU(vec(ReLU([h, r] ∗ ω)) W) · t + b_t, filters along the vectors.
+
+    SACN's decoder (Shang et al., 2019, arXiv:1811.04441, equations 4 to 7): h and r are the two channels of a signal of
+    length d, so that h_i and r_i meet, as in TransE. Batch normalisation and dropouts stand as in the authors' code.
+
+    Args:
+        dimension: d of all vectors.
+        channels, kernel: feature maps, and the odd length of a filter.
+        feature_dropout, hidden_dropout: of feature maps, and of the query.
+    """
+
+    def __init__(
+        self,
+        num_entities: int,
+        num_relations: int,
+        dimension: int,
+        channels: int = 32,
+        kernel: int = 3,
+        feature_dropout: float = 0.2,
+        hidden_dropout: float = 0.3,
+        **options: Any,
+    ) -> None:
+        if kernel % 2 == 0:
+            raise InputError(f"model.kernel must be odd, so that feature maps are as long as vectors (got {kernel})")
+        dropout = options.pop("dropout", 0.0)
+        super().__init__(num_entities, num_relations, dimension, **options)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.generator.initial_seed())
+            self.filters = nn.Sequential(
+                nn.BatchNorm1d(2),
+                nn.Dropout(dropout),
+                nn.Conv1d(2, channels, kernel, padding=kernel // 2),
+                nn.BatchNorm1d(channels),
+                nn.ReLU(),
+                nn.Dropout(feature_dropout),
+            )
+            self.hidden = self.hidden_layer(channels * dimension, dimension, hidden_dropout)
+
+    def lay_out(self, h: Tensor, r: Tensor) -> Tensor:
+        return torch.stack([h.flatten(0, -2), r.flatten(0, -2)], 1)  # (B, 2, d)
 
 
 class NTN(KGEModel):

@@ -134,7 +134,7 @@ class OneVsAll(Objective):
             scores = model.against_tails(given, r, None) if side == 0 else model.against_heads(r, given, None)
             return torch.nn.functional.cross_entropy(scores[which], answers)
         query = model.tail_query(given, r) if side == 0 else model.head_query(r, given)
-        keys = (model.tail_keys if side == 0 else model.head_keys)(model.entities)
+        keys = (model.tail_keys if side == 0 else model.head_keys)(model.table())
         return cross_entropy_of_products(query, keys, which, answers, model.bias(), self.precision)
 
 

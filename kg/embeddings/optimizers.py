@@ -24,6 +24,9 @@ from torch import nn
 from kg.embeddings.gathered import FAST, grouped
 from kg.embeddings.model import KGEModel
 
+#: What an optimiser keeps of every number.
+KEPT = {"adagrad": ("sum",), "adam": ("mean", "square")}
+
 
 def make(name: str, model: KGEModel, learning_rate: float, sparse: bool = False) -> torch.optim.Optimizer:
     """Return Adagrad or Adam over a model's parameters.
@@ -66,12 +69,16 @@ class RowOptimizer(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad, group)
 
-    def _update(self, parameter: nn.Parameter, gradient: torch.Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
+    def kept(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
+        """Return what is kept of a parameter: a tensor of its shape each, and ``step``; zeros before the first step."""
+        state: dict[str, torch.Tensor] = self.state[parameter]
         if not state:
-            names = ("sum",) if self.name == "adagrad" else ("mean", "square")
-            state.update({name: torch.zeros_like(parameter) for name in names})
+            state.update({name: torch.zeros_like(parameter) for name in KEPT[self.name]})
             state["step"] = torch.zeros((), dtype=torch.int64)
+        return state
+
+    def _update(self, parameter: nn.Parameter, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        state = self.kept(parameter)
         state["step"] += 1
         table = parameter.view(len(parameter), -1) if parameter.dim() else parameter.view(1, 1)
         if gradient.is_sparse:
@@ -83,8 +90,8 @@ class RowOptimizer(torch.optim.Optimizer):
             values = gradient.contiguous().view(table.shape)
         arrays = rows, starts, order, values.numpy(), table.numpy()
         if self.name == "adagrad":
-            kept = state["sum"].view(table.shape).numpy()
-            _adagrad(*arrays, kept, np.float32(group["lr"]), np.float32(group["epsilon"]))
+            total = state["sum"].view(table.shape).numpy()
+            _adagrad(*arrays, total, np.float32(group["lr"]), np.float32(group["epsilon"]))
             return
         first, second = group["betas"]
         step = int(state["step"])

@@ -47,10 +47,10 @@ class ProductModel(KGEModel):
         return (self.tail_query(h, r) * self.tail_keys(t)).sum(-1)
 
     def against_tails(self, h: Tensor, r: Tensor, candidates: Tensor | None) -> Tensor:
-        return self._multiply(self.tail_query(h, r), self.tail_keys(self.entities), candidates)
+        return self._multiply(self.tail_query(h, r), self.tail_keys(self.table()), candidates)
 
     def against_heads(self, r: Tensor, t: Tensor, candidates: Tensor | None) -> Tensor:
-        return self._multiply(self.head_query(r, t), self.head_keys(self.entities), candidates)
+        return self._multiply(self.head_query(r, t), self.head_keys(self.table()), candidates)
 
     def _multiply(self, query: Tensor, keys: Tensor, candidates: Tensor | None) -> Tensor:
         bias = self.bias()

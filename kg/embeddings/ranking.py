@@ -93,9 +93,7 @@ def rank(
             f"the model knows {model.num_entities:,} entities and {model.num_relations:,} relations, the triples have "
             f"{triples.num_entities:,} and {triples.num_relations:,}: they don't belong together"
         )
-    rows = np.asarray(triples[split], dtype=np.int64)  # (N, 3)
-    if limit is not None and limit < len(rows):
-        rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
+    rows = sample(triples[split], limit)
     known = known or Known(triples.splits.values(), triples.num_entities)
     was_training = model.training
     model.eval()
@@ -105,6 +103,14 @@ def rank(
         model.train(was_training)
     greater, equal, candidates, nan = (np.stack(columns) for columns in zip(*sides))
     return Ranks(rows, greater, equal, candidates, int(nan.sum()))
+
+
+def sample(triples: Array, limit: int | None) -> Array:
+    """Return so many triples at most, drawn evenly, (N, 3) int64."""
+    rows = np.asarray(triples, dtype=np.int64)
+    if limit is None or limit >= len(rows):
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
 
 
 def _tails(model: KGEModel, rows: Array, known: Known, progress: Callable[[int, int], None] | None) -> Sequence[Array]:

@@ -7,18 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from kg.embeddings import EMBEDDING_MODELS, checkpoint, optimizers
+from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, checkpoint, optimizers
 from kg.embeddings.figures import figures
+from kg.embeddings.held_out import draw_validation
+from kg.embeddings.modalities import read_modalities
 from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
-from kg.embeddings.ranking import rank
+from kg.embeddings.partitions.export import Checkpoint
+from kg.embeddings.partitions.plan import Plan, choose
+from kg.embeddings.partitions.ranking import rank as rank_parts
+from kg.embeddings.partitions.training import fit as fit_parts
+from kg.embeddings.path_model import PathModel, PathNegatives
+from kg.embeddings.ranking import Ranks, rank
 from kg.embeddings.settings import Data, EmbeddingSettings, Training
 from kg.embeddings.sources import read_folder, read_store
 from kg.embeddings.training import fit
-from kg.embeddings.triples import Triples
+from kg.embeddings.triples import Array, Triples
 from kg.errors import InputError
 from kg.registry import resolve
 
@@ -32,7 +40,8 @@ def read_data(data: Data, seed: int = 0) -> Triples:
     if (data.folder is None) == (data.store is None):
         raise InputError("data needs a folder or a store: one of them")
     if data.folder is not None:
-        return read_folder(data.folder, columns=data.columns, unseen=data.unseen)
+        triples = read_folder(data.folder, columns=data.columns, unseen=data.unseen)
+        return draw_validation(triples, data.valid_share) if data.valid_share else triples
     from kg.store.graph import KnowledgeGraph
 
     assert data.store is not None
@@ -42,18 +51,68 @@ def read_data(data: Data, seed: int = 0) -> Triples:
 
 def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
     """Return the model that settings describe, with the numbers it starts from."""
-    make = resolve(EMBEDDING_MODELS, settings.model.name, "embedding model")
-    model: KGEModel = make(triples.num_entities, triples.num_relations, seed=settings.seed, **settings.model.options())
+    make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
+    more: dict[str, Any] = {}
+    if settings.model.name in FUSION_MODELS:
+        if not settings.data.modalities:
+            raise InputError(f"the model {settings.model.name} needs data.modalities: a .npy file for each, by name")
+        more["modalities"] = read_modalities(settings.data.modalities, triples.entities)
+        is_seen = np.isin(np.arange(triples.num_entities), triples["train"][:, [0, 2]])
+        more["in_training"] = is_seen & getattr(settings.model, "structure", True)
+    if getattr(make, "reads_graph", False):
+        more["train"] = triples["train"]
+    return _build(settings, triples.num_entities, triples.num_relations, **more)
+
+
+def _build(settings: EmbeddingSettings, num_entities: int, num_relations: int, **more: Any) -> KGEModel:
+    make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
+    options = {"seed": settings.seed, **settings.model.options(), **more}
+    model: KGEModel = make(num_entities, num_relations, **options)
     if not model.scores_heads and not model.reciprocal:
         raise InputError(f"the model {settings.model.name} can't score heads: set model.reciprocal to true")
     return model
 
 
-def build_objective(training: Training, model: KGEModel, triples: Triples) -> Objective:
-    """Return the objective that settings describe."""
+def plan_parts(settings: EmbeddingSettings, triples: Triples) -> Plan:
+    """Return in how many parts the entities are trained so that ``training.memory`` is kept to; one without a limit.
+
+    Raises:
+        InputError: parts are needed, and the objective or the model can't be trained so, or the limit is too small.
+    """
+    training = settings.training
+    if training.memory is None:
+        return Plan(triples.num_entities, 1)
+    make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
+    if settings.model.name in FUSION_MODELS or getattr(make, "reads_graph", False):
+        raise InputError(f"the model {settings.model.name} can't be trained in parts: leave training.memory out")
+    copies = 1 + len(optimizers.KEPT[training.optimizer])
+    two, three = (_build(settings, num, triples.num_relations).state_dict() for num in (2, 3))
+    rest = copies * sum(value.nbytes for name, value in two.items() if name != "entities")
+    each = copies * two["entities"].shape[1] * two["entities"].element_size()
+    plan = choose(triples.num_entities, each, rest, int(training.memory * 1e6))
+    if plan.num_parts > 1:
+        grown = [name for name in two if name != "entities" and two[name].shape != three[name].shape]
+        if grown:
+            raise InputError(
+                f"the model {settings.model.name} can't be trained in parts, for its {grown[0]} are of entities too: "
+                "leave training.memory out, or take another model"
+            )
+        if training.objective.kind != "negatives" or not training.objective.sparse:
+            raise InputError(
+                f"training.memory of {training.memory:g} MB needs {plan.num_parts} parts, which are trained by the "
+                "objective negatives with sparse: true; leave training.memory out, or change the objective"
+            )
+    return plan
+
+
+def build_objective(training: Training, model: KGEModel, train: Array) -> Objective:
+    """Return the objective that settings describe, on (N, 3) triples."""
     asked: Any = training.objective
     common: dict[str, Any] = {"regularizer": training.regularizer, "weight": training.weight}
-    train = triples["train"]
+    if isinstance(model, PathModel):
+        if asked.kind != "negatives":
+            raise InputError(f"the model nbfnet trains by negatives: training.objective.kind can't be {asked.kind}")
+        return PathNegatives(model, train, **asked.model_dump(exclude={"kind", "sparse"}), **common)
     if asked.kind == "1-vs-all":
         return OneVsAll(
             model,
@@ -86,36 +145,70 @@ def train(
         KeyboardInterrupt: after a checkpoint; the same call goes on.
     """
     triples = read_data(settings.data, settings.seed)
-    model = build(settings, triples)
-    objective = build_objective(settings.training, model, triples)
+    plan, train = plan_parts(settings, triples), triples["train"]
+    if plan.num_parts > 1:
+        model, train = _build(settings, 2 * plan.size, triples.num_relations), train[:0]
+    else:
+        model = build(settings, triples)
+    objective = build_objective(settings.training, model, train)
     asked = settings.training.objective
     is_sparse = asked.kind == "negatives" and asked.sparse
     optimizer = optimizers.make(settings.training.optimizer, model, settings.training.learning_rate, is_sparse)
     folder = Path(settings.run)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-    history = fit(
-        model,
-        triples,
-        objective,
-        optimizer,
-        epochs=settings.training.epochs,
-        batch=settings.training.batch,
-        decay=settings.training.decay,
-        folder=folder,
-        seed=settings.seed,
-        every=settings.evaluation.every,
-        limit=settings.evaluation.limit,
-        patience=settings.evaluation.patience,
-        resume=resume,
-        note=note,
-    )
+    options: dict[str, Any] = {
+        "epochs": settings.training.epochs,
+        "batch": settings.training.batch,
+        "decay": settings.training.decay,
+        "folder": folder,
+        "seed": settings.seed,
+        **settings.evaluation.model_dump(),
+        "resume": resume,
+        "note": note,
+    }
+    if plan.num_parts > 1:
+        assert isinstance(objective, NegativeSampling) and isinstance(optimizer, optimizers.RowOptimizer)
+        history = fit_parts(plan, triples, objective, optimizer, rounds=settings.training.rounds, **options)
+    else:
+        history = fit(model, triples, objective, optimizer, **options)
     result: dict[str, Any] = {"run": str(folder), "epochs": history.epoch, "valid": history.best}
     result["data"] = {"entities": triples.num_entities, "relations": triples.num_relations, **triples.report}
     if test:
-        result["test"] = figures(rank(model, triples, "test"), triples)
+        result["test"] = figures(_rank_best(folder, model, triples, "test", plan), triples)
         (folder / "test.json").write_text(json.dumps(result["test"], indent=1), encoding="utf-8")
     return result
+
+
+def rank_run(run: str | Path, split: str) -> tuple[Ranks, Triples]:
+    """Rank a split with a run's best model, within the memory that its settings allow; return the triples too.
+
+    Raises:
+        InputError: as ``load``; there is no such split, or it is empty.
+    """
+    settings = _settings(run)
+    triples = read_data(settings.data, settings.seed)
+    plan = plan_parts(settings, triples)
+    if plan.num_parts == 1:
+        model, triples, _ = load(run)
+    else:
+        model = _build(settings, 2 * plan.size, triples.num_relations)
+        checkpoint.check(Path(run) / "best", triples.fingerprint())
+    return _rank_best(Path(run), model, triples, split, plan), triples
+
+
+def _rank_best(run: Path, model: KGEModel, triples: Triples, split: str, plan: Plan) -> Ranks:
+    if plan.num_parts == 1:
+        return rank(model, triples, split)
+    Checkpoint(run / "best").load_rest(model)
+    return rank_parts(model, run / "best", triples, split)
+
+
+def _settings(run: str | Path) -> EmbeddingSettings:
+    path = Path(run) / "settings.json"
+    if not path.is_file():
+        raise InputError(f"{run}: there is no run of `kemm kg train`")
+    return EmbeddingSettings.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def load(run: str | Path) -> tuple[KGEModel, Triples, EmbeddingSettings]:
@@ -124,10 +217,7 @@ def load(run: str | Path) -> tuple[KGEModel, Triples, EmbeddingSettings]:
     Raises:
         InputError: there is no run, or its data are no longer those that it was trained on.
     """
-    path = Path(run) / "settings.json"
-    if not path.is_file():
-        raise InputError(f"{run}: there is no run of `kemm kg train`")
-    settings = EmbeddingSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    settings = _settings(run)
     triples = read_data(settings.data, settings.seed)
     model = build(settings, triples)
     checkpoint.load_model(Path(run) / "best", model, triples.fingerprint())

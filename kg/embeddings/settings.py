@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -59,17 +68,149 @@ class NeuralTensor(Common):
     slices: PositiveInt = 4
 
 
-class Convolution(Common):
-    name: Literal["conve"]
-    height: PositiveInt = 10  # of the picture that a vector is laid out as
+class Filters(Section):
     channels: PositiveInt = 32
     kernel: PositiveInt = 3
     feature_dropout: Probability = 0.2
     hidden_dropout: Probability = 0.3
 
 
+class Picture(Filters):
+    height: PositiveInt = 10  # of the picture that a vector is laid out as
+
+
+class Convolution(Picture, Common):
+    name: Literal["conve"]
+
+
+class Signal(Filters, Common):
+    name: Literal["convtranse"]
+
+
+class RGCN(Section):
+    kind: Literal["rgcn"]
+    layers: PositiveInt = 2
+    num_bases: PositiveInt | None = None
+    num_blocks: PositiveInt | None = None
+    dropout: Probability = 0.0
+    edge_dropout: Probability = 0.0
+
+
+class CompGCN(Section):
+    kind: Literal["compgcn"]
+    layers: PositiveInt = 1
+    composition: Literal["sub", "mult", "corr"] = "mult"
+    dropout: Probability = 0.0
+
+
+class RGAT(Section):
+    kind: Literal["rgat"]
+    layers: PositiveInt = 1
+    heads: PositiveInt = 1
+    dropout: Probability = 0.0
+
+
+class SACN(Section):
+    kind: Literal["sacn"]
+    layers: PositiveInt = 2
+    dropout: Probability = 0.0
+
+
+class ProductDecoder(Section):
+    name: Literal["distmult", "complex"]
+
+
+class PictureDecoder(Picture):
+    name: Literal["conve"]
+
+
+class SignalDecoder(Filters):
+    name: Literal["convtranse"]
+
+
+class Encoded(Common):
+    """A graph encoder over the training triples, and the model that scores its vectors."""
+
+    name: Literal["encoded"]
+    encoder: Annotated[RGCN | CompGCN | RGAT | SACN, Field(discriminator="kind")]
+    decoder: Annotated[ProductDecoder | PictureDecoder | SignalDecoder, Field(discriminator="name")]
+
+
+class Paths(Common):
+    """NBFNet: no vectors of entities; trains by negatives."""
+
+    name: Literal["nbfnet"]
+    layers: PositiveInt = 6
+    aggregate: Literal["sum", "mean", "pna"] = "sum"  # of messages; pna is the published one, at three times the cost
+    dependent: bool = True  # relations of a layer are a linear function of the relation asked for
+    remove_one_hop: bool = False  # training leaves out all edges between the ends of a triple, not it alone
+
+
+class Fused(Common):
+    """What models with several modalities have in common; see ``kg.embeddings.fused``."""
+
+    base: Literal["distmult", "complex", "cp", "simple", "rescal", "tucker"] = "complex"
+    reciprocal: bool = True
+    modality_dropout: Probability = 0.0
+    structure: bool = True  # false: the other modalities alone where an entity has any, a model for late fusion
+    tucker: TuckerBase | None = None
+
+    @model_validator(mode="after")
+    def _tucker_is_the_base(self) -> Fused:
+        if self.tucker is not None and self.base != "tucker":
+            raise ValueError(f"tucker says how the base model TuckER is, but base is {self.base}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        given = super().options()
+        del given["structure"]  # of whoever builds the model: no entity then counts as seen in training
+        return {"base_options": given.pop("tucker"), **given}
+
+
+class TuckerBase(Section):
+    """What the base model TuckER has beside its dimension."""
+
+    batch_norm: bool = False
+    hidden_dropouts: tuple[Probability, Probability] = (0.0, 0.0)
+
+
+class Gate(Fused):
+    name: Literal["gated"]
+    relation_aware: bool = False
+
+
+class Experts(Fused):
+    name: Literal["momok"]
+    experts: PositiveInt = 3
+
+
+class Tokens(Fused):
+    name: Literal["mygo"]
+    heads: PositiveInt = 2
+    layers: tuple[PositiveInt, PositiveInt] = (1, 1)
+    hidden: PositiveInt = 1024
+    token_dropouts: tuple[Probability, Probability] = (0.6, 0.3)
+
+
+class Hypercomplex(Fused):
+    name: Literal["mhyper"]
+
+
 Model = Annotated[
-    Multilinear | Tucker | Distance | Projection | NeuralTensor | Convolution, Field(discriminator="name")
+    Multilinear
+    | Tucker
+    | Distance
+    | Projection
+    | NeuralTensor
+    | Convolution
+    | Signal
+    | Encoded
+    | Paths
+    | Gate
+    | Experts
+    | Tokens
+    | Hypercomplex,
+    Field(discriminator="name"),
 ]
 
 
@@ -115,6 +256,8 @@ class Training(Section):
     regularizer: Literal["n3", "l2"] = "n3"
     weight: NonNegativeFloat = 0.0
     relation_prediction: NonNegativeFloat = 0.0  # weight of ranking the relation too
+    memory: PositiveFloat | None = None  # MB of parameters and what the optimiser keeps; more are trained part by part
+    rounds: PositiveInt = 1  # in which an epoch of parts goes through its triples; more are slower and nearer to memory
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
@@ -128,6 +271,8 @@ class Data(Section):
     store: str | None = None
     splits: dict[str, float | list[str]] = {"train": 0.8, "valid": 0.1, "test": 0.1}
     unseen: Literal["keep", "keep-all", "drop", "refuse"] = "keep"
+    valid_share: Probability = 0.0  # of training, drawn as the validation split in place of the set's own
+    modalities: dict[str, str] = {}  # name → .npy file of vectors; see kg.embeddings.modalities
 
 
 class Evaluation(Section):

@@ -2,6 +2,7 @@
 
 read_folder("../shared/data/wn18rr")                     # train.*, valid.*, test.*
 read_files({"train": "a.tsv", "test": "b.tsv"}, columns="rht")
+read_negatives("../shared/data/codex-s", triples)        # valid_negatives.*, test_negatives.*
 read_store(graph, {"train": ["atlas", "census"], "test": ["held out"]})
 read_store(graph, {"train": 0.8, "valid": 0.1, "test": 0.1}, seed=0)
 """
@@ -37,11 +38,10 @@ def read_files(splits: Mapping[str, str | Path], *, columns: str = "hrt", unseen
     Raises:
         InputError: a file is missing or of another form (with file and line), or what ``tidy`` refuses.
     """
-    if sorted(columns) != ["h", "r", "t"]:
-        raise InputError(f"columns must be an order of the letters h, r and t, such as 'hrt' (got '{columns}')")
-    order = tuple(columns.index(letter) for letter in "hrt")
+    order = _order(columns)
     names = ", ".join(str(path) for path in splits.values())
-    return number({split: _lines(Path(path), order) for split, path in splits.items()}, unseen=unseen, names=names)
+    lines = {split: (names for _, names in _lines(Path(path), order)) for split, path in splits.items()}
+    return number(lines, unseen=unseen, names=names)
 
 
 def read_folder(folder: str | Path, *, columns: str = "hrt", unseen: Unseen = "keep") -> Triples:
@@ -53,15 +53,47 @@ def read_folder(folder: str | Path, *, columns: str = "hrt", unseen: Unseen = "k
     folder = Path(folder)
     if (folder / "triples.json").is_file():
         return Triples.open(folder)
-    found = {}
-    for split in _SPLITS:
-        candidates = [folder / f"{split}{suffix}" for suffix in _SUFFIXES]
-        if existing := next((path for path in candidates if path.is_file()), None):
-            found[split] = existing
+    found = {split: path for split in _SPLITS if (path := _file(folder, split)) is not None}
     if "train" not in found:
         what = f"holds no train{', train'.join(_SUFFIXES)}" if folder.is_dir() else "is no folder"
         raise InputError(f"{folder} {what}: a set is a folder with train.tsv, valid.tsv and test.tsv")
     return read_files(found, columns=columns, unseen=unseen)
+
+
+def read_known(path: str | Path, triples: Triples, *, columns: str = "hrt") -> Array:
+    """Read more triples with the numbers that entities and relations have already, (N, 3) int32; duplicates are kept.
+
+    Raises:
+        InputError: the file is missing or of another form, or names what ``triples`` don't (with file and line).
+    """
+    entities = {name: n for n, name in enumerate(triples.entities)}
+    relations = {name: n for n, name in enumerate(triples.relations)}
+    rows = []
+    for place, (head, relation, tail) in _lines(Path(path), _order(columns)):
+        for kind, name, known in (
+            ("entity", head, entities),
+            ("relation", relation, relations),
+            ("entity", tail, entities),
+        ):
+            if name not in known:
+                raise FormatError(str(path), place, f"the {kind} '{name}' is not among those the model was trained on")
+        rows.append((entities[head], relations[relation], entities[tail]))
+    return np.array(rows, dtype=np.int32).reshape(-1, 3)
+
+
+def read_negatives(folder: str | Path, triples: Triples, *, columns: str = "hrt") -> dict[str, Array]:
+    """Read the false triples of a folder: ``valid_negatives`` and ``test_negatives`` as "valid" and "test".
+
+    Raises:
+        InputError: one of the files is missing, or what ``read_known`` raises.
+    """
+    found = {}
+    for split in _SPLITS[1:]:
+        path = _file(Path(folder), f"{split}_negatives")
+        if path is None:
+            raise InputError(f"{folder} holds no {split}_negatives.tsv: classification needs triples known to be false")
+        found[split] = read_known(path, triples, columns=columns)
+    return found
 
 
 def read_store(
@@ -93,7 +125,7 @@ def read_store(
             raise InputError(f"{names}: the shares of the splits must sum to 1 (got {sum(shares.values()):g})")
         edges = graph.edges(version)
         columns = np.stack([edges.heads, edges.relations, edges.tails], axis=1)
-        terms = _draw(columns, {split: float(share) for split, share in shares.items()}, seed)
+        terms = draw(columns, {split: float(share) for split, share in shares.items()}, seed)
     else:
         given = {split: [v] if isinstance(v, str) else list(v) for split, v in splits.items()}  # type: ignore[arg-type]
         terms = _by_source(graph, given, version, names)
@@ -104,7 +136,20 @@ def read_store(
     return tidy(named[0], named[1], numbered, unseen=unseen, names=names)
 
 
-def _lines(path: Path, order: tuple[int, ...]) -> Iterator[tuple[str, str, str]]:
+def _order(columns: str) -> tuple[int, ...]:
+    """Return the places of head, relation and tail."""
+    if sorted(columns) != ["h", "r", "t"]:
+        raise InputError(f"columns must be an order of the letters h, r and t, such as 'hrt' (got '{columns}')")
+    return tuple(columns.index(letter) for letter in "hrt")
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """Return the first file of that name with a known suffix."""
+    return next((path for suffix in _SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
+
+
+def _lines(path: Path, order: tuple[int, ...]) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """Yield the number of each line and what it names."""
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     h, r, t = order
@@ -119,7 +164,7 @@ def _lines(path: Path, order: tuple[int, ...]) -> Iterator[tuple[str, str, str]]
             fields = text.split("\t")
             if len(fields) != 3 or not all(field.strip() for field in fields):
                 raise FormatError(str(path), place, f"three names between tabs are needed, there are {len(fields)}")
-            yield fields[h], fields[r], fields[t]
+            yield place, (fields[h], fields[r], fields[t])
 
 
 def _by_source(
@@ -142,7 +187,7 @@ def _by_source(
     return {split: np.concatenate(some) if some else np.empty((0, 3), np.int64) for split, some in parts.items()}
 
 
-def _draw(columns: Array, shares: Mapping[str, float], seed: int) -> dict[str, Array]:
+def draw(columns: Array, shares: Mapping[str, float], seed: int) -> dict[str, Array]:
     """Split rows at random; the first row that shows an entity or a relation goes to training."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(columns))

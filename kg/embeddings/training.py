@@ -8,24 +8,23 @@ interrupted and goes on ends where it would have ended.
 
 from __future__ import annotations
 
-import signal
-import threading
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 
-from kg.embeddings import checkpoint
+from kg.embeddings import checkpoint, interrupts
 from kg.embeddings.figures import summarise
 from kg.embeddings.known import Known
 from kg.embeddings.model import KGEModel
 from kg.embeddings.objectives import Objective
 from kg.embeddings.ranking import rank
 from kg.embeddings.triples import Triples
+from kg.errors import InputError
 
 
 @dataclass
@@ -47,6 +46,21 @@ class History:
     def since_best(self) -> int:
         """Validations since then."""
         return len(self.validations) - 1 - self.validations.index(self.best) if self.validations else 0
+
+
+def finite(loss: torch.Tensor, history: History) -> float:
+    """Return the loss of a step.
+
+    Raises:
+        InputError: it is NaN or infinite, and so is what training would leave from here on.
+    """
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise InputError(
+            f"the loss is {value} in epoch {history.epoch + 1}, step {history.step + 1}: lower training.learning_rate "
+            "(the last checkpoint is from before)"
+        )
+    return value
 
 
 def fit(
@@ -78,7 +92,8 @@ def fit(
         note: called with a line on each epoch.
 
     Raises:
-        InputError: the checkpoint there is of another vocabulary or model; see ``kg.embeddings.checkpoint``.
+        InputError: the checkpoint there is of another vocabulary or model (see ``kg.embeddings.checkpoint``), or the
+            loss is no longer a number.
         KeyboardInterrupt: after the step in hand is done and a checkpoint is written.
     """
     fingerprint, last = triples.fingerprint(), folder / "last"
@@ -91,23 +106,13 @@ def fit(
         note(f"going on at epoch {history.epoch + 1}, step {history.step}")
     has_valid = "valid" in triples.splits and len(triples.splits["valid"]) > 0
     known = Known(triples.splits.values(), triples.num_entities)
-    rates = [group["lr"] / decay**history.epoch for group in optimizer.param_groups]
+    rates = [group["lr"] for group in optimizer.param_groups]  # checkpoints hold none: they are what was asked for
 
     def keep(target: Path, with_optimizer: bool) -> None:
         about: dict[str, Any] = {"fingerprint": fingerprint, "history": vars(history)}
         checkpoint.save(target, model, optimizer if with_optimizer else None, about)
 
-    is_stopped = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal is_stopped
-        is_stopped = True
-        signal.signal(signal.SIGINT, usual)  # the second time means now
-
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, stop)
-    try:
+    with interrupts.held() as interrupt:
         while history.epoch < epochs and not (patience and history.since_best >= patience):
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * decay**history.epoch
@@ -118,13 +123,14 @@ def fit(
                 torch.manual_seed(hash((seed, history.epoch, history.step)) % 2**62)
                 draws = np.random.default_rng([seed, history.epoch, history.step])
                 loss = objective(torch.from_numpy(rows[chosen]), draws)
+                lost = finite(loss, history)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 model.constrain()
-                history.running += float(loss.detach()) * len(chosen)
+                history.running += lost * len(chosen)
                 history.step += 1
-                if is_stopped:
+                if interrupt.is_asked:
                     keep(last, True)
                     raise KeyboardInterrupt
             history.losses.append(history.running / len(rows))
@@ -139,9 +145,6 @@ def fit(
                     keep(folder / "best", False)
             keep(last, True)
             note(line)
-    finally:
-        if signal.getsignal(signal.SIGINT) is stop:
-            signal.signal(signal.SIGINT, usual)
     if not has_valid:
         keep(folder / "best", False)
     checkpoint.load_model(folder / "best", model, fingerprint)

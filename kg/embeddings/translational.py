@@ -100,7 +100,34 @@ def _turn(z: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 class ProjectionModel(KGEModel):
-    """The contract of models that bring entities into the relation's space first: f = −‖P_r h + d_r − P_r t‖₂²."""
+    """The contract of models that bring entities into the relation's space first: f = −‖P_r h + d_r − P_r t‖₂².
+
+    Args:
+        dimension: of entities.
+        relation_dimension: K, by default the same.
+    """
+
+    def __init__(
+        self,
+        num_entities: int,
+        num_relations: int,
+        dimension: int,
+        relation_dimension: int | None = None,
+        **options: Any,
+    ) -> None:
+        self.width = relation_dimension or dimension
+        options.setdefault("initial", dimension**-0.5)
+        super().__init__(num_entities, num_relations, *self.widths(dimension, self.width), **options)
+        self.start()
+
+    @staticmethod
+    @abc.abstractmethod
+    def widths(dimension: int, width: int) -> tuple[int, int]:
+        """Return how many numbers an entity and a relation are stored as, De and Dr; ``width`` is K."""
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Set what does not start as normal numbers around 0; by default nothing."""
 
     @abc.abstractmethod
     def project(self, e: Tensor, r: Tensor) -> Tensor:
@@ -156,17 +183,10 @@ class TransH(ProjectionModel):
         dimension: of all vectors.
     """
 
-    def __init__(
-        self,
-        num_entities: int,
-        num_relations: int,
-        dimension: int,
-        relation_dimension: int | None = None,
-        **options: Any,
-    ) -> None:
-        assert relation_dimension in (None, dimension), "a hyperplane lies in the entities' space"
-        options.setdefault("initial", dimension**-0.5)
-        super().__init__(num_entities, num_relations, dimension, 2 * dimension, **options)
+    @staticmethod
+    def widths(dimension: int, width: int) -> tuple[int, int]:
+        assert width == dimension, "a hyperplane lies in the entities' space"
+        return dimension, 2 * dimension
 
     def project(self, e: Tensor, r: Tensor) -> Tensor:
         w = torch.nn.functional.normalize(r.chunk(2, -1)[0], dim=-1)
@@ -187,20 +207,14 @@ class TransR(ProjectionModel):
         relation_dimension: K, by default De.
     """
 
-    def __init__(
-        self,
-        num_entities: int,
-        num_relations: int,
-        dimension: int,
-        relation_dimension: int | None = None,
-        **options: Any,
-    ) -> None:
-        self.width = relation_dimension or dimension
-        options.setdefault("initial", dimension**-0.5)
-        super().__init__(num_entities, num_relations, dimension, self.width * (1 + dimension), **options)
-        with torch.no_grad():
-            self.relations[:, self.width :] *= 0.1
-            self.relations[:, self.width :] += torch.eye(self.width, dimension).reshape(-1)
+    @staticmethod
+    def widths(dimension: int, width: int) -> tuple[int, int]:
+        return dimension, width * (1 + dimension)
+
+    @torch.no_grad()
+    def start(self) -> None:
+        self.relations[:, self.width :] *= 0.1
+        self.relations[:, self.width :] += torch.eye(self.width, self.entities.shape[1]).reshape(-1)
 
     def project(self, e: Tensor, r: Tensor) -> Tensor:
         matrix = r[..., self.width :].unflatten(-1, (self.width, -1))  # (…, K, De)
@@ -223,17 +237,9 @@ class TransD(ProjectionModel):
         relation_dimension: K, by default De.
     """
 
-    def __init__(
-        self,
-        num_entities: int,
-        num_relations: int,
-        dimension: int,
-        relation_dimension: int | None = None,
-        **options: Any,
-    ) -> None:
-        self.width = relation_dimension or dimension
-        options.setdefault("initial", dimension**-0.5)
-        super().__init__(num_entities, num_relations, 2 * dimension, 2 * self.width, **options)
+    @staticmethod
+    def widths(dimension: int, width: int) -> tuple[int, int]:
+        return 2 * dimension, 2 * width
 
     def project(self, e: Tensor, r: Tensor) -> Tensor:
         (vector, along), (_, across) = e.chunk(2, -1), r.chunk(2, -1)

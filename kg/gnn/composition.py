@@ -57,7 +57,7 @@ class CompositionLayer(nn.Module):
 
     def gather(self, x: Tensor, z: Tensor, plan: EdgePlan) -> Tensor:
         """Return Σ n_e φ(h_u, z_r) over the edges into each node, (N, in)."""
-        weight = plan.symmetric_norm()
+        weight = plan.symmetric_norm
         if self.composition == "sub":
             return sum_rows(x, plan.source, weight, plan) - sum_rows(z, plan.relation, weight, plan)
         if self.composition == "mult":

@@ -2,6 +2,7 @@
 
     sum_rows(X, i, w)[v]        = Σ_(e into v) w_e X_i(e)                     X (P, D), i (M,), w (M, H)
     sum_products(X, Z, w)[v]    = Σ_(e = (u, r, v)) w_e X_u ∘ Z_r             X (N, D), Z (R, D), w (M,)
+    products(X, i, Y)[e]        = ⟨X_i(e), Y_v(e)⟩, of an edge e into v(e)     X (P, D), Y (N, D), result (M, H)
 
 With H weights an edge ("heads") the D numbers of a row are H parts of equal length, each with its own weight.
 """
@@ -46,15 +47,26 @@ def sum_products(x: Tensor, z: Tensor, weight: Tensor, plan: EdgePlan) -> Tensor
     return result
 
 
+def products(x: Tensor, index: Tensor, y: Tensor, heads: int, plan: EdgePlan) -> Tensor:
+    """Return the product of what each edge brings with its target's row, part by part, (M, H).
+
+    Args:
+        x: (P, D) float32.
+        index: (M,), the row that each edge brings.
+        y: (N, D).
+        heads: H, the number of parts of a row.
+    """
+    result: Tensor = _Products.apply(x, index, y, heads, plan)
+    return result
+
+
 class _SumRows(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: Tensor, index: Tensor, weight: Tensor, plan: EdgePlan) -> Tensor:
         x, weight = x.detach().contiguous(), weight.detach().contiguous()
-        result = torch.empty(plan.num_nodes, x.shape[1], dtype=x.dtype)
-        _rows(x.numpy(), index.numpy(), weight.numpy(), plan.starts.numpy(), result.numpy())
         context.save_for_backward(x, index, weight)
         context.plan = plan
-        return result
+        return _into_nodes(_rows, plan, x, index, weight)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -62,13 +74,12 @@ class _SumRows(torch.autograd.Function):
         slope, plan = gradients[0].contiguous(), context.plan
         to_x = to_weight = None
         if context.needs_input_grad[0]:
-            order, starts = _sorted(index, len(x))
             to_x = torch.empty_like(x)
-            arrays = order, starts, plan.target.numpy(), weight.numpy(), slope.numpy()
-            _rows_back(*arrays, to_x.numpy())
+            order, starts = plan.grouped(index, len(x))
+            _rows_back(order, starts, plan.target.numpy(), weight.numpy(), slope.numpy(), to_x.numpy())
         if context.needs_input_grad[2]:
             to_weight = torch.empty_like(weight)
-            _weights_back(x.numpy(), index.numpy(), plan.target.numpy(), slope.numpy(), to_weight.numpy())
+            _edge_products(x.numpy(), index.numpy(), plan.target.numpy(), slope.numpy(), to_weight.numpy())
         return to_x, None, to_weight, None
 
 
@@ -76,33 +87,47 @@ class _SumProducts(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: Tensor, z: Tensor, weight: Tensor, plan: EdgePlan) -> Tensor:
         x, z = x.detach().contiguous(), z.detach().contiguous()
-        result = torch.empty(plan.num_nodes, x.shape[1], dtype=x.dtype)
-        _products(x.numpy(), z.numpy(), *_columns(plan), weight.numpy(), plan.starts.numpy(), result.numpy())
         context.save_for_backward(x, z, weight)
         context.plan = plan
-        return result
+        return _into_nodes(_products, plan, x, z, plan.source, plan.relation, weight)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, z, weight = context.saved_tensors
         slope, plan = gradients[0].contiguous(), context.plan
         to_x, to_z = torch.empty_like(x), torch.empty_like(z)
-        source, relation, target = plan.source.numpy(), plan.relation.numpy(), plan.target.numpy()
-        for table, own, other, result in ((z, plan.source, relation, to_x), (x, plan.relation, source, to_z)):
-            order, starts = _sorted(own, len(result))
-            arrays = order, starts, target, other, weight.numpy(), slope.numpy(), table.numpy()
-            _products_back(*arrays, result.numpy())
+        for table, own, other, result in ((z, plan.source, plan.relation, to_x), (x, plan.relation, plan.source, to_z)):
+            order, starts = plan.grouped(own, len(result))
+            arrays = plan.target.numpy(), other.numpy(), weight.numpy(), slope.numpy(), table.numpy()
+            _products_back(order, starts, *arrays, result.numpy())
         return to_x, to_z, None, None
 
 
-def _columns(plan: EdgePlan) -> tuple[np.ndarray, np.ndarray]:
-    return plan.source.numpy(), plan.relation.numpy()
+class _Products(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, index: Tensor, y: Tensor, heads: int, plan: EdgePlan) -> Tensor:
+        x, y = x.detach().contiguous(), y.detach().contiguous()
+        context.save_for_backward(x, index, y)
+        context.plan = plan
+        result = torch.empty(len(index), heads, dtype=x.dtype)
+        _edge_products(x.numpy(), index.numpy(), plan.target.numpy(), y.numpy(), result.numpy())
+        return result
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, index, y = context.saved_tensors
+        slope, plan = gradients[0].contiguous(), context.plan
+        to_x = torch.empty_like(x)
+        order, starts = plan.grouped(index, len(x))
+        _rows_back(order, starts, plan.target.numpy(), slope.numpy(), y.numpy(), to_x.numpy())
+        return to_x, None, _into_nodes(_rows, plan, x, index, slope), None, None
 
 
-def _sorted(numbers: Tensor, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places by number, and where those of each number begin."""
-    order = np.argsort(numbers.numpy(), kind="stable")
-    return order, np.searchsorted(numbers.numpy()[order], np.arange(limit + 1))
+def _into_nodes(kernel: Any, plan: EdgePlan, x: Tensor, *others: Tensor) -> Tensor:
+    """Return what a kernel sums up for each node, (N, D) for ``x`` of (·, D)."""
+    result = torch.empty(plan.num_nodes, x.shape[1], dtype=x.dtype)
+    kernel(x.numpy(), *(other.numpy() for other in others), plan.starts.numpy(), result.numpy())
+    return result
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
@@ -133,13 +158,13 @@ def _rows_back(
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def _weights_back(x: np.ndarray, index: np.ndarray, target: np.ndarray, slope: np.ndarray, result: np.ndarray) -> None:
+def _edge_products(x: np.ndarray, index: np.ndarray, target: np.ndarray, y: np.ndarray, result: np.ndarray) -> None:
     part = x.shape[1] // result.shape[1]
     for e in prange(len(index)):
         for head in range(result.shape[1]):
             total = np.float32(0)
             for d in range(head * part, (head + 1) * part):
-                total += x[index[e], d] * slope[target[e], d]
+                total += x[index[e], d] * y[target[e], d]
             result[e, head] = total
 
 

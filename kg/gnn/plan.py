@@ -6,7 +6,8 @@ such pairs. What is computed of relation and source alone need be computed once 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -60,6 +61,9 @@ class EdgePlan:
     order: Tensor
     sources: Pairs
     targets: Pairs
+    _groups: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @classmethod
     def make(cls, edge_index: Tensor, edge_type: Tensor, num_nodes: int, num_relations: int) -> EdgePlan:
@@ -94,16 +98,46 @@ class EdgePlan:
             _pairs(relation, target, num_nodes, num_relations),
         )
 
-    def mean_in_relation(self) -> Tensor:
-        """Return 1 / |N_r(v)| of each edge (·, r, v), (M,): so that sums become means within a relation."""
-        keys = self.targets.of_edge
-        return 1 / torch.bincount(keys, minlength=len(self.targets.node))[keys].float()
+    @classmethod
+    def both_ways(cls, triples: np.ndarray, num_nodes: int, num_relations: int) -> EdgePlan:
+        """Sort triples (head, relation, tail), (M, 3), and their inverses (tail, relation + R, head): 2M edges."""
+        heads, relations, tails = torch.from_numpy(np.asarray(triples, dtype=np.int64).T)
+        edge_index = torch.stack([torch.cat([heads, tails]), torch.cat([tails, heads])])
+        return cls.make(edge_index, torch.cat([relations, relations + num_relations]), num_nodes, 2 * num_relations)
 
+    @functools.cached_property
+    def mean_in_relation(self) -> Tensor:
+        """1 / |N_r(v)| of each edge (·, r, v), (M,): so that sums become means within a relation."""
+        return self.mean_among(torch.ones(len(self.source)))
+
+    def mean_among(self, kept: Tensor) -> Tensor:
+        """Return the same where some edges are 1 and the others, left out, 0: (M,) → (M,)."""
+        keys = self.targets.of_edge
+        counts = torch.bincount(keys, weights=kept, minlength=len(self.targets.node)).float()
+        return kept / counts[keys].clamp_min(1)
+
+    @functools.cached_property
     def symmetric_norm(self) -> Tensor:
-        """Return 1 / √(d(u) d(v)) of each edge, (M,), d(u) edges out of u and d(v) into v."""
+        """1 / √(d(u) d(v)) of each edge, (M,), d(u) edges out of u and d(v) into v."""
         out = torch.bincount(self.source, minlength=self.num_nodes)[self.source]
         into = torch.bincount(self.target, minlength=self.num_nodes)[self.target]
         return torch.rsqrt(out.float() * into.float())
+
+    def grouped(self, numbers: Tensor, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the edges by a number that each has, and where those of each number begin, (M,), (limit + 1,).
+
+        The answer is kept for the plan's own columns, which every step asks for again.
+        """
+        own = (self.source, self.relation, self.sources.of_edge, self.targets.of_edge)
+        is_own = any(numbers.data_ptr() == column.data_ptr() for column in own)
+        key = numbers.data_ptr(), limit
+        if is_own and key in self._groups:
+            return self._groups[key]
+        order = np.argsort(numbers.numpy(), kind="stable")
+        found = order, np.searchsorted(numbers.numpy()[order], np.arange(limit + 1))
+        if is_own:
+            self._groups[key] = found
+        return found
 
 
 def _pairs(relation: np.ndarray, node: np.ndarray, num_nodes: int, num_relations: int) -> Pairs:

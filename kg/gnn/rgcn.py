@@ -55,8 +55,8 @@ class RGCNLayer(nn.Module):
                 bound = (6 / (parameter.shape[-2] + parameter.shape[-1])) ** 0.5
                 nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Tensor, plan: EdgePlan) -> Tensor:
-        """Encode nodes, (N, in) → (N, out)."""
+    def forward(self, x: Tensor, plan: EdgePlan, norm: Tensor | None = None) -> Tensor:
+        """Encode nodes, (N, in) → (N, out), with (M,) ``norm`` in place of 1/|N_r(v)| where it is given."""
         pairs = plan.sources
         if self.num_blocks is not None:
             parts = x.unflatten(1, (self.num_blocks, -1)).unbind(1)  # B of (N, in / B)
@@ -65,7 +65,7 @@ class RGCNLayer(nn.Module):
         else:
             weights = self.weight if self.comp is None else torch.einsum("rb,bio->rio", self.comp, self.weight)
             transformed = pairs.transform(x, weights)  # (P, out)
-        summed = sum_rows(transformed, pairs.of_edge, plan.mean_in_relation(), plan)
+        summed = sum_rows(transformed, pairs.of_edge, plan.mean_in_relation if norm is None else norm, plan)
         return torch.addmm(self.bias, x, self.root) + summed
 
 
@@ -77,6 +77,7 @@ class RGCN(nn.Module):
         num_relations: R.
         num_bases, num_blocks: as of ``RGCNLayer``.
         dropout: of node vectors between layers.
+        edge_dropout: probability with which an edge is left out in training, before |N_r(v)| is counted (section 5.1).
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class RGCN(nn.Module):
         num_bases: int | None = None,
         num_blocks: int | None = None,
         dropout: float = 0.0,
+        edge_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.edge_dropout = edge_dropout
         self.layers = nn.ModuleList(
             RGCNLayer(one, two, num_relations, num_bases, num_blocks) for one, two in itertools.pairwise(widths)
         )
@@ -98,5 +101,8 @@ class RGCN(nn.Module):
         for number, layer in enumerate(self.layers):
             if number:
                 x = self.dropout(torch.relu(x))
-            x = layer(x, plan)
+            norm = None
+            if self.training and self.edge_dropout:
+                norm = plan.mean_among((torch.rand(len(plan.source)) >= self.edge_dropout).float())
+            x = layer(x, plan, norm)
         return x

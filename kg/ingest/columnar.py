@@ -61,9 +61,15 @@ def read_arrow(path: Path, reject: Reject, *, columns: tuple[str, ...] = ()) -> 
                 source.seek(0)
                 batches = reader = pyarrow.ipc.open_stream(source)
             order = _order(path, reader.schema.names, columns)
-            yield from _facts(path, batches, order, reject)
+            yield from _facts(path, map(_validated, batches), order, reject)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise _broken(path, "Arrow", error) from None
+
+
+def _validated(batch: Any) -> Any:
+    """Return a batch whose offsets and texts were looked at: a damaged one would be read past its end."""
+    batch.validate(full=True)
+    return batch
 
 
 def from_arrow(table: pyarrow.Table, *, columns: tuple[str, ...] = ()) -> Iterator[Any]:

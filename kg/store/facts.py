@@ -301,7 +301,8 @@ def neighbours(connection: Connection, entities: Array, limit: int, at: int | No
         of_segment(one, around(connection, one, BY_TAIL, entities, most), hidden.get(one.id, set()))
         for one in _until(known.segments, at)
     ]
-    parts.append(rows.facts.take(is_active(rows.facts, at) & np.isin(rows.facts.tail, entities)))
+    if len(rows.id):
+        parts.append(rows.facts.take(is_active(rows.facts, at) & np.isin(rows.facts.tail, entities)))
     into = concatenate(parts)
     into = into.take(into.head != into.tail)
     into = into.take(np.lexsort((into.added, into.tail)))

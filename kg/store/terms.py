@@ -185,15 +185,22 @@ def add_name(connection: Connection, number: int, tail: Tail) -> None:
             connection.execute(name.insert(), row)
 
 
+#: So many terms are asked for one by one, which needs no SQLAlchemy.
+_FEW = 4
+
+
 def find_many(connection: Connection, iris: Iterable[str]) -> dict[str, int]:
     """Return the ids of the IRIs that the store knows."""
+    wanted = list(dict.fromkeys(iris))
+    if len(wanted) <= _FEW:
+        return {iri: number for iri in wanted if (number := find(connection, iri)) is not None}
     from sqlalchemy import select
 
     from kg.store.schema import term
 
     found: dict[str, int] = {}
     known = view(connection)
-    for part in chunks(dict.fromkeys(iris)):
+    for part in chunks(wanted):
         keys = {content_key(iri): iri for iri in part}
         rows = connection.execute(select(term.c.value, term.c.id).where(term.c.key.in_(keys), term.c.kind != LITERAL))
         by_row = dict(rows.all())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +24,9 @@ from kg.walks.steps import Array, Direction, below, entity_array, mixed, relatio
 #: Buffers start with at most this many edges, and double.
 _FIRST = 4_096
 _ONE = np.array([0, 1])
+
+#: The most edges to follow from an entity at each hop, of all relations together or of each by its dense number.
+FanOut = Sequence[int] | Mapping[int, Sequence[int]]
 _scratch = threading.local()
 
 
@@ -84,7 +87,7 @@ class Neighbourhoods:
 def neighbourhood(
     snapshot: Snapshot,
     entities: int | Iterable[int],
-    fan_out: Sequence[int] = (16, 16),
+    fan_out: FanOut = (16, 16),
     *,
     relations: Iterable[int] | None = None,
     direction: Direction = "both",
@@ -94,7 +97,8 @@ def neighbourhood(
 
     Args:
         entities: dense numbers; the same one twice counts once.
-        fan_out: for each hop, the most edges to follow from an entity in each direction; −1 for all.
+        fan_out: for each hop, the most edges to follow from an entity in each direction; −1 for all. By relation, those
+            of each relation that is named; the others are not followed.
         relations: dense numbers of the relations to follow; all by default.
         direction: ``"out"`` from head to tail, ``"in"`` from tail to head, or ``"both"``.
         seed: draw edges at random rather than take the first ones.
@@ -110,7 +114,7 @@ def neighbourhood(
 def neighbourhoods(
     snapshot: Snapshot,
     entities: Iterable[int],
-    fan_out: Sequence[int] = (16, 16),
+    fan_out: FanOut = (16, 16),
     *,
     relations: Iterable[int] | None = None,
     direction: Direction = "both",
@@ -126,12 +130,15 @@ def _run(
     snapshot: Snapshot,
     starts: Array,
     groups: Array,
-    fan_out: Sequence[int],
+    fan_out: FanOut,
     relations: Iterable[int] | None,
     direction: Direction,
     seed: int | None,
 ) -> Any:
-    limits = _limits(tuple(fan_out))
+    if isinstance(fan_out, Mapping):
+        limits = _limits_by_relation(snapshot, fan_out)
+    else:
+        limits = _limits(tuple(fan_out))
     forward, backward = ways(direction)
     keep = relation_mask(snapshot, relations)
     if getattr(_scratch, "size", -1) < snapshot.num_entities:
@@ -147,10 +154,22 @@ def _run(
 
 @functools.lru_cache(maxsize=256)
 def _limits(fan_out: tuple[int, ...]) -> Array:
-    """Return the fan-outs as (H,) int64, −1 as a number that no degree exceeds."""
+    """Return the fan-outs as (H, 1) int64, −1 as a number that no degree exceeds."""
     if any(int(limit) != limit or limit < -1 for limit in fan_out):
         raise InputError(f"a fan-out is a whole number from 0 on, or -1 for all edges, not {fan_out}")
-    return np.array([2**62 if limit == -1 else limit for limit in fan_out], dtype=np.int64)
+    return np.array([2**62 if limit == -1 else limit for limit in fan_out], dtype=np.int64).reshape(-1, 1)
+
+
+def _limits_by_relation(snapshot: Snapshot, fan_out: Mapping[int, Sequence[int]]) -> Array:
+    """Return the fan-outs as (H, R) int64, 0 for relations that are not named."""
+    relation_mask(snapshot, fan_out)  # tells of relations that there are not
+    hops = {len(limits) for limits in fan_out.values()}
+    if len(hops) != 1:
+        raise InputError(f"every relation's fan-outs must be of as many hops, not of {sorted(hops)}")
+    table = np.zeros((hops.pop(), max(snapshot.num_relations, 1)), dtype=np.int64)
+    for relation, limits in fan_out.items():
+        table[:, relation] = _limits(tuple(limits))[:, 0]
+    return table
 
 
 @njit(cache=True)
@@ -199,6 +218,22 @@ def _pick(labels: Array, keep: Array, limit: int, is_random: bool, state: Any, p
 
 
 @njit(cache=True)
+def _pick_by_relation(labels: Array, keep: Array, limits: Array, is_random: bool, state: Any, picked: Array) -> int:
+    """Do the same with a limit for each relation; the edges of a row are sorted by relation."""
+    start, count = 0, 0
+    while start < len(labels):
+        label = labels[start]
+        stop = start + np.searchsorted(labels[start:], label, side="right")
+        if limits[label] > 0 and (len(keep) == 0 or keep[label]):
+            drawn = mixed(state ^ mixed(np.uint64(label))) if is_random else state
+            more = _pick(labels[start:stop], keep[:0], limits[label], is_random, drawn, picked[count:])
+            picked[count : count + more] += start
+            count += more
+        start = stop
+    return count
+
+
+@njit(cache=True)
 def _expand(
     out: Any,
     into: Any,
@@ -216,8 +251,12 @@ def _expand(
     """Expand every group of starts; ``seen`` (E, 2) is scratch that remembers stamps from call to call."""
     bound = 1
     width = 1
-    for limit in limits:
-        width = min(width * min(limit, _FIRST) * (int(forward) + int(backward)), _FIRST)
+    by_relation = limits.shape[1] > 1
+    for hop in range(len(limits)):
+        most = 0
+        for limit in limits[hop]:
+            most = min(most + min(limit, _FIRST), _FIRST)
+        width = min(width * most * (int(forward) + int(backward)), _FIRST)
         bound = min(bound + width, _FIRST)
     capacity = bound * (len(groups) - 1) + len(starts)
     entities = np.empty(capacity, dtype=out.indices.dtype)
@@ -244,8 +283,9 @@ def _expand(
         if is_random and num_entities > base:
             key = mixed(seed ^ mixed(np.uint64(entities[base])))
         frontier, hop = base, 0
-        for limit in limits:
+        for limits_now in limits:
             hop += 1
+            limit = limits_now[0]
             stop = num_entities
             for at in range(frontier, stop):
                 entity = entities[at]
@@ -253,12 +293,16 @@ def _expand(
                     if (way == 0 and not forward) or (way == 1 and not backward):
                         continue
                     others, labels = row(out, entity) if way == 0 else row(into, entity)
-                    if min(len(labels), limit) > len(picked):
-                        picked = np.empty(2 * min(len(labels), limit), dtype=np.int64)
+                    most = len(labels) if by_relation else min(len(labels), limit)
+                    if most > len(picked):
+                        picked = np.empty(2 * most, dtype=np.int64)
                     state = key
                     if is_random:
                         state = mixed(key ^ mixed(np.uint64(2 * entity + way)))
-                    count = _pick(labels, keep, limit, is_random, state, picked)
+                    if by_relation:
+                        count = _pick_by_relation(labels, keep, limits_now, is_random, state, picked)
+                    else:
+                        count = _pick(labels, keep, limit, is_random, state, picked)
                     while num_edges + count > len(heads):
                         heads, relations, tails = _grown(heads), _grown(relations), _grown(tails)
                     while num_entities + count > len(entities):

@@ -12,7 +12,7 @@ from kemm.evaluate import BENCHMARKS
 from kemm.fuse import FUSIONS
 from kemm.objectives import OBJECTIVES
 from kemm.settings import Objectives
-from kg.embeddings import EMBEDDING_MODELS
+from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS
 from kg.errors import InputError
 from kg.export import EXPORTERS
 from kg.gnn import GNNS, GRAPH_ENCODERS
@@ -31,6 +31,7 @@ TABLES: dict[str, Mapping[str, str]] = {
     "index": INDEXES,
     "benchmark": BENCHMARKS,
     "embedding model": EMBEDDING_MODELS,
+    "model of several modalities": FUSION_MODELS,
 }
 ENTRIES = [(kind, name) for kind, table in TABLES.items() for name in table]
 

@@ -50,6 +50,33 @@ def test_a_run_is_trained_and_its_test_split_ranked(config: Path, capsys: pytest
     assert "there is no split 'exam' (there are: train, valid, test)" in capsys.readouterr().err
 
 
+def test_true_triples_are_told_from_false_ones(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kg", "train", str(config), "--set", "training.epochs=1", "--json"]) == 0
+    run, data = json.loads(capsys.readouterr().out)["run"], config.parent / "data"
+    assert main(["kg", "classify", "--run", run]) == 2
+    assert f"{data} holds no valid_negatives.tsv" in capsys.readouterr().err
+    for split in ("valid", "test"):
+        (data / f"{split}_negatives.tsv").write_text("e0\ttwo\te5\ne1\tone\te9\n", encoding="utf-8")
+    assert main(["kg", "classify", "--run", run, "--split", "test", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["true"], found["false"], list(found["by_relation"])) == (2, 2, ["one", "two"])
+    assert main(["kg", "classify", "--run", run, "--split", "train"]) == 2
+    assert "there are false triples for valid and test, not for 'train'" in capsys.readouterr().err
+
+
+def test_a_limit_of_memory_trains_and_ranks_in_parts(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = ["--set", "training.memory=0.0008", "--json"]  # 800 bytes for twelve entities of 64, and Adagrad's sums
+    assert main(["kg", "train", str(config), *parts]) == 2
+    assert "needs 12 parts, which are trained by the objective negatives" in capsys.readouterr().err
+    parts += ["--set", "training.objective={kind: negatives, count: 4}", "--set", "training.epochs=2"]
+    assert main(["kg", "train", str(config), *parts, "--test"]) == 0
+    printed = capsys.readouterr()
+    trained = json.loads(printed.out)
+    assert "12 parts of 1 entities" in printed.err
+    assert main(["kg", "rank", "--run", trained["run"], "--split", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["both"] == trained["test"]["both"]
+
+
 def test_every_wrong_key_is_named_with_its_line_and_the_nearest(config: Path) -> None:
     text = config.read_text(encoding="utf-8").replace("batch: 8", "bach: 8").replace("complex", "complx")
     config.write_text(text, encoding="utf-8")

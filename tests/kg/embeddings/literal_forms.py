@@ -128,7 +128,7 @@ def conve(model: KGEModel, h: Vector, r: Vector, t: Vector) -> float:
     assert isinstance(height, int) and isinstance(width, int)
     small = 1 / math.sqrt(1 + 1e-5)
     picture = [[x * small for x in vector[i * width : (i + 1) * width]] for vector in (h, r) for i in range(height)]
-    convolution, linear = model.picture[2], model.hidden[0]  # type: ignore[index]
+    convolution, linear = model.filters[2], model.hidden[0]  # type: ignore[index]
     weights, biases = convolution.weight.tolist(), convolution.bias.tolist()  # type: ignore[union-attr]
     features = []
     for kernel, bias in zip(weights, biases):
@@ -137,6 +137,24 @@ def conve(model: KGEModel, h: Vector, r: Vector, t: Vector) -> float:
             for j in range(width - size + 1):
                 found = sum(kernel[0][a][b] * picture[i + a][j + b] for a in range(size) for b in range(size)) + bias
                 features.append(max(0.0, found * small))
+    query = [
+        max(0.0, (sum(a * b for a, b in zip(row, features)) + bias) * small)
+        for row, bias in zip(linear.weight.tolist(), linear.bias.tolist())  # type: ignore[union-attr]
+    ]
+    return sum(a * b for a, b in zip(query, t))
+
+
+def convtranse(model: KGEModel, h: Vector, r: Vector, t: Vector) -> float:
+    """As it scores after training; see ``conve``."""
+    small = 1 / math.sqrt(1 + 1e-5)
+    convolution, linear = model.filters[2], model.hidden[0]  # type: ignore[index]
+    features = []
+    for kernel, bias in zip(convolution.weight.tolist(), convolution.bias.tolist()):  # type: ignore[union-attr]
+        reach = len(kernel[0]) // 2
+        for i in range(len(h)):
+            near = [(k, i + k - reach) for k in range(len(kernel[0])) if 0 <= i + k - reach < len(h)]
+            found = sum((kernel[0][k] * h[j] + kernel[1][k] * r[j]) * small for k, j in near) + bias
+            features.append(max(0.0, found * small))
     query = [
         max(0.0, (sum(a * b for a, b in zip(row, features)) + bias) * small)
         for row, bias in zip(linear.weight.tolist(), linear.bias.tolist())  # type: ignore[union-attr]
@@ -159,4 +177,6 @@ _FORMS = {
     "transd": transd,
     "ntn": ntn,
     "conve": conve,
+    "convtranse": convtranse,
+    "encoded": distmult,
 }

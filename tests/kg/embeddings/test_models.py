@@ -17,14 +17,20 @@ from kg.errors import InputError
 from kg.registry import resolve
 from tests.kg.embeddings.literal_forms import literal
 
+GRAPH = np.array([[0, 0, 4], [1, 1, 1], [2, 2, 5], [6, 1, 0], [3, 0, 6], [4, 2, 3], [5, 1, 2]])
 OPTIONS: dict[str, dict[str, Any]] = {
     "conve": {"dimension": 12, "height": 3, "channels": 2, "reciprocal": True},
     "tucker": {"dimension": 4, "relation_dimension": 3},
     "transr": {"dimension": 4, "relation_dimension": 3},
     "transd": {"dimension": 4, "relation_dimension": 5},
     "ntn": {"dimension": 4, "slices": 3},
+    "convtranse": {"channels": 2, "reciprocal": True},
+    "encoded": {"train": GRAPH, "encoder": {"kind": "rgcn", "num_bases": 2}, "decoder": {"name": "distmult"}},
+    "nbfnet": {"train": GRAPH, "layers": 3},
 }
 CASES = [(name, {}) for name in EMBEDDING_MODELS] + [("transe", {"norm": 2}), ("rotate", {"norm": 2})]
+#: NBFNet has no vectors to write its formula in: tests/kg/gnn has it, edge by edge.
+WITH_VECTORS = [case for case in CASES if case[0] != "nbfnet"]
 E, R = 7, 3
 
 
@@ -38,7 +44,7 @@ def queries() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.tensor([0, 1, 2, 6, 3]), torch.tensor([0, 1, 2, 1, 0]), torch.tensor([4, 1, 5, 0, 6])
 
 
-@pytest.mark.parametrize(("name", "more"), CASES)
+@pytest.mark.parametrize(("name", "more"), WITH_VECTORS)
 def test_the_score_is_the_papers_formula_written_out(name: str, more: dict[str, Any]) -> None:
     model = build(name, **more)
     heads, relations, tails = queries()
@@ -86,7 +92,8 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_the_seed_alone_decides_where_a_model_starts(name: str) -> None:
     first, again, other = build(name), build(name), build(name, seed=4)
     same = [torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values())]
-    assert all(same) and not torch.equal(first.entities, other.entities)
+    differ = [not torch.equal(a, b) for a, b in zip(first.state_dict().values(), other.state_dict().values())]
+    assert all(same) and any(differ)
 
 
 @pytest.mark.parametrize("name", ["distmult", "complex", "cp", "simple", "rescal", "tucker", "hole"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kg.embeddings.bilinear import DistMult
-from kg.embeddings.figures import by_degree, by_pattern, figures, patterns, summarise
+from kg.embeddings.figures import by_cardinality, by_pattern, figures, summarise
 from kg.embeddings.ranking import Ranks, rank
 from kg.embeddings.triples import Triples
 from kg.errors import InputError
@@ -98,21 +98,48 @@ def test_figures_by_hand() -> None:
     assert summarise(np.empty(0), np.empty(0)) == {"count": 0}
 
 
+def all_first(rows: list[list[int]]) -> Ranks:
+    """Ranks of triples that all come first on both sides, of four candidates."""
+    of_both = (2, len(rows))
+    return Ranks(np.array(rows), np.zeros(of_both), np.ones(of_both), np.full(of_both, 4))
+
+
 def test_a_relation_is_many_from_one_and_a_half_on() -> None:
     train = [[0, 0, 1], [2, 0, 3]]  # one to one
     train += [[0, 1, 1], [0, 1, 2], [0, 1, 3]]  # three tails a head
     train += [[0, 2, 3], [1, 2, 3], [2, 2, 0]]  # three heads of two tails: 1.5
     train += [[0, 3, 1], [0, 3, 2], [1, 3, 1], [1, 3, 2]]  # two each way
-    assert patterns(np.array(train), 5) == ["1-1", "1-n", "n-1", "n-n", ""]
+    found = by_cardinality(all_first([[0, n, 0] for n in range(5)]), np.array(train), 4, 5)
+    counts = {name: (group["relations"], group["tails"]["count"]) for name, group in found.items()}
+    assert counts == {"1-1": (1, 1), "1-n": (1, 1), "n-1": (1, 1), "n-n": (1, 1)}  # relation 4 is in none
 
 
-def test_figures_are_given_by_pattern_and_by_degree() -> None:
+def test_relations_are_symmetric_inverse_or_composed_as_training_has_them() -> None:
+    train = [[n, 0, n + 100] for n in range(10)] + [[n + 100, 0, n] for n in range(10)]  # symmetric
+    train += [[n, 1, n + 200] for n in range(10)]
+    train += [[n + 200, 2, n] for n in range(10)]  # 1 turned round, and so is 1 of 2
+    train += [[n + 200, 3, n + 300] for n in range(10)]
+    train += [[n, 4, n + 300] for n in range(10)]  # 1, then 3
+    train += [[n + 400, 5, n] for n in range(10)]  # nothing of these
+    train += [[500, 6, 501], [501, 6, 500]]  # symmetric, but on two pairs only
+    found = by_pattern(all_first([[0, n, 0] for n in range(7)]), np.array(train), 600, 7)
+    counts = {name: group["relations"] for name, group in found.items()}
+    assert counts["symmetric"] == 1 and counts["inverse"] == 2 and counts["none"] >= 2
+    assert found["composed"]["relations"] >= 1 and found["composed"]["heads"]["mrr"] == 1
+
+
+def test_figures_are_given_by_pattern_by_cardinality_and_by_degree() -> None:
     triples = numbered(4, 2, train=[[0, 0, 1], [0, 1, 1], [0, 1, 2]], test=[[0, 0, 3], [0, 1, 3]])
     ranks = Ranks(triples["test"], np.array([[0, 1], [3, 0]]), np.ones((2, 2)), np.full((2, 2), 4))
-    found = by_pattern(ranks, triples["train"], 2)
-    assert found["1-1"]["tails"]["mrr"] == 1 and found["1-1"]["heads"]["mrr"] == 0.25
-    assert found["1-n"]["tails"]["mrr"] == 0.5 and found["n-n"]["tails"] == {"count": 0}
-    degrees = by_degree(ranks, triples["train"], 4)
+    found = figures(ranks, triples)
+    assert (
+        found["by_cardinality"]["1-1"]["tails"]["mrr"] == 1 and found["by_cardinality"]["1-1"]["heads"]["mrr"] == 0.25
+    )
+    assert found["by_cardinality"]["1-n"]["tails"]["mrr"] == 0.5 and found["by_cardinality"]["n-n"]["tails"] == {
+        "count": 0
+    }
+    assert found["by_pattern"]["none"]["tails"]["mrr"] == 0.75 and found["by_pattern"]["inverse"]["relations"] == 0
+    degrees = found["by_degree"]
     assert degrees["0"]["count"] == 2 and degrees["0"]["mrr"] == 0.75  # tails: entity 3, in no triple of training
     assert degrees["3-9"]["count"] == 2 and degrees["3-9"]["mrr"] == pytest.approx((0.25 + 1) / 2)
     assert degrees["1-2"] == {"count": 0}

@@ -17,6 +17,7 @@ from kg.embeddings.bilinear import ComplEx, DistMult
 from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll, penalty
+from kg.embeddings.ranking import rank
 from kg.embeddings.softmax import cross_entropy_of_products
 from kg.embeddings.training import History, fit
 from kg.embeddings.translational import TransE
@@ -149,11 +150,12 @@ def make(triples: Triples, kind: str, seed: int = 0) -> tuple[KGEModel, Objectiv
 @pytest.mark.parametrize("kind", ["1-vs-all", "k-vs-all", "negatives"])
 def test_training_learns_a_ring_and_goes_on_as_if_it_had_not_stopped(ring: Triples, kind: str, tmp_path: Path) -> None:
     model, objective, optimizer = make(ring, kind)
-    history = fit(model, ring, objective, optimizer, epochs=40, batch=8, folder=tmp_path / "whole", every=20)
+    options: dict[str, Any] = {"batch": 8, "every": 20, "decay": 0.99}
+    history = fit(model, ring, objective, optimizer, epochs=40, folder=tmp_path / "whole", **options)
     assert history.losses[-1] < 0.7 * history.losses[0]
     for until in (20, 40):
         again, objective, optimizer = make(ring, kind)
-        second = fit(again, ring, objective, optimizer, epochs=until, batch=8, folder=tmp_path / "parts", every=20)
+        second = fit(again, ring, objective, optimizer, epochs=until, folder=tmp_path / "parts", **options)
     assert second.losses == history.losses and second.validations == history.validations
     for one, two in zip(model.state_dict().values(), again.state_dict().values()):
         assert torch.equal(one, two)
@@ -192,6 +194,27 @@ def test_training_stops_when_validation_no_longer_gets_better(ring: Triples, tmp
         group["lr"] = 0.0  # nothing changes, so nothing gets better
     history = fit(model, ring, objective, optimizer, epochs=50, batch=8, folder=tmp_path, every=1, patience=3)
     assert history.epoch == 4 and history.best["epoch"] == 1
+
+
+@pytest.mark.parametrize("kind", ["1-vs-all", "k-vs-all", "negatives"])
+def test_a_relation_with_one_triple_loops_and_duplicates_train_and_rank(kind: str, tmp_path: Path) -> None:
+    facts = [("a", "one", "b"), ("b", "two", "b"), ("b", "two", "b"), ("a", "two", "c")]
+    triples = number({"train": facts, "valid": [], "test": [("b", "one", "c"), ("c", "two", "c")]})
+    model, objective, optimizer = make(triples, kind)
+    history = fit(model, triples, objective, optimizer, epochs=3, batch=2, folder=tmp_path, every=1)
+    assert np.isfinite(history.losses).all() and history.validations == []  # an empty split is not looked at
+    ranks = rank(model, triples)
+    assert ((ranks.realistic >= 1) & (ranks.realistic <= ranks.candidates)).all() and ranks.num_nan == 0
+    with pytest.raises(InputError, match="the split 'valid' is empty"):
+        rank(model, triples, "valid")
+
+
+def test_training_that_runs_away_stops_and_says_so(ring: Triples, tmp_path: Path) -> None:
+    model, objective, optimizer = make(ring, "1-vs-all")
+    for group in optimizer.param_groups:
+        group["lr"] = 1e30
+    with pytest.raises(InputError, match=r"the loss is (nan|inf) in epoch 1, step 2: lower training.learning_rate"):
+        fit(model, ring, objective, optimizer, epochs=4, batch=8, folder=tmp_path)
 
 
 def test_a_checkpoint_of_another_vocabulary_or_shape_is_refused(ring: Triples, tmp_path: Path) -> None:

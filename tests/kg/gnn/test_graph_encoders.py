@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -99,32 +100,72 @@ def test_compgcn_is_its_formula_edge_by_edge(composition: Any) -> None:
     torch.testing.assert_close(new, z @ layer.relation.weight.T)
 
 
+@pytest.mark.parametrize("composition", ["sub", "mult", "corr"])
+def test_compgcn_is_pykeens(composition: Any) -> None:
+    representation = pytest.importorskip("pykeen.nn.representation", reason="pip install pykeen to compare with it")
+    torch.manual_seed(0)
+    names = {"sub": "Subtraction", "mult": "Multiplication", "corr": "CircularCorrelation"}
+    theirs = representation.CompGCNLayer(6, 4, composition=names[composition], activation=torch.nn.Tanh)
+    ours = CompositionLayer(6, 4, composition)
+    with torch.no_grad():
+        for mine, other in (("along", "w_fwd"), ("against", "w_bwd"), ("loop", "w_loop")):
+            getattr(ours, mine).weight.copy_(getattr(theirs, other).T)
+        ours.relation.weight.copy_(theirs.w_rel.weight)
+        ours.loop_vector.copy_(theirs.self_loop)
+        ours.bias.copy_(theirs.bias.bias.uniform_(-1, 1))
+    edge_index, edge_type = edges()
+    forwards = EdgePlan.make(edge_index, edge_type, N, R)
+    backwards = EdgePlan.make(edge_index.flip(0), edge_type, N, R)
+    x, z = torch.randn(N, 6, requires_grad=True), torch.randn(2 * R, 6, requires_grad=True)
+    interleaved = torch.stack([z[:R], z[R:]], 1).flatten(0, 1)  # there r and its inverse are 2r and 2r + 1
+    found, of_relations = ours(x, z, forwards, backwards)
+    expected, their_relations = theirs(x, interleaved, edge_index, edge_type)
+    assert_same(with_slopes(found, [x, z]), with_slopes(expected, [x, z]))
+    torch.testing.assert_close(of_relations, torch.cat([their_relations[::2], their_relations[1::2]]))
+
+
 def test_circular_correlation_by_hand() -> None:
     found = compose(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([4.0, 5.0, 6.0]), "corr")
     torch.testing.assert_close(found, torch.tensor([32.0, 29.0, 29.0]))  # Σ_i a_i b_(k+i): 4+10+18, 5+12+12, 6+8+15
 
 
-def test_nbfnet_is_bellman_ford_edge_by_edge() -> None:
+def gathered(aggregate: str, messages: list[Tensor], log_degree: float) -> Tensor:
+    """What a node makes of its messages, (1 or 12 times D,)."""
+    stacked = torch.stack(messages)
+    if aggregate != "pna":
+        return stacked.sum(0) if aggregate == "sum" else stacked.mean(0)
+    deviation = stacked.var(0, correction=0).clamp_min(1e-6).sqrt()
+    parts = torch.cat([stacked.mean(0), stacked.amax(0), stacked.amin(0), deviation])
+    return torch.cat([parts, parts * log_degree, parts / max(log_degree, 0.01)])
+
+
+@pytest.mark.parametrize("dependent", [False, True])
+@pytest.mark.parametrize("aggregate", ["sum", "mean", "pna"])
+def test_nbfnet_is_bellman_ford_edge_by_edge(aggregate: Any, dependent: bool) -> None:
     torch.manual_seed(0)
-    net = NBFNet(4, R, layers=2)
+    net = NBFNet(4, R, layers=2, aggregate=aggregate, dependent=dependent)
     edge_index, edge_type = edges()
     plan = EdgePlan.make(edge_index, edge_type, N, R)
     heads, relations = torch.tensor([0, 3, 8]), torch.tensor([1, 2, 0])
-    found = net(heads, relations, plan)
-    expected = torch.empty(3, N)
-    for b, (head, relation) in enumerate(zip(heads.tolist(), relations.tolist())):
+    kept = (torch.arange(M) % 7 > 0).float()  # every seventh edge is left out
+    found = net(heads, relations, plan, kept[plan.order])
+    triples = [edge for edge, is_kept in zip(zip(*edge_index.tolist(), edge_type.tolist()), kept.tolist()) if is_kept]
+    logs = [math.log(1 + sum(v == node for _, v, _ in triples)) for node in range(N)]
+    rows = []
+    for head, relation in zip(heads.tolist(), relations.tolist()):
         query = net.queries.weight[relation]
-        boundary = torch.zeros(N, 4)
-        boundary[head] = query.detach()
+        boundary = [query if v == head else torch.zeros(4) for v in range(N)]
         x = boundary
         for layer in net.layers:
-            weights = layer.relations(query).view(R, 4)
-            summed = boundary.clone()
-            for u, v, r in zip(*edge_index.tolist(), edge_type.tolist()):
-                summed[v] = summed[v] + x[u] * weights[r]
-            x = torch.relu(layer.norm(layer.update(torch.cat([x, summed], 1)))) + x
-        expected[b] = net.score(torch.cat([x, query.expand(N, 4)], 1))[:, 0]
-    torch.testing.assert_close(found, expected)
+            weights = layer.relations(query).view(R, 4) if dependent else layer.relations.weight
+            messages = [[boundary[v]] for v in range(N)]
+            for u, v, r in triples:
+                messages[v].append(x[u] * weights[r])
+            what = [gathered(aggregate, found, log / (sum(logs) / N)) for found, log in zip(messages, logs)]
+            x = [torch.relu(layer.norm(layer.update(torch.cat([h, more])))) + h for h, more in zip(x, what)]
+        rows.append(torch.stack([net.score(torch.cat([h, query]))[0] for h in x]))
+    of = [net.queries.weight, *(layer.relations.weight for layer in net.layers)]
+    assert_same(with_slopes(found, of), with_slopes(torch.stack(rows), of))
 
 
 def test_nbfnet_does_not_know_nodes_by_their_number() -> None:

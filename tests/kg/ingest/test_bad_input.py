@@ -7,6 +7,7 @@ import bz2
 import gzip
 import io
 import json
+import struct
 import subprocess
 import sys
 import threading
@@ -398,3 +399,17 @@ for path in sys.argv[1:]:
     (tmp_path / "a.csv").write_text("one,two\n" * lines)
     said = limited(code, str(tmp_path / "a.tsv"), str(tmp_path / "a.csv"), megabytes=250)
     assert said == f"{lines} 1000\n" * 2
+
+
+def test_an_arrow_file_with_damaged_offsets_is_not_read_past_its_end(store: KnowledgeGraph, tmp_path: Path) -> None:
+    import pyarrow
+
+    path, names = tmp_path / "a.arrow", ["aaa", "bbbbb", "c"]
+    table = pyarrow.table(dict.fromkeys(("head", "relation", "tail"), names))
+    with pyarrow.ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    offsets = struct.pack("<4i", 0, 3, 8, 9)
+    content = path.read_bytes()
+    assert content.count(offsets) == 3
+    path.write_bytes(content.replace(offsets, struct.pack("<4i", 0, -1929379839, 8, 9), 1))
+    assert "not a whole Arrow file" in refuse(store, path, "arrow")
