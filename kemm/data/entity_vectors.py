@@ -38,16 +38,21 @@ class EntityVectors:
         """Read the best model of a run.
 
         Raises:
-            InputError: there is no such run, or what it was trained on is no longer there as it was.
+            InputError: there is no such run, its data are no longer as they were, or its model has no vectors.
         """
         from kg.embeddings.runs import load
 
         try:
-            model, triples, _ = load(run)
+            model, triples, settings = load(run)
         except InputError as error:
             raise InputError(
                 f"model.entity_embeddings.run: {error}; name a finished run of `kemm kg train`, or train it again"
             ) from None
+        if not hasattr(model, "entities"):
+            raise InputError(
+                f"model.entity_embeddings.run: {run} is of the model {settings.model.name}, which has no vectors of "
+                "entities; name the run of a model that has, such as complex"
+            )
         with torch.no_grad():
             matrix = model.entity(torch.arange(model.num_entities)).float()
         if not matrix.isfinite().all():
