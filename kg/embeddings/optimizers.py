@@ -38,7 +38,7 @@ def make(name: str, model: KGEModel, learning_rate: float, sparse: bool = False)
     if sparse:
         return RowOptimizer(model.parameters(), name, learning_rate)
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
-    return kinds[name](model.parameters(), lr=learning_rate, fused=True)
+    return kinds[name](model.parameter_groups(learning_rate), lr=learning_rate, fused=True)
 
 
 class RowOptimizer(torch.optim.Optimizer):

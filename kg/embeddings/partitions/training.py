@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def fit(
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     fingerprint = triples.fingerprint()
-    tables = Tables(work, plan, model, optimizer, fingerprint, seed)
+    tables = Tables(work, replace(plan, deal=1), model, optimizer, fingerprint, seed)
     buckets = Buckets(work, triples["train"], tables.plan)
     history, pair_number = History(), 0
     if tables.about:
@@ -91,7 +92,7 @@ def fit(
             model.train()
             while pair_number < rounds * num_pairs:
                 this_round, place_in_round = divmod(pair_number, num_pairs)
-                number = history.epoch * rounds + this_round
+                number = 1 + history.epoch * rounds + this_round
                 if tables.plan.deal != number:
                     keep()
                     tables.deal(number)

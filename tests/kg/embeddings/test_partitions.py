@@ -241,7 +241,7 @@ def test_a_killed_training_ends_where_it_would_have_ended(ring: Triples, pair: i
     for one, two in zip(whole.state_dict().values(), again.state_dict().values()):
         assert torch.equal(one, two)
     left = sorted(path.name.split(".")[0] for path in (tmp_path / "parts" / "parts").iterdir())
-    assert left == [*(f"part-{n}" for n in range(5)), "rest", "state", "triples-11-40"]
+    assert left == [*(f"part-{n}" for n in range(5)), "rest", "state", "triples-12-40"]
 
 
 def test_a_state_of_something_else_is_refused(ring: Triples, tmp_path: Path) -> None:
