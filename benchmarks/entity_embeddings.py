@@ -32,7 +32,7 @@ CONDITIONS: dict[str, tuple[str, str] | None] = {
     "permuted ComplEx, frozen": ("permuted", "frozen"),
     "TransE, frozen": ("transe", "frozen"),
 }
-#: embedding model → its settings, chosen on the validation edges of the quick start, seed 0.
+#: embedding model → its settings; one setting was tried, nothing was tuned.
 NEGATIVES = {"kind": "negatives", "count": 64, "shared": True}
 TRAINING: dict[str, dict[str, Any]] = {
     "complex": {
