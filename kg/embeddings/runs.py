@@ -100,7 +100,7 @@ def plan_parts(settings: EmbeddingSettings, triples: Triples) -> Plan:
         raise InputError(f"the model {settings.model.name} can't be trained in parts: leave training.memory out")
     copies = 1 + len(optimizers.KEPT[training.optimizer])
     two, three = (_build(settings, num, triples.num_relations).state_dict() for num in (2, 3))
-    rest = copies * sum(value.nbytes for name, value in two.items() if name != "entities")
+    rest = copies * sum(value.nbytes for name, value in two.items() if name != "entities") + 8 * len(two)  # steps
     each = copies * two["entities"].shape[1] * two["entities"].element_size()
     plan = choose(triples.num_entities, each, rest, int(training.memory * 1e6))
     if plan.num_parts > 1:

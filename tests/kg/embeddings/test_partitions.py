@@ -26,6 +26,8 @@ from kg.embeddings.partitions.plan import Plan, choose
 from kg.embeddings.partitions.tables import Tables
 from kg.embeddings.partitions.training import fit
 from kg.embeddings.ranking import rank
+from kg.embeddings.runs import plan_parts
+from kg.embeddings.settings import EmbeddingSettings
 from kg.embeddings.translational import TransE
 from kg.embeddings.triples import Triples, number
 from kg.errors import InputError
@@ -99,6 +101,33 @@ def test_a_limit_gives_the_fewest_parts_of_which_two_fit() -> None:
     assert choose(100, 10, 50, 250).num_parts == 10  # two of ten entities
     with pytest.raises(InputError, match=r"leaves no room for two entities .* it must be at least 0\.0"):
         choose(100, 10, 50, 60)
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adam"])
+def test_what_is_in_memory_is_within_the_limit_and_one_part_fewer_would_not_be(
+    ring: Triples, name: str, tmp_path: Path
+) -> None:
+    settings = EmbeddingSettings.model_validate(
+        {
+            "data": {"folder": "nowhere"},
+            "run": "nowhere",
+            "model": {"name": "transe", "dimension": 8},
+            "training": {
+                "objective": {"kind": "negatives"},
+                "epochs": 1,
+                "batch": 8,
+                "learning_rate": 0.1,
+                "optimizer": name,
+                "memory": 0.0011,
+            },
+        }
+    )
+    plan = plan_parts(settings, ring)
+    model, _, optimizer = make(plan, 2, "transe", name)
+    tables = Tables(tmp_path, plan, model, optimizer, "print")
+    each = 8 * 4 * (2 if name == "adagrad" else 3)
+    with_larger_parts = tables.num_bytes + 2 * each * (Plan(23, plan.num_parts - 1).size - plan.size)
+    assert plan.num_parts > 2 and tables.num_bytes <= 1100 < with_larger_parts
 
 
 def test_buckets_hold_every_triple_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,9 +273,9 @@ def test_a_killed_training_ends_where_it_would_have_ended(ring: Triples, pair: i
 
 def test_a_state_of_something_else_is_refused(ring: Triples, tmp_path: Path) -> None:
     run(tmp_path, ring, "transe", epochs=1)
-    with pytest.raises(InputError, match="the state there is of another shape"):
+    with pytest.raises(InputError, match="the state there is of another shape of relations"):
         run(tmp_path, ring, "complex")
-    with pytest.raises(InputError, match="the state there is of another parts"):
+    with pytest.raises(InputError, match="the state there is of another number of parts"):
         run(tmp_path, ring, "transe", num_parts=4)
     other = number({"train": [(f"x{n}", "one", f"x{(n + 1) % 23}") for n in range(23)] + [("x0", "two", "x1")]})
     with pytest.raises(InputError, match="the state there is of another vocabulary"):
@@ -293,5 +322,5 @@ def test_training_in_parts_takes_the_memory_it_is_allowed(tmp_path: Path) -> Non
         assert done.returncode == 0, done.stderr[-2000:]
         growth[limit] = json.loads(done.stdout.splitlines()[-1])["growth"]
     # All vectors and what Adagrad keeps of them: 60,000 × 128 × 4 × 2 = 61 MB, of which 10 MB may be held. Beside them
-    # there are 60,000 names, batches, and 16 MB of scores while it ranks.
+    # there are 60,000 names, batches, and 8 MB of scores while it ranks.
     assert growth["none"] > 61 and growth["10"] < 40, growth
