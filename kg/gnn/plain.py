@@ -1,7 +1,7 @@
 """The sums of ``kg.gnn.messages`` and ``kg.gnn.spread`` in plain torch, for tensors on a GPU.
 
-Edges are sorted by where they go, so a sum is one of neighbouring rows (``torch.segment_reduce``), whose order is fixed:
-the same numbers each time, without atomic additions. Messages are made for so many columns at a time as ``BLOCK`` lets,
+Edges are sorted by where they go, so a sum is one of neighbouring rows (``torch.segment_reduce``) in a fixed order: the
+same numbers each time, without atomic additions. Messages are made for so many columns at a time as ``BLOCK`` lets,
 and again for the derivatives, so what is held for backward is what the compiled kernels hold. Where messages are NaN,
 so are the sums; the extremes are then those of no message.
 """
@@ -66,9 +66,7 @@ def edge_products(x: Tensor, index: Tensor, y: Tensor, target: Tensor, heads: in
     return torch.cat(parts) if parts else x.new_zeros(0, heads)
 
 
-def products_into(
-    x: Tensor, z: Tensor, source: Tensor, relation: Tensor, weight: Tensor, starts: Tensor
-) -> Tensor:
+def products_into(x: Tensor, z: Tensor, source: Tensor, relation: Tensor, weight: Tensor, starts: Tensor) -> Tensor:
     """Return Σ w_e X_u ∘ Z_r over the neighbouring edges of each segment, (·, D), (·, D), (M,) three times → (N, D)."""
     result, segments = x.new_empty(len(starts) - 1, x.shape[1]), Segments(starts, len(source))
     for columns in _columns(len(source), x.shape[1]):

@@ -21,6 +21,7 @@ from kg.embeddings.known import Known
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import with_reciprocals
 from kg.embeddings.optimizers import RowOptimizer
+from kg.embeddings.pace import Pace
 from kg.embeddings.partitions.buckets import Buckets
 from kg.embeddings.partitions.export import export
 from kg.embeddings.partitions.plan import Plan
@@ -46,6 +47,7 @@ def fit(
     patience: int = 0,
     rounds: int = 1,
     resume: bool = True,
+    pace: Pace = Pace(),  # noqa: B008 - by default it has no clock, so no state
     note: Callable[[str], None] = lambda text: None,
 ) -> History:
     """Train, and leave the best model in ``folder/best``, a checkpoint like any other.
@@ -55,7 +57,7 @@ def fit(
         objective, optimizer: of a model of 2·``plan.size`` entities; the optimiser takes sparse gradients.
         rounds: in which an epoch goes through its triples, a share of them in each, dealing entities anew before it.
             More come nearer to training in memory, and load parts as many times more often.
-        epochs, batch, seed, decay, every, limit, patience, resume, note: as in ``kg.embeddings.training.fit``.
+        epochs, batch, seed, decay, every, limit, patience, resume, pace, note: as in ``kg.embeddings.training.fit``.
 
     Raises:
         InputError: what is in ``folder/parts`` is of another vocabulary or plan, or damaged; the loss is no longer a
@@ -84,6 +86,7 @@ def fit(
 
     def keep() -> None:
         tables.keep({"history": vars(history), "pair": pair_number})
+        pace.written()
 
     with interrupts.held() as interrupt:
         while history.epoch < epochs and not (patience and history.since_best >= patience):
@@ -118,9 +121,13 @@ def fit(
                     model.constrain()
                     history.running += lost * len(chosen)
                     history.step += 1
-                    if interrupt.is_asked:
+                    is_over = pace.is_over()
+                    if interrupt.is_asked or is_over or pace.is_due():
                         keep()
+                    if interrupt.is_asked:
                         raise KeyboardInterrupt
+                    if is_over:
+                        return history
                 pair_number, history.step = pair_number + 1, 0
                 if pair_number % plan.num_parts == 0:  # writes two parts where P were written on the way
                     keep()
