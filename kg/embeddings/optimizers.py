@@ -40,7 +40,7 @@ def make(name: str, model: KGEModel, learning_rate: float, sparse: bool = False)
         return RowOptimizer(model.parameters(), name, learning_rate)
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
     fused = name == "adam" or model.device.type == "cpu"  # older versions of torch have no fused Adagrad for GPUs
-    return kinds[name](model.parameters(), lr=learning_rate, fused=fused)
+    return kinds[name](model.parameter_groups(learning_rate), lr=learning_rate, fused=fused)
 
 
 class RowOptimizer(torch.optim.Optimizer):

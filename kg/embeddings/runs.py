@@ -11,11 +11,15 @@ import numpy as np
 import torch
 
 from kg import devices
-from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, checkpoint, optimizers
+from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, bi_encoder, checkpoint, optimizers
+from kg.embeddings.bi_encoder import BiEncoder
+from kg.embeddings.entity_texts import entity_texts
 from kg.embeddings.figures import figures
 from kg.embeddings.held_out import draw_validation
+from kg.embeddings.info_nce import InfoNCE
 from kg.embeddings.modalities import read_modalities
 from kg.embeddings.model import KGEModel
+from kg.embeddings.model_settings import Texts
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
 from kg.embeddings.pace import Pace
@@ -51,8 +55,15 @@ def read_data(data: Data, seed: int = 0) -> Triples:
         return read_store(graph, data.splits, seed=seed, unseen=data.unseen)
 
 
-def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
-    """Return the model that settings describe, with the numbers it starts from."""
+def build(settings: EmbeddingSettings, triples: Triples, note: Callable[[str], None] = lambda text: None) -> KGEModel:
+    """Return the model that settings describe, with the numbers it starts from.
+
+    Raises:
+        InputError: the model can't be asked for heads, or its modalities, texts or encoder are missing.
+    """
+    if isinstance(settings.model, Texts):
+        texts = entity_texts(settings.data, settings.model.file, triples.entities)
+        return bi_encoder.read(texts, triples, seed=settings.seed, note=note, **settings.model.options())
     make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
     more: dict[str, Any] = {}
     if settings.model.name in FUSION_MODELS:
@@ -84,6 +95,8 @@ def plan_parts(settings: EmbeddingSettings, triples: Triples) -> Plan:
     training = settings.training
     if training.memory is None:
         return Plan(triples.num_entities, 1)
+    if isinstance(settings.model, Texts):
+        raise InputError("the model texts can't be trained in parts: leave training.memory out")
     make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
     if settings.model.name in FUSION_MODELS or getattr(make, "reads_graph", False):
         raise InputError(f"the model {settings.model.name} can't be trained in parts: leave training.memory out")
@@ -111,6 +124,10 @@ def build_objective(training: Training, model: KGEModel, train: Array) -> Object
     """Return the objective that settings describe, on (N, 3) triples."""
     asked: Any = training.objective
     common: dict[str, Any] = {"regularizer": training.regularizer, "weight": training.weight}
+    if isinstance(model, BiEncoder) != (asked.kind == "info-nce"):
+        raise InputError("the model texts and the objective info-nce go together: change model.name or the objective")
+    if isinstance(model, BiEncoder):
+        return InfoNCE(model, train, **asked.model_dump(exclude={"kind"}))
     if isinstance(model, PathModel):
         if asked.kind != "negatives":
             raise InputError(f"the model nbfnet trains by negatives: training.objective.kind can't be {asked.kind}")
@@ -161,7 +178,7 @@ def train(
     if plan.num_parts > 1:
         model, train = _build(settings, 2 * plan.size, triples.num_relations), train[:0]
     else:
-        model = build(settings, triples).to(device)
+        model = build(settings, triples, note).to(device)
     objective = build_objective(settings.training, model, train)
     asked = settings.training.objective
     is_sparse = asked.kind == "negatives" and asked.sparse
