@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -50,12 +50,16 @@ def repeatable(device: torch.device) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for, read at the first product
-    was, fills = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
-    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    was, only_warned = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    checks: Any = torch.utils.deterministic
+    fills = checks.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[assignment]
+    checks.fill_uninitialized_memory = False  # it would write every new tensor twice
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(was, warn_only=only_warned)
-        torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[assignment]
+        checks.fill_uninitialized_memory = fills

@@ -128,19 +128,37 @@ def spread_back(
         other: (M,) each edge's row of ``table``.
         slopes: derivatives by Σ m, Σ m², max m and min m, and the edges with the last two, (N, D) each.
     """
-    row = torch.repeat_interleave(torch.arange(len(own), device=own.device), starts.diff())  # of each place
-    target, other = target[order], other[order]
-    edge, is_kept = order.to(torch.int32)[:, None], kept[order][:, None]
     result, segments = torch.empty_like(own), Segments(starts, len(order))
+    at, other, weight = target[order], other[order], kept[order][:, None]
     for columns in _columns(len(order), own.shape[1]):
         total, square, top, low, top_edge, low_edge = (slope[:, columns] for slope in slopes)
-        factor = table[:, columns].index_select(0, other)
-        slope = own[:, columns].index_select(0, row).mul_(factor).mul_(square.index_select(0, target)).mul_(2)
-        slope += total.index_select(0, target)
-        for extreme, at in ((top, top_edge), (low, low_edge)):
-            slope += torch.where(at.index_select(0, target) == edge, extreme.index_select(0, target), 0)
-        result[:, columns] = segments.reduce(slope.mul_(factor).mul_(is_kept))
+        factor = table[:, columns].index_select(0, other).mul_(weight)
+        # Of Σ m and the extremes: the slope of each edge, where the extremes' edges are told by their numbers.
+        slope = total.index_select(0, torch.cat([target, target.new_zeros(1)]))  # the last row is for those of no edge
+        for extreme, edge in ((top, top_edge), (low, low_edge)):
+            _put(slope, torch.where(edge < 0, len(target), edge).long(), total + extreme)
+        plain = segments.reduce(slope.index_select(0, order).mul_(factor))
+        del slope
+        # Of Σ m²: 2 own Σ table² ∘ slope.
+        squares = segments.reduce(factor.mul_(factor).mul_(square.index_select(0, at)))
+        result[:, columns] = plain + 2 * own[:, columns] * squares
     return result
+
+
+def _put(into: Tensor, rows: Tensor, values: Tensor) -> None:
+    """Write values (N, D) to the rows that each of them names. No place is named twice, but for one that isn't read.
+
+    So their order is of no matter, and torch need not sort them where it is asked for repeatable results.
+    """
+    was, only_warned = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.use_deterministic_algorithms(False)
+    try:
+        into.scatter_(0, rows, values)
+    finally:
+        torch.use_deterministic_algorithms(was, warn_only=only_warned)
 
 
 def _columns(num_edges: int, width: int) -> Iterator[slice]:
