@@ -6,7 +6,7 @@
     kemm.cli.media    media add                              which pictures show which entities
     kemm.cli.exports  export                                 what goes out of one
     kemm.cli.quality  kg profile, audit                      how good it is
-    kemm.cli.embeddings kg train, rank, classify           vectors that say which facts are likely
+    kemm.cli.embeddings kg train, rank, classify, combine  vectors that say which facts are likely
     kemm.cli.sparql   kg sparql                              the same, asked in SPARQL
     kemm.cli.runs     index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
     kemm.cli.stores   the options that commands on a store share, and how they open it

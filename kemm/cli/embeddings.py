@@ -1,4 +1,4 @@
-"""Commands on embedding models: ``kg train``, ``kg rank`` and ``kg classify``."""
+"""Commands on embedding models: ``kg train``, ``rank``, ``classify`` and ``combine``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(kg_commands: typer.Typer) -> None:
     kg_commands.command()(train)
     kg_commands.command()(rank)
     kg_commands.command()(classify)
+    kg_commands.command()(combine)
 
 
 def train(
@@ -31,9 +32,15 @@ def train(
     test: Annotated[
         bool, typer.Option("--test", help="Rank the test split at the end: once, when all is chosen")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", min=0.0, help="Stop after so many, with a checkpoint", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train an embedding model as a settings file says; Ctrl-C stops after a checkpoint, the same command goes on."""
+    import time
+
     from kemm.config import load
     from kg.embeddings.settings import EmbeddingSettings
 
@@ -43,9 +50,14 @@ def train(
         from kg.embeddings.runs import train as run
 
         keep_freed_memory()
-        result = run(settings, resume=resume, test=test, note=screen.note)
+        options: dict[str, Any] = {"minutes": minutes, "clock": time.monotonic, "note": screen.note}
+        result = run(settings, resume=resume, test=test, **options)
 
     def people() -> None:
+        if "stopped" in result:
+            place = result["stopped"]
+            screen.line(f"stopped in epoch {place['epoch']} after step {place['step']}; the same command goes on")
+            return
         screen.line(f"{result['epochs']} epochs; the best model is in {result['run']}/best")
         splits = {name: result[name] for name in ("valid",) if result[name]}
         if "test" in result:
@@ -117,6 +129,26 @@ def classify(
         screen.table(("relation", *columns), rows)
 
     kinds = {"one a relation": result, "a single one": result["single"]}
+    screen.show(result, json, people)
+
+
+def combine(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that `kemm kg train` wrote", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the weights to")],
+    hops: Annotated[int, typer.Option(min=0, help="Weigh distances in the training graph up to this; 0: don't")] = 0,
+    test: Annotated[bool, typer.Option("--test", help="Rank the test split: once, when all is chosen")] = False,
+    json: Json = False,
+) -> None:
+    """Weigh the scores of trained models on the validation split, so that together they rank best."""
+    with screen.work(json):
+        from kg.embeddings.sums import combine as run
+
+        result = run(runs, out, hops=hops, test=test)
+
+    def people() -> None:
+        screen.line(f"the weights are in {result['run']}")
+        _table({"valid (fitted on it)": result["valid"], **({"test": result["test"]["both"]} if test else {})})
+
     screen.show(result, json, people)
 
 

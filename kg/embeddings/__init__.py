@@ -8,6 +8,9 @@
     from kg.embeddings.facts import FactEncoder           # facts as tokens for an encoder
     from kg.embeddings.cold import embed_cold             # a vector for a new entity, without training
 
+    from kg.embeddings.bi_encoder import BiEncoder        # entities by their texts; not in the table: it needs them
+    from kg.embeddings.combined import Combined           # the weighted sum of several models
+
 The contract is ``kg.embeddings.model.KGEModel``. torch is imported by the files of this package, not by ``kg``.
 """
 

@@ -14,6 +14,7 @@ relation vectors, and a query for heads (?, r, t) is asked as one for tails: (t,
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,11 @@ class KGEModel(nn.Module, abc.ABC):
         self.dropout = nn.Dropout(dropout)
         #: Gradients of looked-up rows are sparse: set by training that updates only rows it has touched.
         self.sparse = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
 
     def normal(self, *shape: int, std: float) -> Tensor:
         """Return normal numbers drawn with the model's own seed."""
@@ -122,6 +128,10 @@ class KGEModel(nn.Module, abc.ABC):
     def factors(self, h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, ...]:
         """Return the magnitudes that a regulariser keeps small, (B, ·) each; by default the vectors themselves."""
         return h, r, t
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Return what an optimiser takes: parameters, some perhaps with a learning rate of their own."""
+        return [{"params": list(self.parameters())}]
 
     @torch.no_grad()
     def constrain(self) -> None:

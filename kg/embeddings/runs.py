@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, checkpoint, optimizers
+from kg import devices
+from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, bi_encoder, checkpoint, optimizers
+from kg.embeddings.bi_encoder import BiEncoder
+from kg.embeddings.entity_texts import entity_texts
 from kg.embeddings.figures import figures
 from kg.embeddings.held_out import draw_validation
+from kg.embeddings.info_nce import InfoNCE
 from kg.embeddings.modalities import read_modalities
 from kg.embeddings.model import KGEModel
+from kg.embeddings.model_settings import Texts
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
+from kg.embeddings.pace import Pace
 from kg.embeddings.partitions.export import Checkpoint
 from kg.embeddings.partitions.plan import Plan, choose
 from kg.embeddings.partitions.ranking import rank as rank_parts
@@ -49,8 +55,15 @@ def read_data(data: Data, seed: int = 0) -> Triples:
         return read_store(graph, data.splits, seed=seed, unseen=data.unseen)
 
 
-def build(settings: EmbeddingSettings, triples: Triples) -> KGEModel:
-    """Return the model that settings describe, with the numbers it starts from."""
+def build(settings: EmbeddingSettings, triples: Triples, note: Callable[[str], None] = lambda text: None) -> KGEModel:
+    """Return the model that settings describe, with the numbers it starts from.
+
+    Raises:
+        InputError: the model can't be asked for heads, or its modalities, texts or encoder are missing.
+    """
+    if isinstance(settings.model, Texts):
+        texts = entity_texts(settings.data, settings.model.file, triples.entities)
+        return bi_encoder.read(texts, triples, seed=settings.seed, note=note, **settings.model.options())
     make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
     more: dict[str, Any] = {}
     if settings.model.name in FUSION_MODELS:
@@ -82,12 +95,14 @@ def plan_parts(settings: EmbeddingSettings, triples: Triples) -> Plan:
     training = settings.training
     if training.memory is None:
         return Plan(triples.num_entities, 1)
+    if isinstance(settings.model, Texts):
+        raise InputError("the model texts can't be trained in parts: leave training.memory out")
     make: Any = resolve(EMBEDDING_MODELS | FUSION_MODELS, settings.model.name, "embedding model")
     if settings.model.name in FUSION_MODELS or getattr(make, "reads_graph", False):
         raise InputError(f"the model {settings.model.name} can't be trained in parts: leave training.memory out")
     copies = 1 + len(optimizers.KEPT[training.optimizer])
     two, three = (_build(settings, num, triples.num_relations).state_dict() for num in (2, 3))
-    rest = copies * sum(value.nbytes for name, value in two.items() if name != "entities")
+    rest = copies * sum(value.nbytes for name, value in two.items() if name != "entities") + 8 * len(two)  # steps
     each = copies * two["entities"].shape[1] * two["entities"].element_size()
     plan = choose(triples.num_entities, each, rest, int(training.memory * 1e6))
     if plan.num_parts > 1:
@@ -109,6 +124,10 @@ def build_objective(training: Training, model: KGEModel, train: Array) -> Object
     """Return the objective that settings describe, on (N, 3) triples."""
     asked: Any = training.objective
     common: dict[str, Any] = {"regularizer": training.regularizer, "weight": training.weight}
+    if isinstance(model, BiEncoder) != (asked.kind == "info-nce"):
+        raise InputError("the model texts and the objective info-nce go together: change model.name or the objective")
+    if isinstance(model, BiEncoder):
+        return InfoNCE(model, train, **asked.model_dump(exclude={"kind"}))
     if isinstance(model, PathModel):
         if asked.kind != "negatives":
             raise InputError(f"the model nbfnet trains by negatives: training.objective.kind can't be {asked.kind}")
@@ -133,23 +152,33 @@ def train(
     *,
     resume: bool = True,
     test: bool = False,
+    minutes: float | None = None,
+    clock: Callable[[], float] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train as settings say and return the best validation figures, the losses and, if asked, the test figures.
 
     Args:
         test: rank the test split with the best model; look at it once, when nothing is left to choose.
+        minutes: stop after so many with a checkpoint; the result then has "stopped", and the same call goes on.
+        clock: seconds, such as ``time.monotonic``; without one no time passes.
 
     Raises:
-        InputError: data or a checkpoint can't be used.
+        InputError: data, a device or a checkpoint can't be used.
         KeyboardInterrupt: after a checkpoint; the same call goes on.
     """
+    pace = Pace(clock or (lambda: 0.0), settings.training.checkpoint_minutes, minutes)
+    device, mixed_precision = _device(settings, note)
     triples = read_data(settings.data, settings.seed)
     plan, train = plan_parts(settings, triples), triples["train"]
+    if plan.num_parts > 1 and device.type != "cpu":
+        if settings.training.device == "cuda":
+            raise InputError("training.memory is of the processor, where parts are trained: set training.device to cpu")
+        device = torch.device("cpu")
     if plan.num_parts > 1:
         model, train = _build(settings, 2 * plan.size, triples.num_relations), train[:0]
     else:
-        model = build(settings, triples)
+        model = build(settings, triples, note).to(device)
     objective = build_objective(settings.training, model, train)
     asked = settings.training.objective
     is_sparse = asked.kind == "negatives" and asked.sparse
@@ -165,23 +194,43 @@ def train(
         "seed": settings.seed,
         **settings.evaluation.model_dump(),
         "resume": resume,
+        "pace": pace,
         "note": note,
     }
     if plan.num_parts > 1:
         assert isinstance(objective, NegativeSampling) and isinstance(optimizer, optimizers.RowOptimizer)
-        history = fit_parts(plan, triples, objective, optimizer, rounds=settings.training.rounds, **options)
+        history = fit_parts(plan, triples, objective, optimizer, **options)
     else:
-        history = fit(model, triples, objective, optimizer, **options)
+        history = fit(model, triples, objective, optimizer, mixed_precision=mixed_precision, **options)
     result: dict[str, Any] = {"run": str(folder), "epochs": history.epoch, "valid": history.best}
     result["data"] = {"entities": triples.num_entities, "relations": triples.num_relations, **triples.report}
-    if test:
+    if history.step:
+        result["stopped"] = {"epoch": history.epoch + 1, "step": history.step}
+    elif test:
         result["test"] = figures(_rank_best(folder, model, triples, "test", plan), triples)
         (folder / "test.json").write_text(json.dumps(result["test"], indent=1), encoding="utf-8")
     return result
 
 
+def _device(settings: EmbeddingSettings, note: Callable[[str], None]) -> tuple[torch.device, bool]:
+    """Return where training takes place, and whether in mixed precision."""
+    training = settings.training
+    device = devices.choose(training.device)
+    if training.mixed_precision and settings.model.name not in ("encoded", "nbfnet"):
+        raise InputError(
+            f"training.mixed_precision is for the models encoded and nbfnet, not for {settings.model.name}: leave it "
+            "out (the objective 1-vs-all has a precision of its own)"
+        )
+    if training.mixed_precision and device.type == "cpu":
+        note("on the processor: training.mixed_precision is left out")
+        return device, False
+    return device, training.mixed_precision
+
+
 def rank_run(run: str | Path, split: str) -> tuple[Ranks, Triples]:
     """Rank a split with a run's best model, within the memory that its settings allow; return the triples too.
+
+    On a GPU where there is one, unless the run's device is the processor.
 
     Raises:
         InputError: as ``load``; there is no such split, or it is empty.
@@ -191,6 +240,7 @@ def rank_run(run: str | Path, split: str) -> tuple[Ranks, Triples]:
     plan = plan_parts(settings, triples)
     if plan.num_parts == 1:
         model, triples, _ = load(run)
+        model.to(devices.choose("cpu" if settings.training.device == "cpu" else "auto"))
     else:
         model = _build(settings, 2 * plan.size, triples.num_relations)
         checkpoint.check(Path(run) / "best", triples.fingerprint())

@@ -1,4 +1,4 @@
-"""``kemm kg train`` and ``kemm kg rank``: a run from a settings file, its figures, and every wrong key named."""
+"""``kemm kg train``, ``rank`` and ``combine``: a run from a settings file, its figures, and every wrong key named."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import pytest
 
 from kemm.cli import main
 from kemm.config import load
+from kg.embeddings import sums
+from kg.embeddings.figures import figures
+from kg.embeddings.ranking import rank
 from kg.embeddings.settings import EmbeddingSettings
 from kg.errors import ConfigError
+from tests.kg.embeddings import tiny_bert
 
 SETTINGS = """
 title: A ring
@@ -107,3 +111,33 @@ def test_every_shipped_settings_file_is_valid(root: Path) -> None:
         settings = load(file, EmbeddingSettings).settings
         assert settings.story, f"{file} does not say what was published and measured"
         assert file.stem == Path(settings.run).name
+
+
+def test_texts_are_trained_and_summed_with_a_structure_model(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_bert.write(tmp_path / "bert")
+    lines = [f"e{n}\tw{n} w{n + 20}\n" for n in range(12)]
+    (tmp_path / "data" / "entity2text.tsv").write_text("".join(lines), encoding="utf-8")
+    assert main(["kg", "train", str(config), "--json"]) == 0
+    texts = SETTINGS.replace("1-vs-all", "info-nce").replace("FOLDER/run", "FOLDER/texts")
+    model = "model: {name: texts, encoder: FOLDER/bert, cache: FOLDER/cache, trained_layers: 1, hidden: 8}"
+    texts = texts.replace("model: {name: complex, dimension: 8, reciprocal: true, initial: 0.1}", model)
+    (tmp_path / "texts.yaml").write_text(texts.replace("FOLDER", str(tmp_path)), encoding="utf-8")
+    assert main(["kg", "train", str(tmp_path / "texts.yaml"), "--set", "training.epochs=2", "--json"]) == 0
+    capsys.readouterr()
+    parts = [str(tmp_path / name) for name in ("run", "texts")]
+    assert main(["kg", "combine", *parts, "--out", str(tmp_path / "both"), "--hops", "2", "--test", "--json"]) == 0
+    combined = json.loads(capsys.readouterr().out)
+    assert list(combined["weights"]) == parts and combined["valid"]["count"] == 4
+    model, triples = sums.load(tmp_path / "both")
+    assert figures(rank(model, triples, "test"), triples)["both"] == combined["test"]["both"]
+    assert main(["kg", "combine", *parts, str(tmp_path), "--out", str(tmp_path / "three")]) == 2
+    assert "there is no run of `kemm kg train`" in capsys.readouterr().err and not (tmp_path / "three").exists()
+
+
+def test_a_model_and_an_objective_that_do_not_go_together_are_told(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["kg", "train", str(config), "--set", "training.objective.kind=info-nce"]) == 2
+    assert "the model texts and the objective info-nce go together" in capsys.readouterr().err

@@ -4,7 +4,7 @@
 
 π is a permutation of the numbers of entities, another for each deal: a Feistel network over their bits, walked until it
 comes back among them (Black & Rogaway, 2002, "Ciphers with arbitrary finite domains"), so that it takes no memory and
-runs backwards. Every round of training deals anew. With the same parts throughout, a query whose answers all lie in one
+runs backwards. Every epoch deals anew. With the same parts throughout, a query whose answers all lie in one
 part would never meet an entity of a third; and neither may parts follow the numbers, e mod P, of which the even ones
 are often heads and the odd ones tails.
 """

@@ -16,8 +16,11 @@ from kg.embeddings.counting import count
 from kg.embeddings.known import Known
 from kg.embeddings.model import KGEModel
 from kg.embeddings.partitions.export import Checkpoint
-from kg.embeddings.ranking import BLOCK, Ranks, sample
+from kg.embeddings.ranking import Ranks, sample
 from kg.embeddings.triples import Array, Triples
+
+#: Scores that are held at a time, a number of float32; there are two copies. Few, where memory is what is short.
+BLOCK = 1 << 20
 
 
 @torch.no_grad()

@@ -24,6 +24,14 @@ from kg.embeddings.partitions.plan import Plan
 from kg.embeddings.triples import Array
 from kg.errors import InputError
 
+#: What the keys of a state's identity are called in errors.
+_WORDS = {
+    "fingerprint": "vocabulary",
+    "parts": "number of parts",
+    "shape": "shape of entities",
+    "optimizer": "optimiser",
+}
+
 
 class Tables:
     """Parts of entities in two slots: rows [0, size) and [size, 2·size) of ``model.entities``.
@@ -209,11 +217,11 @@ class Tables:
             except Exception as error:  # a damaged file: safetensors raises its own bare exception type
                 raise InputError(f"{path}: not a whole state ({error}): remove {self.folder} and train anew") from None
             own = self._rest()
-            differs = [key for key, value in self._identity.items() if state.get(key) != value]
-            differs += [name for name in own if name not in rest or rest[name].shape != own[name].shape]
+            differs = [_WORDS[key] for key, value in self._identity.items() if state.get(key) != value]
+            differs += [f"shape of {name}" for name in own if name not in rest or rest[name].shape != own[name].shape]
             if differs:
                 raise InputError(
-                    f"{self.folder}: the state there is of another {differs[0].replace('fingerprint', 'vocabulary')}: "
+                    f"{self.folder}: the state there is of another {differs[0]}: "
                     "train anew in another folder, or with the data and settings it was made with"
                 )
             with torch.no_grad():

@@ -21,6 +21,7 @@ from kg.embeddings.known import Known
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import with_reciprocals
 from kg.embeddings.optimizers import RowOptimizer
+from kg.embeddings.pace import Pace
 from kg.embeddings.partitions.buckets import Buckets
 from kg.embeddings.partitions.export import export
 from kg.embeddings.partitions.plan import Plan
@@ -44,8 +45,8 @@ def fit(
     every: int = 5,
     limit: int | None = None,
     patience: int = 0,
-    rounds: int = 1,
     resume: bool = True,
+    pace: Pace = Pace(),  # noqa: B008 - by default it has no clock, so no state
     note: Callable[[str], None] = lambda text: None,
 ) -> History:
     """Train, and leave the best model in ``folder/best``, a checkpoint like any other.
@@ -53,9 +54,7 @@ def fit(
     Args:
         plan: of more than one part.
         objective, optimizer: of a model of 2·``plan.size`` entities; the optimiser takes sparse gradients.
-        rounds: in which an epoch goes through its triples, a share of them in each, dealing entities anew before it.
-            More come nearer to training in memory, and load parts as many times more often.
-        epochs, batch, seed, decay, every, limit, patience, resume, note: as in ``kg.embeddings.training.fit``.
+        epochs, batch, seed, decay, every, limit, patience, resume, pace, note: as in ``kg.embeddings.training.fit``.
 
     Raises:
         InputError: what is in ``folder/parts`` is of another vocabulary or plan, or damaged; the loss is no longer a
@@ -77,32 +76,28 @@ def fit(
         f"{plan.num_parts} parts of {plan.size:,} entities; two of them and all else take "
         f"{tables.num_bytes / 1e6:.1f} MB in memory"
     )
-    num_pairs = plan.num_parts * (plan.num_parts - 1) // 2
     has_valid = "valid" in triples.splits and len(triples.splits["valid"]) > 0
     known = Known(triples.splits.values(), triples.num_entities) if has_valid else None
     rates = [group["lr"] for group in optimizer.param_groups]
 
     def keep() -> None:
         tables.keep({"history": vars(history), "pair": pair_number})
+        pace.written()
 
     with interrupts.held() as interrupt:
         while history.epoch < epochs and not (patience and history.since_best >= patience):
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * decay**history.epoch
+            if tables.plan.deal != history.epoch + 1:
+                tables.deal(history.epoch + 1)
+                buckets = Buckets(work, triples["train"], tables.plan)
+            pairs = plan.pairs(np.random.default_rng([seed, history.epoch]))
             model.train()
-            while pair_number < rounds * num_pairs:
-                this_round, place_in_round = divmod(pair_number, num_pairs)
-                number = 1 + history.epoch * rounds + this_round
-                if tables.plan.deal != number:
-                    keep()
-                    tables.deal(number)
-                    buckets = Buckets(work, triples["train"], tables.plan)
-                pairs = plan.pairs(np.random.default_rng([seed, number]))
-                pair, met = pairs[place_in_round], {part for pair in pairs[:place_in_round] for part in pair}
+            while pair_number < len(pairs):
+                pair, met = pairs[pair_number], {part for pair in pairs[:pair_number] for part in pair}
                 tables.hold(pair)
                 objective.among = tables.in_memory(pair)
-                rows = _rows(buckets, pair, [part for part in pair if part not in met])
-                rows = tables.local(rows[_draw(rows, rounds) == this_round])
+                rows = tables.local(_rows(buckets, pair, [part for part in pair if part not in met]))
                 if model.reciprocal:
                     rows = with_reciprocals(rows, model.num_relations)
                 order = np.random.default_rng([seed, history.epoch, pair_number]).permutation(len(rows))
@@ -118,9 +113,13 @@ def fit(
                     model.constrain()
                     history.running += lost * len(chosen)
                     history.step += 1
-                    if interrupt.is_asked:
+                    is_over = pace.is_over()
+                    if interrupt.is_asked or is_over or pace.is_due():
                         keep()
+                    if interrupt.is_asked:
                         raise KeyboardInterrupt
+                    if is_over:
+                        return history
                 pair_number, history.step = pair_number + 1, 0
                 if pair_number % plan.num_parts == 0:  # writes two parts where P were written on the way
                     keep()
@@ -154,13 +153,6 @@ def _rows(buckets: Buckets, pair: tuple[int, int], within: list[int]) -> Array:
     one, two = pair
     asked = [(one, two), (two, one), *((part, part) for part in within)]
     return np.concatenate([buckets.between(*heads_and_tails) for heads_and_tails in asked])
-
-
-def _draw(rows: Array, rounds: int) -> Array:
-    """Return the round in which each triple comes, (M,), by a hash: it is the same whatever part the triple is in."""
-    heads, relations, tails = rows.T
-    found: Array = (((heads * 73_856_093) ^ (relations * 19_349_663) ^ (tails * 83_492_791)) >> 5) % rounds
-    return found
 
 
 def _replace(folder: Path, new: Path) -> None:

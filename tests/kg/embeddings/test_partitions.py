@@ -26,6 +26,8 @@ from kg.embeddings.partitions.plan import Plan, choose
 from kg.embeddings.partitions.tables import Tables
 from kg.embeddings.partitions.training import fit
 from kg.embeddings.ranking import rank
+from kg.embeddings.runs import plan_parts
+from kg.embeddings.settings import EmbeddingSettings
 from kg.embeddings.translational import TransE
 from kg.embeddings.triples import Triples, number
 from kg.errors import InputError
@@ -99,6 +101,33 @@ def test_a_limit_gives_the_fewest_parts_of_which_two_fit() -> None:
     assert choose(100, 10, 50, 250).num_parts == 10  # two of ten entities
     with pytest.raises(InputError, match=r"leaves no room for two entities .* it must be at least 0\.0"):
         choose(100, 10, 50, 60)
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adam"])
+def test_what_is_in_memory_is_within_the_limit_and_one_part_fewer_would_not_be(
+    ring: Triples, name: str, tmp_path: Path
+) -> None:
+    settings = EmbeddingSettings.model_validate(
+        {
+            "data": {"folder": "nowhere"},
+            "run": "nowhere",
+            "model": {"name": "transe", "dimension": 8},
+            "training": {
+                "objective": {"kind": "negatives"},
+                "epochs": 1,
+                "batch": 8,
+                "learning_rate": 0.1,
+                "optimizer": name,
+                "memory": 0.0011,
+            },
+        }
+    )
+    plan = plan_parts(settings, ring)
+    model, _, optimizer = make(plan, 2, "transe", name)
+    tables = Tables(tmp_path, plan, model, optimizer, "print")
+    each = 8 * 4 * (2 if name == "adagrad" else 3)
+    with_larger_parts = tables.num_bytes + 2 * each * (Plan(23, plan.num_parts - 1).size - plan.size)
+    assert plan.num_parts > 2 and tables.num_bytes <= 1100 < with_larger_parts
 
 
 def test_buckets_hold_every_triple_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +211,7 @@ def test_ranks_of_a_checkpoint_on_disk_are_those_in_memory(reciprocal: bool, lev
 def run(folder: Path, triples: Triples, kind: str, epochs: int = 6, num_parts: int = 5) -> tuple[Any, KGEModel]:
     plan = Plan(triples.num_entities, num_parts)
     _, objective, optimizer = make(plan, triples.num_relations, kind)
-    history = fit(
-        plan, triples, objective, optimizer, epochs=epochs, batch=8, folder=folder, every=3, decay=0.99, rounds=2
-    )
+    history = fit(plan, triples, objective, optimizer, epochs=epochs, batch=8, folder=folder, every=3, decay=0.99)
     make_whole = TransE(23, 2, 8) if kind == "transe" else ComplEx(23, 2, 4, reciprocal=True)
     checkpoint.load_model(folder / "best", make_whole, triples.fingerprint())
     return history, make_whole
@@ -228,7 +255,7 @@ run(Path(sys.argv[1]), Triples.open(sys.argv[2]), "complex")
 """
 
 
-@pytest.mark.parametrize("pair", [3, 17, 73])
+@pytest.mark.parametrize("pair", [3, 17, 53])
 def test_a_killed_training_ends_where_it_would_have_ended(ring: Triples, pair: int, tmp_path: Path) -> None:
     expected, whole = run(tmp_path / "whole", ring, "complex")
     ring.save(tmp_path / "ring")
@@ -241,14 +268,14 @@ def test_a_killed_training_ends_where_it_would_have_ended(ring: Triples, pair: i
     for one, two in zip(whole.state_dict().values(), again.state_dict().values()):
         assert torch.equal(one, two)
     left = sorted(path.name.split(".")[0] for path in (tmp_path / "parts" / "parts").iterdir())
-    assert left == [*(f"part-{n}" for n in range(5)), "rest", "state", "triples-12-40"]
+    assert left == [*(f"part-{n}" for n in range(5)), "rest", "state", "triples-6-40"]
 
 
 def test_a_state_of_something_else_is_refused(ring: Triples, tmp_path: Path) -> None:
     run(tmp_path, ring, "transe", epochs=1)
-    with pytest.raises(InputError, match="the state there is of another shape"):
+    with pytest.raises(InputError, match="the state there is of another shape of relations"):
         run(tmp_path, ring, "complex")
-    with pytest.raises(InputError, match="the state there is of another parts"):
+    with pytest.raises(InputError, match="the state there is of another number of parts"):
         run(tmp_path, ring, "transe", num_parts=4)
     other = number({"train": [(f"x{n}", "one", f"x{(n + 1) % 23}") for n in range(23)] + [("x0", "two", "x1")]})
     with pytest.raises(InputError, match="the state there is of another vocabulary"):
@@ -294,6 +321,7 @@ def test_training_in_parts_takes_the_memory_it_is_allowed(tmp_path: Path) -> Non
         done = subprocess.run(arguments, capture_output=True, text=True, cwd=Path(__file__).parents[3])
         assert done.returncode == 0, done.stderr[-2000:]
         growth[limit] = json.loads(done.stdout.splitlines()[-1])["growth"]
-    # All vectors and what Adagrad keeps of them: 60,000 × 128 × 4 × 2 = 61 MB, of which 10 MB may be held. Beside them
-    # there are 60,000 names, batches, and 16 MB of scores while it ranks.
-    assert growth["none"] > 61 and growth["10"] < 40, growth
+    # All vectors and what Adagrad keeps of them: 60,000 × 128 × 4 × 2 = 61 MB, of which 10 MB may be held; in memory a
+    # step's gradients come on top. Beside the parts there are 60,000 names, batches, 8 MB of scores while it ranks, and
+    # the pages of the checkpoint's 31 MB that ranking has touched, which the system may take back: they count here.
+    assert growth["none"] > 150 and growth["10"] < 90, growth
