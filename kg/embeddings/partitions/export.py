@@ -86,6 +86,10 @@ class Checkpoint:
                 raise InputError(f"{self.path}: the file is cut short")
 
     def rows(self, entities: Any) -> Any:
-        """Return the vectors of some entities, (N, De)."""
-        mapped = np.memmap(self.path, np.float32, "r", self._start, (self.num_entities, self.width))
-        return np.array(mapped[entities])
+        """Return the vectors of some entities, (N, De), read one by one: mapping would bring their neighbours."""
+        found = np.empty((len(entities), self.width), dtype=np.float32)
+        with self.path.open("rb", buffering=0) as file:
+            for vector, entity in zip(found, entities.tolist()):
+                file.seek(self._start + entity * self.width * 4)
+                file.readinto(vector.data.cast("B"))
+        return found

@@ -20,7 +20,7 @@ from kg.embeddings.ranking import Ranks, sample
 from kg.embeddings.triples import Array, Triples
 
 #: Scores that are held at a time, a number of float32; there are two copies. Few, where memory is what is short.
-BLOCK = 1 << 20
+BLOCK = 1 << 19
 
 
 @torch.no_grad()
