@@ -61,6 +61,15 @@ class QuestionSettings(Section):
     test: int = Field(1000, description="most held-out questions kept")
 
 
+class EntityEmbeddings(Section):
+    """Entity vectors of a run of ``kemm kg train``, added to the text of the evidence's nodes."""
+
+    run: Path = Field(
+        description="folder that `kemm kg train` wrote, from kemm.data.training_triples: its facts are not asked for"
+    )
+    mode: Literal["frozen", "tuned"] = "frozen"
+
+
 class ModelSettings(Section):
     """The model's parts and sizes."""
 
@@ -76,6 +85,7 @@ class ModelSettings(Section):
     text_tokens: int = 24
     facts: int = Field(32, description="most facts of the evidence, K")
     dropout: float = 0.1
+    entity_embeddings: EntityEmbeddings | None = None  # null: entities are known by their text alone
 
 
 class ObjectiveSettings(Section):

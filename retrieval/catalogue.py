@@ -10,31 +10,24 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from kg.errors import InputError
-from kg.records import Entity, Picture
 from retrieval.embed import Embedder, EmbeddingCache, Progress, checked
 from retrieval.entity_index import FORMAT, EntityIndex
-from retrieval.index.dense import DenseIndex
+from retrieval.entries import entity_text, picture_rows, row_identity
+from retrieval.index.dense import DenseIndex, kind_for
 from retrieval.index.lexical import LexicalIndex
+from retrieval.overlay import changed_ids
 from retrieval.paths import common_paths, one_step_paths
 
 if TYPE_CHECKING:
     from kg import KnowledgeGraph
 
-#: Pictures of these splits are what one evaluates on: found in an index, they would give the answer away.
-HELD_OUT = frozenset({"val", "valid", "validation", "test"})
 _SHARD = 2048  # embedded, and kept by a cache, at a time
-
-
-def entity_text(entity: Entity, labels_only: bool = False) -> str:
-    """What is embedded of an entity: "label: description"; the embedder cuts it to its length."""
-    return f"{entity.label}: {entity.description}" if entity.description and not labels_only else entity.label
 
 
 def build_index(
@@ -66,8 +59,7 @@ def build_index(
         LexicalIndex.create(new.folder / "lexical").add(ids, entities)
         table: dict[int, dict[str, Any]] = {}
         if images is not None:
-            pictures = [picture for picture in graph.pictures() if picture.split not in HELD_OUT]
-            table = _picture_rows(graph, pictures, start=0)
+            table = picture_rows(graph, np.array(ids, dtype=np.int64))
             shown = DenseIndex.create(images.dimension, size=len(table))
             vectors = _embed(images, [_file(row) for row in table.values()], cache, "embed pictures", progress)
             shown.add(list(table), vectors)
@@ -89,48 +81,52 @@ def update_index(
         IndexStale: the index is another store's.
         InputError: there is no index, or it was made by other embedders.
     """
-    old = EntityIndex.open(out, graph, allow_stale=True)
-    old.require(text, images, exactly=True)
-    if bool(images) != bool(old.manifest["images"]):
-        raise InputError(
-            f"{out} was built {'without' if images else 'with'} pictures: run `kemm index` without --update"
-        )
     with _Generation(out) as new:
+        old = EntityIndex.open(out, graph, allow_stale=True)
+        old.require(text, images, exactly=True)
+        if bool(images) != bool(old.manifest["images"]):
+            raise InputError(
+                f"{out} was built {'without' if images else 'with'} pictures: run `kemm index` without --update"
+            )
         version = graph.version
-        touched = {end for s in graph.changes(old.kg_version) for end in (s.head, s.tail) if isinstance(end, str)}
-        ids = graph.ids(sorted(touched))
-        current = set(graph.entity_ids().tolist())
-        entities = [graph.describe(iri) for iri, number in ids.items() if number in current]
-        fresh = [entity.id for entity in entities]
+        current = graph.entity_ids()
         dense = DenseIndex.open(old.folder / "text.faiss", writable=True)
-        dense.remove(list(ids.values()))
+        stray = np.setdiff1d(dense.ids, current)  # what is no entity any more, whatever made it none
+        touched = np.union1d(changed_ids(graph, old.kg_version), stray)
+        now = np.union1d(np.intersect1d(touched, current), np.setdiff1d(current, dense.ids))
+        entities = [graph.describe(iri) for iri in graph.iris(now.tolist()).values()]
+        fresh = [entity.id for entity in entities]
+        dense.remove(touched)
         labels_only = old.manifest.get("labels_only", False)
         texts = [entity_text(entity, labels_only) for entity in entities]
         dense.add(fresh, _embed(text, texts, cache, "embed entities", progress))
-        dense.save(new.folder / "text.faiss")
+        _fit(dense).save(new.folder / "text.faiss")
         shutil.copytree(old.folder / "lexical", new.folder / "lexical", ignore=shutil.ignore_patterns("*.lock"))
-        LexicalIndex.open(new.folder / "lexical").replace(fresh, entities, gone=list(ids.values()))
+        LexicalIndex.open(new.folder / "lexical").update(fresh, entities, gone=touched.tolist())
         table = old.pictures
         if images is not None:
-            pictures = [picture for picture in graph.pictures() if picture.split not in HELD_OUT]
-            wanted = _picture_rows(graph, pictures, start=max(table, default=-1) + 1)
-            held = {_identity(row) for row in table.values()}
-            added = {position: row for position, row in wanted.items() if _identity(row) not in held}
-            stay = {_identity(row) for row in wanted.values()}
-            gone = [position for position, row in table.items() if _identity(row) not in stay]
-            table = {p: row for p, row in table.items() if _identity(row) in stay} | added
+            wanted = picture_rows(graph, current, start=max(table, default=-1) + 1)
+            held = {row_identity(row) for row in table.values()}
+            added = {position: row for position, row in wanted.items() if row_identity(row) not in held}
+            stay = {row_identity(row) for row in wanted.values()}
+            gone = [position for position, row in table.items() if row_identity(row) not in stay]
+            table = {p: row for p, row in table.items() if row_identity(row) in stay} | added
             shown = DenseIndex.open(old.folder / "pictures.faiss", writable=True)
             shown.remove(gone)
             shown.add(
                 list(added), _embed(images, [_file(row) for row in added.values()], cache, "embed pictures", progress)
             )
-            shown.save(new.folder / "pictures.faiss")
+            _fit(shown).save(new.folder / "pictures.faiss")
         counted = len(dense), table
         return new.publish(graph, version, text, images, labels_only, *counted, cache, progress, old.path_vectors())
 
 
 class _Generation:
-    """A folder being filled beside the index it will replace; gone again if anything fails."""
+    """A folder being filled beside the index it will replace; gone again if anything fails.
+
+    What a killed run left behind, folders without a manifest that names them, the next one clears away. One run at a
+    time: the lock on ``.writing`` goes with its process, however that ends.
+    """
 
     def __init__(self, out: str | os.PathLike[str]) -> None:
         self.out = Path(out)
@@ -140,6 +136,10 @@ class _Generation:
             raise InputError(f"{self.out} is a file: name a folder for the index")
         self._made = not self.out.exists()
         self.out.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.out / ".writing", "w")
+        if not _try_lock(self._lock):
+            self._lock.close()
+            raise InputError(f"{self.out} is being written by another `kemm index`: wait for it, or name another --out")
         self.folder = Path(tempfile.mkdtemp(prefix="generation-", dir=self.out))
         self._is_published = False
         return self
@@ -147,8 +147,10 @@ class _Generation:
     def __exit__(self, *_: object) -> None:
         if not self._is_published:
             shutil.rmtree(self.folder, ignore_errors=True)
-            if self._made:
-                self.out.rmdir()
+        self._lock.close()
+        if not self._is_published and self._made:
+            (self.out / ".writing").unlink(missing_ok=True)
+            self.out.rmdir()
 
     def publish(
         self,
@@ -194,6 +196,12 @@ class _Generation:
         return manifest
 
 
+def _fit(dense: DenseIndex) -> DenseIndex:
+    """The index itself, or one made anew: worn by many changes, or grown out of what an exact search is good for."""
+    kind = dense.kind if dense.kind != "exact" else kind_for(len(dense))
+    return dense.rebuilt(kind) if dense.is_worn or kind != dense.kind else dense
+
+
 def _embed(
     embedder: Embedder, items: list[Any], cache: EmbeddingCache | None, stage: str, progress: Progress | None
 ) -> np.ndarray:
@@ -223,17 +231,18 @@ def _embed_new(
     return np.stack([held[path] for path in paths]) if paths else np.zeros((0, text.dimension), dtype=np.float32)
 
 
-def _picture_rows(graph: KnowledgeGraph, pictures: Sequence[Picture], start: int) -> dict[int, dict[str, Any]]:
-    ids = graph.ids(sorted({picture.entity for picture in pictures}))
-    return {
-        position: {"entity": ids[p.entity], "path": p.path, "root": p.root, "sha256": p.sha256}
-        for position, p in enumerate(pictures, start=start)
-    }
-
-
-def _identity(row: dict[str, Any]) -> tuple[int, str, str, str]:
-    return row["entity"], row["path"], row["root"], row["sha256"]
-
-
 def _file(row: dict[str, Any]) -> Path:
     return Path(row["root"]) / row["path"]
+
+
+def _try_lock(file: TextIO) -> bool:
+    """Take the lock on a file if nobody holds it; where the system has no such locks, say yes."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,12 @@ from retrieval.embed import Embedder, share_space
 from retrieval.index import Hit
 from retrieval.index.dense import DenseIndex
 from retrieval.index.lexical import LexicalIndex
+from retrieval.overlay import Overlay
 
 if TYPE_CHECKING:
     from kg import KnowledgeGraph
 
-FORMAT = 1
+FORMAT = 2  # 1 cut words of non-Latin scripts apart at their marks
 
 
 class EntityIndex:
@@ -50,6 +51,7 @@ class EntityIndex:
         self._positions: dict[int, list[int]] = {}  # entity → its pictures
         for position, row in self.pictures.items():
             self._positions.setdefault(row["entity"], []).append(position)
+        self._overlay: Overlay | None = None
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], graph: KnowledgeGraph, allow_stale: bool = False) -> EntityIndex:
@@ -64,21 +66,51 @@ class EntityIndex:
             IndexStale: it was built for another store or, unless ``allow_stale``, at another version.
         """
         out = Path(folder)
+        manifest = cls._checked(out, graph, allow_stale)
         try:
-            manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+            return cls(out, manifest)
+        except InputError:
+            if cls._checked(out, graph, allow_stale)["generation"] == manifest["generation"]:
+                raise
+            return cls.open(out, graph, allow_stale)  # an update has replaced it under our hands
+
+    @classmethod
+    def _checked(cls, out: Path, graph: KnowledgeGraph, allow_stale: bool) -> dict[str, Any]:
+        """The manifest of an index that may be opened for this store."""
+        try:
+            manifest: dict[str, Any] = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"no index at {out}: run `kemm index --store {graph.url} --out {out}` first") from None
         except ValueError as error:
             raise InputError(f"{out / 'manifest.json'}: not a manifest ({error}); build the index again") from error
-        if manifest.get("format") != FORMAT:
-            raise InputError(f"{out}: index format {manifest.get('format')}, not {FORMAT}: run `kemm index` again")
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            made = manifest.get("format") if isinstance(manifest, dict) else None
+            raise InputError(f"{out}: index format {made}, not {FORMAT}: run `kemm index` again")
         if manifest["store"] != graph.uuid:
             raise IndexStale(f"{out} was built for another store than {graph.url}: run `kemm index` with another --out")
         version = graph.version
+        at = f"the index was built at KG version {manifest['kg_version']}, the store is at {version}"
+        if manifest["kg_version"] > version:  # an older copy of the store was put back: what came after is not its past
+            raise IndexStale(f"{at}: run `kemm index` without --update")
         if manifest["kg_version"] != version and not allow_stale:
-            at = f"the index was built at KG version {manifest['kg_version']}, the store is at {version}"
             raise IndexStale(f"{at}: run `kemm index --update`")
-        return cls(out, manifest)
+        return manifest
+
+    def follow(self, graph: KnowledgeGraph, text: Embedder) -> None:
+        """From now on, see edits of the store at once: `retrieval.overlay`.
+
+        Args:
+            text: embeds what changed, in the index's own space (`require`).
+        """
+        self._overlay = Overlay(self, graph, text)
+
+    def _changed(self) -> Overlay | None:
+        """The changes since the index was built, where there are any and it follows them."""
+        if self._overlay is not None:
+            self._overlay.refresh()
+            if self._overlay.version != self.kg_version:
+                return self._overlay
+        return None
 
     def require(self, text: Embedder, images: Embedder | None, exactly: bool = False) -> None:
         """Refuse embedders whose vectors can't be compared with the index's, or ``exactly``: that aren't its own.
@@ -97,28 +129,44 @@ class EntityIndex:
 
     def search_text(self, vector: np.ndarray, k: int) -> list[Hit]:
         """Entities whose text is nearest to a vector (D,)."""
-        return self.text.search(vector, k)
+        changed = self._changed()
+        if changed is None:
+            return self.text.search(vector, k)
+        kept = _unstruck(lambda wide: self.text.search(vector, wide), k, changed.struck)
+        return _best([*kept, *changed.by_vector(vector, k)], k)
 
     def search_words(self, text: str, k: int) -> list[Hit]:
         """Entities that share words with a text."""
-        return self.words.search(text, k)
+        changed = self._changed()
+        if changed is None:
+            return self.words.search(text, k)
+        kept = _unstruck(lambda wide: self.words.search(text, wide), k, changed.struck)
+        return _best([*kept, *changed.by_words(text, self.words)], k)
 
     def search_pictures(self, vector: np.ndarray, k: int) -> list[tuple[int, float]]:
         """Entities with the pictures nearest to a vector (D,): (entity, its best picture's similarity), best first."""
         if self.shown is None or k < 1:
             return []
+        changed = self._changed()
+        struck = changed.struck_pictures if changed else set()
         wide = 8 * k + 32
         while True:
             best: dict[int, float] = {}
             for hit in self.shown.search(vector, wide):
-                best.setdefault(self.pictures[hit.id]["entity"], hit.score)
+                if hit.id not in struck:
+                    best.setdefault(self.pictures[hit.id]["entity"], hit.score)
             if len(best) >= k or wide >= len(self.shown):
                 return list(best.items())[:k]
             wide *= 4  # one entity has most of the near pictures: look further
 
     def text_vectors(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Text vectors of entities, float32 (N, D); a zero row for one that isn't indexed."""
-        return self.text.vectors(ids)
+        vectors = self.text.vectors(ids)
+        changed = self._changed()
+        if changed is not None:
+            rows = [row for row, key in enumerate(ids) if int(key) in changed.struck]
+            vectors[rows] = changed.vectors(np.asarray(ids, dtype=np.int64)[rows])
+        return vectors
 
     def picture_vectors(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Mean picture vectors of entities scaled to length 1, float32 (N, D); a zero row for one without pictures."""
@@ -141,3 +189,18 @@ class EntityIndex:
         """The texts of the graph's common paths and their vectors (P, D)."""
         texts = json.loads((self.folder / "paths.json").read_text(encoding="utf-8"))
         return texts, np.load(self.folder / "paths.npy", allow_pickle=False)
+
+
+def _unstruck(search: Callable[[int], list[Hit]], k: int, struck: set[int]) -> list[Hit]:
+    """The first ``k`` hits that aren't struck out, of a search for as many as that takes."""
+    wide = 2 * k
+    while True:
+        hits = search(wide)
+        kept = [hit for hit in hits if hit.id not in struck]
+        if len(kept) >= k or len(hits) < wide:
+            return kept[:k]
+        wide *= 4
+
+
+def _best(hits: list[Hit], k: int) -> list[Hit]:
+    return sorted(hits, key=lambda hit: -hit.score)[:k]

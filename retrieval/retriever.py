@@ -58,6 +58,7 @@ class Retriever:
         path_scorer: PathScorer | None = None,
     ) -> None:
         index.require(text, images)
+        index.follow(graph, text)
         self.graph, self.index, self.text, self.images, self.k = graph, index, text, images, k
         self.link_image = link_image
         self.path_scorer = path_scorer

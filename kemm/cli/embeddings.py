@@ -32,9 +32,15 @@ def train(
     test: Annotated[
         bool, typer.Option("--test", help="Rank the test split at the end: once, when all is chosen")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", min=0.0, help="Stop after so many, with a checkpoint", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train an embedding model as a settings file says; Ctrl-C stops after a checkpoint, the same command goes on."""
+    import time
+
     from kemm.config import load
     from kg.embeddings.settings import EmbeddingSettings
 
@@ -44,9 +50,14 @@ def train(
         from kg.embeddings.runs import train as run
 
         keep_freed_memory()
-        result = run(settings, resume=resume, test=test, note=screen.note)
+        options: dict[str, Any] = {"minutes": minutes, "clock": time.monotonic, "note": screen.note}
+        result = run(settings, resume=resume, test=test, **options)
 
     def people() -> None:
+        if "stopped" in result:
+            place = result["stopped"]
+            screen.line(f"stopped in epoch {place['epoch']} after step {place['step']}; the same command goes on")
+            return
         screen.line(f"{result['epochs']} epochs; the best model is in {result['run']}/best")
         splits = {name: result[name] for name in ("valid",) if result[name]}
         if "test" in result:

@@ -32,6 +32,7 @@ class Facts(Movable):
 
     Attributes:
         node_vectors: (N, D_t) text vectors; ``node_marks``: (N, 3).
+        node_entity: (N,) rows of the run's entity vectors, −1 for none.
         near, far: (M,) nodes; ``forward``: (M,) bool.
         relation_vectors, path_vectors: (M, D_t).
         marks: (M, 6); ``log_score``: (M,).
@@ -41,6 +42,7 @@ class Facts(Movable):
 
     node_vectors: Tensor
     node_marks: Tensor
+    node_entity: Tensor
     near: Tensor
     far: Tensor
     forward: Tensor
@@ -188,6 +190,7 @@ def collate_facts(tables: Sequence[FactTable], matrix: np.ndarray, most: int) ->
     return Facts(
         node_vectors=vectors("node_text"),
         node_marks=joined("node_marks"),
+        node_entity=joined("node_entity"),
         near=joined("near") + shift,
         far=joined("far") + shift,
         forward=joined("forward"),

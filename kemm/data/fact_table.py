@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kemm.data.entity_vectors import UNKNOWN, EntityVectors
 from kemm.data.text_bank import TextBank
 from kg.records import Literal
 from retrieval.evidence import Evidence
@@ -27,6 +28,7 @@ class FactTable:
     Attributes:
         node_text: (n,) rows of the text bank.
         node_marks: (n, 3) float32.
+        node_entity: (n,) rows of the run's entity vectors, −1 for literals and entities without one.
         near, far: (K,) nodes; the walk from the anchor goes near → far.
         forward: (K,) bool, the fact's head is ``near``.
         relation, path: (K,) rows of the text bank: the last step alone, and all steps from the anchor.
@@ -38,6 +40,7 @@ class FactTable:
 
     node_text: np.ndarray
     node_marks: np.ndarray
+    node_entity: np.ndarray
     near: np.ndarray
     far: np.ndarray
     forward: np.ndarray
@@ -70,7 +73,7 @@ class FactTable:
             paths=tuple(self.paths[row] for row in kept),
         )
 
-    def with_answer(self, rows: Sequence[int], answer: str, text_row: int) -> FactTable:
+    def with_answer(self, rows: Sequence[int], answer: str, text_row: int, entity_row: int = UNKNOWN) -> FactTable:
         """The table in which these facts' far end is another: a new node, no anchor."""
         node = len(self.node_text)
         far, marks = self.far.copy(), self.marks.copy()
@@ -82,6 +85,7 @@ class FactTable:
             self,
             node_text=np.append(self.node_text, text_row),
             node_marks=np.concatenate([self.node_marks, node_marks]),
+            node_entity=np.append(self.node_entity, entity_row),
             far=far,
             marks=marks,
             answers=tuple(answer if row in set(rows) else text for row, text in enumerate(self.answers)),
@@ -109,8 +113,8 @@ def _path_text(evidence: Evidence, chain: tuple[tuple[str, bool], ...]) -> str:
     return path_text([(evidence.label(relation), forward) for relation, forward in chain])
 
 
-def tabulate(evidence: Evidence, bank: TextBank) -> FactTable:
-    """Lay evidence out as a ``FactTable``."""
+def tabulate(evidence: Evidence, bank: TextBank, vectors: EntityVectors | None = None) -> FactTable:
+    """Lay evidence out as a ``FactTable``; ``vectors`` number the entities that have one."""
     nodes: dict[object, int] = {}
     anchors = {link.entity: link for link in evidence.anchors}
     near, far, marks, scores = [], [], [], []
@@ -135,6 +139,7 @@ def tabulate(evidence: Evidence, bank: TextBank) -> FactTable:
     return FactTable(
         node_text=bank.rows([evidence.label(node) for node in nodes]),
         node_marks=np.array(node_marks, dtype=np.float32).reshape(-1, NUM_NODE_MARKS),
+        node_entity=vectors.rows(nodes) if vectors is not None else np.full(len(nodes), UNKNOWN),
         near=np.array(near, dtype=np.int64),
         far=np.array(far, dtype=np.int64),
         forward=np.array([fact.forward for fact in evidence.facts], dtype=bool),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from kemm.data.batch import Batch, Edges, Pairs, Pictures, Questions, jitter
+from kemm.data.entity_vectors import UNKNOWN
 from kemm.data.examples import Example, batch_questions, muted
 from kemm.data.questions import NOT_KNOWN
 
@@ -29,6 +30,11 @@ class StepBatches:
         pools: dict[tuple[str, ...], set[str]] = {}
         for example in data.examples:
             pools.setdefault(example.question.path[-1:], set()).update(example.question.answers)
+        self._vector = {  # answer → row of its vector, so that a swapped answer is no node without one
+            example.table.answers[row]: int(example.table.node_entity[example.table.far[row]])
+            for example in data.examples
+            for row in example.targets
+        }
         self._pools = {path: sorted(pool) for path, pool in pools.items()}  # relation → answers
 
     def __call__(self, step: int) -> Batch:
@@ -118,7 +124,8 @@ class StepBatches:
                 table, rows, answers = muted(table, example.question), (), (NOT_KNOWN,)
             elif answering is not None and rows and draw < answering.drop + answering.mute + answering.swap:
                 answer = self._other_answer(example, rng)
-                table = table.with_answer(rows, answer, int(self.world.bank.rows([answer])[0]))
+                text = int(self.world.bank.rows([answer])[0])
+                table = table.with_answer(rows, answer, text, self._vector.get(answer, UNKNOWN))
                 answers = (answer,)
             if answering is not None and len(table) > 1 and rng.random() < answering.thin:
                 share = rng.uniform(-0.5, 1) if rows else rng.random()  # a third of them: what answers, and no more

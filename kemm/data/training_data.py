@@ -98,7 +98,7 @@ class TrainingData:
             found.append(self._evidence(question, links, text, rng, others))
             tick(1)
         bank.rows(list({text for evidence in found for text in texts_of(evidence)}))  # in large batches
-        tables = [tabulate(evidence, bank) for evidence in found]
+        tables = [tabulate(evidence, bank, self.world.entity_vectors) for evidence in found]
         return [Example(q, table, right_rows(table, q)) for q, table in zip(questions, tables, strict=True)]
 
     def _train_path_scorer(self, questions: Sequence[Question], texts: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from kemm.data.batch import PicturedEntities
+from kemm.data.entity_vectors import EntityVectors
 from kemm.data.pictures import FeatureBank, by_split
 from kemm.data.questions import Holdout
 from kemm.data.text_bank import TextBank
@@ -36,6 +37,8 @@ class World:
 
     def __init__(self, settings: Settings, allow_stale: bool = False) -> None:
         self.settings = settings
+        embeddings = settings.model.entity_embeddings
+        self.entity_vectors = EntityVectors.open(embeddings.run) if embeddings is not None else None
         self.graph = KnowledgeGraph.open(settings.data.store, create=False)
         self.index = EntityIndex.open(settings.data.index, self.graph, allow_stale=allow_stale)
         self.vision = build_encoder(settings.model.vision).requires_grad_(False).eval()

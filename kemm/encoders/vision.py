@@ -34,6 +34,8 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
         UnreadableImage: there is no such file, it is no picture, it is truncated, or it has over 100 megapixels.
     """
     name: object = "the picture" if isinstance(source, Image.Image) else source
+    if isinstance(source, str | Path) and Path(source).exists() and not Path(source).is_file():  # a pipe would block
+        raise UnreadableImage(f"{source}: a folder or device, not a readable picture; name a file")
     try:
         with contextlib.nullcontext(source) if isinstance(source, Image.Image) else Image.open(source) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -42,12 +44,20 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
                 )
             image.draft("RGB", (512, 512))  # JPEG only: decode at the nearest smaller scale that still exceeds this
             upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))  # else all but black turns white
+            if upright.mode.startswith("I"):  # 16 bits a pixel, of which all but black would turn white
+                wide = np.asarray(upright).clip(0, 65535)
+                has_16 = upright.mode != "I" or wide.max(initial=0) > 255
+                upright = Image.fromarray((wide >> 8 if has_16 else wide).astype(np.uint8))
             return upright.convert("RGB")
     except FileNotFoundError:
         raise UnreadableImage(f"{source}: no such picture") from None
-    except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:  # Pillow's own limit, 179 megapixels, also by the header
+        raise UnreadableImage(f"{name}: over 178 megapixels is too large; give at most 100 megapixels") from None
+    except UnidentifiedImageError:
+        raise UnreadableImage(
+            f"{name}: not a readable picture (of no format known here); give a PNG, JPEG or WebP file"
+        ) from None
+    except DECODER_ERRORS as error:
         raise UnreadableImage(f"{name}: not a readable picture ({error}); give a PNG, JPEG or WebP file") from None
 
 

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from kemm.data.batch import Facts
+from kemm.data.entity_vectors import EntityVectors
 from kemm.data.fact_table import NUM_MARKS, NUM_NODE_MARKS
+from kemm.fuse.entity_table import EntityTable
 from kg.gnn import GNNS
 from kg.registry import resolve
 
@@ -14,18 +16,28 @@ from kg.registry import resolve
 class FactEncoder(nn.Module):
     """Facts → tokens.
 
-        x_v = W_t text_v + W_m marks_v,   h = GNN(x; edges typed by z_r = W_r text_r)
+        x_v = W_t text_v + W_m marks_v (+ W_e LN(e_v)),   h = GNN(x; edges typed by z_r = W_r text_r)
         token_f = LN(W_near h_near + W_far h_far + W_far' x_far + z_r + W_p text_path + W_f marks_f)
 
-    Everything starts from text, so a new entity or relation needs no training.
+    Everything starts from text, so a new entity or relation needs no training. Vectors e_v of an embedding run can be
+    added, for the entities that have one: see ``EntityTable``.
 
     Args:
         text_width: D_t of the text tower's vectors.
         width: D of the fusion encoder.
         gnn, gnn_layers: the graph encoder, by name, and its rounds.
+        vectors, is_tuned: those of the embedding run, and whether they learn.
     """
 
-    def __init__(self, text_width: int, width: int, gnn: str, gnn_layers: int) -> None:
+    def __init__(
+        self,
+        text_width: int,
+        width: int,
+        gnn: str,
+        gnn_layers: int,
+        vectors: EntityVectors | None = None,
+        is_tuned: bool = False,
+    ) -> None:
         super().__init__()
         self.node = nn.Linear(text_width, width)
         self.node_marks = nn.Linear(NUM_NODE_MARKS, width, bias=False)
@@ -37,13 +49,14 @@ class FactEncoder(nn.Module):
         self.far = nn.Linear(2 * width, width, bias=False)
         self.norm = nn.LayerNorm(width)
         self.mask_vector = nn.Parameter(torch.zeros(text_width))
+        self.entities = EntityTable(vectors, width, is_tuned) if vectors is not None else None
 
     def forward(self, facts: Facts, masked_nodes: Tensor | None = None) -> Tensor:
         """Encode.
 
         Args:
             facts: the evidence of B questions.
-            masked_nodes: (N,) bool, nodes whose text is hidden (masked entity modelling).
+            masked_nodes: (N,) bool, nodes whose text, and vector, is hidden (masked entity modelling).
 
         Returns:
             (B, K, D) tokens.
@@ -53,6 +66,9 @@ class FactEncoder(nn.Module):
         if masked_nodes is not None:
             text = torch.where(masked_nodes[:, None], self.mask_vector, text)
         x = self.node(text) + self.node_marks(facts.node_marks)  # (N, D)
+        if self.entities is not None:
+            rows = facts.node_entity
+            x = x + self.entities(rows if masked_nodes is None else rows.masked_fill(masked_nodes, -1))
         relation = self.relation(facts.relation_vectors * scale)  # (M, D)
         head = torch.where(facts.forward, facts.near, facts.far)
         tail = torch.where(facts.forward, facts.far, facts.near)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kemm.data.batch import Batch, Facts
+from kemm.data.entity_vectors import EntityVectors
 from kemm.fuse import FUSIONS
 from kemm.fuse.knowledge import EntityEncoder, FactEncoder
 from kemm.settings import ModelSettings
@@ -55,14 +56,20 @@ class KEMM(nn.Module):
     Args:
         settings: sizes and parts.
         vision_width, text_width: D_v and D_t of the towers' features.
+        vectors: of entities, where the settings name an embedding run.
     """
 
-    def __init__(self, settings: ModelSettings, vision_width: int, text_width: int) -> None:
+    def __init__(
+        self, settings: ModelSettings, vision_width: int, text_width: int, vectors: EntityVectors | None = None
+    ) -> None:
         super().__init__()
         self.settings, self.vision_width, self.text_width = settings, vision_width, text_width
         self.vision = VisionTokens(vision_width, settings.grid**2, settings.width)
         self.language = TextTokens(text_width, settings.text_tokens, settings.width)
-        self.knowledge = FactEncoder(text_width, settings.width, settings.gnn, settings.gnn_layers)
+        is_tuned = settings.entity_embeddings is not None and settings.entity_embeddings.mode == "tuned"
+        self.knowledge = FactEncoder(
+            text_width, settings.width, settings.gnn, settings.gnn_layers, vectors, is_tuned=is_tuned
+        )
         self.entity = EntityEncoder(text_width, vision_width, settings.width)
         self.fusion = resolve(FUSIONS, settings.fusion, "fusion")(
             settings.width, settings.layers, settings.heads, settings.dropout

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from kemm.data.entity_vectors import EntityVectors
 from kemm.fuse.model import Encoded
 from kg.errors import InputError
 
@@ -26,6 +27,7 @@ class Context:
         patches: P.
         token_embeddings: (V, D_t), the text tower's input table, frozen.
         vocabulary: the answers that can be given without pointing at a fact.
+        entity_vectors: of an embedding run, for the model; None where the settings name none.
     """
 
     width: int
@@ -34,6 +36,7 @@ class Context:
     patches: int
     token_embeddings: Tensor
     vocabulary: tuple[str, ...]
+    entity_vectors: EntityVectors | None = None
 
 
 class Objective(nn.Module):

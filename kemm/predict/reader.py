@@ -70,6 +70,7 @@ def build_task(settings: Settings, world: World, vocabulary: Sequence[str]) -> P
         patches=settings.model.grid**2,
         token_embeddings=world.text.token_embeddings,
         vocabulary=tuple(vocabulary),
+        entity_vectors=world.entity_vectors,
     )
     return PretrainTask(settings, context)
 
@@ -183,7 +184,7 @@ class Reader:
     def tables(self, found: Sequence[Evidence]) -> list[FactTable]:
         """Evidence as the model reads it; texts that are new are encoded together."""
         self.world.bank.rows(list({text for evidence in found for text in texts_of(evidence)}))
-        return [tabulate(evidence, self.world.bank) for evidence in found]
+        return [tabulate(evidence, self.world.bank, self.world.entity_vectors) for evidence in found]
 
     @torch.inference_mode()
     def read(

@@ -27,7 +27,7 @@ class PretrainTask(nn.Module):
 
     def __init__(self, settings: Settings, context: Context) -> None:
         super().__init__()
-        self.model = KEMM(settings.model, context.vision_width, context.text_width)
+        self.model = KEMM(settings.model, context.vision_width, context.text_width, context.entity_vectors)
         chosen = {name: getattr(settings.objectives, name) for name in OBJECTIVES}
         chosen = {name: part for name, part in chosen.items() if part is not None}
         if not any(part.weight for part in chosen.values()):

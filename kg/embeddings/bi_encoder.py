@@ -83,8 +83,10 @@ class BiEncoder(KGEModel):
     def encode(self, entities: Array) -> Tensor:
         """Return the normalised vectors of some entities, (N, D)."""
         parts, places = [], []
+        device = self.device
         for where, x, mask in self.states.batches(entities, self.batch):
-            with torch.autocast("cpu", self.precision, enabled=self.precision != torch.float32):
+            x, mask = x.to(device), mask.to(device)
+            with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
                 for layer in self.upper:
                     x = layer(x, mask)
             parts.append(F.normalize(mean(x, mask), dim=-1))
@@ -121,7 +123,7 @@ class BiEncoder(KGEModel):
             asked = asked + turned
         if self.inner is not None and self.outer is not None:
             both = torch.cat([dropped, F.normalize(a, dim=-1)], -1) * x.shape[-1] ** 0.5
-            with torch.autocast("cpu", self.precision, enabled=self.precision != torch.float32):
+            with torch.autocast(x.device.type, self.precision, enabled=self.precision != torch.float32):
                 found = self.dropout(F.gelu(F.linear(both, self.inner, self.inner_bias))) @ self.outer.T
             asked = asked + found
         return F.normalize(asked, dim=-1)

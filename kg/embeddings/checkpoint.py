@@ -1,5 +1,7 @@
 """What training leaves on disk: numbers as safetensors, the rest as JSON; a kill leaves the last whole checkpoint.
 
+A checkpoint doesn't say on which device it was made: what one device wrote another goes on with.
+
 run/last/   model, optimiser and progress, to go on from
 run/best/   the model with the best validation MRR so far
 """
@@ -26,10 +28,11 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None
         about: what JSON holds: the vocabulary's fingerprint, settings, progress.
     """
     partial = begin(folder)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, partial / "model.safetensors")
+    numbers = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    save_file(numbers, partial / "model.safetensors")
     if optimizer is not None:
         flat = {
-            f"{number}/{key}": torch.as_tensor(value).contiguous()
+            f"{number}/{key}": torch.as_tensor(value).cpu().contiguous()
             for number, entry in optimizer.state_dict()["state"].items()
             for key, value in entry.items()
         }

@@ -42,7 +42,7 @@ class Thresholds:
 @torch.no_grad()
 def score(model: KGEModel, rows: Array) -> Array:
     """Return the scores of triples, (N, 3) → (N,) float64; of reciprocal models the mean of both directions."""
-    was_training, device = model.training, next(model.parameters()).device
+    was_training, device = model.training, model.device
     model.eval()
     parts = []
     try:

@@ -17,23 +17,36 @@ import torch
 from numba import njit, prange
 from torch import Tensor, nn
 
+from kg.devices import is_compiled
 from kg.embeddings.gathered import FAST, gradient_of_rows, grouped
 
 Norm = Literal[1, 2, "modulus"]
 _CODES: dict[Norm, int] = {1: 1, 2: 2, "modulus": 3}
 #: Queries and keys of a tile: keys stay in the first cache while the queries pass.
 _QUERIES, _KEYS = 16, 64
+#: Differences that plain torch holds at a time.
+_BLOCK = 1 << 27
 
 
 def distances(query: Tensor, keys: Tensor, norm: Norm) -> Tensor:
     """Return the distances of all pairs, (B, D), (E, D) → (B, E)."""
-    if (torch.is_grad_enabled() and (query.requires_grad or keys.requires_grad)) or query.device.type != "cpu":
-        if norm == "modulus":
-            return _moduli(query[:, None] - keys).sum(-1)
-        return torch.cdist(query, keys, p=norm)
+    if torch.is_grad_enabled() and (query.requires_grad or keys.requires_grad):
+        return _plain(query, keys, norm, query.device.type != "cpu")
+    if not is_compiled(query):
+        size = max(1, _BLOCK // max(1, keys.numel()))
+        parts = [_plain(part, keys, norm, True) for part in query.split(size)]
+        return torch.cat(parts) if parts else query.new_empty(0, len(keys))
     result = torch.empty(len(query), len(keys), dtype=query.dtype)
     _to_all(query.detach().contiguous().numpy(), keys.detach().contiguous().numpy(), _CODES[norm], result.numpy())
     return result
+
+
+def _plain(query: Tensor, keys: Tensor, norm: Norm, exact: bool) -> Tensor:
+    """Return the distances in plain torch; unless ``exact``, which is slow on processors, by the binomial formula."""
+    if norm == "modulus":
+        return _moduli(query[:, None] - keys).sum(-1)
+    mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist_if_necessary"
+    return torch.cdist(query, keys, p=norm, compute_mode=mode)
 
 
 def distance(difference: Tensor, norm: Norm) -> Tensor:
@@ -49,7 +62,7 @@ def distances_to_rows(query: Tensor, keys: Tensor, candidates: Tensor, norm: Nor
     Args:
         sparse: give the gradient of ``keys`` as a sparse tensor; ``keys`` must be a parameter itself.
     """
-    if query.device.type != "cpu":
+    if not is_compiled(query):
         return distance(query[:, None] - nn.functional.embedding(candidates, keys, sparse=sparse), norm)
     result: Tensor = _ToRows.apply(query, keys, candidates, _CODES[norm], sparse)
     return result

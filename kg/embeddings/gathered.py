@@ -3,7 +3,7 @@
     product_of_rows(Q, K, c)[b, k] = ⟨Q_b, K_c(b,k)⟩            Q (B, D), K (E, D), c (B, K)
 
 Plain torch copies B·K rows forward, and again backward. Compiled, a row is read where it lies, and the gradient of the
-rows that occurred comes as a sparse tensor, each row once, summed in a fixed order.
+rows that occurred comes as a sparse tensor, each row once, summed in a fixed order. On a GPU plain torch does it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 from numba import njit, prange
 from torch import Tensor, nn
 
+from kg.devices import is_compiled
+
 #: Sums may be reordered and multiplications fused; NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
@@ -25,7 +27,7 @@ def product_of_rows(query: Tensor, keys: Tensor, candidates: Tensor, sparse: boo
     Args:
         sparse: give the gradient of ``keys`` as a sparse tensor; ``keys`` must be a parameter itself.
     """
-    if query.device.type != "cpu":
+    if not is_compiled(query):
         return (query[:, None] * nn.functional.embedding(candidates, keys, sparse=sparse)).sum(-1)
     result: Tensor = _Product.apply(query, keys, candidates, sparse)
     return result

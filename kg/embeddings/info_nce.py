@@ -83,16 +83,18 @@ class InfoNCE(Objective):
         relations, heads = np.divmod(queries, model.num_entities)
         is_live = (place[heads] >= 0) & (place[heads] < len(live))
         taken = x[torch.from_numpy(np.where(is_live, place[heads], 0))]
-        vectors = torch.where(torch.from_numpy(is_live)[:, None], taken, bank[torch.from_numpy(heads)])  # (Q, D)
+        here = torch.from_numpy(is_live).to(x.device)[:, None]
+        vectors = torch.where(here, taken, bank[torch.from_numpy(heads)])  # (Q, D)
         of, answers = self._answers(queries)
+        is_self_right = np.isin(queries, queries[of[answers == heads[of]]])
         loss = info_nce(
-            model.query(vectors, torch.from_numpy(relations)),
+            model.query(vectors, torch.from_numpy(relations).to(x.device)),
             keys,
             vectors,
-            torch.from_numpy(which),
-            torch.from_numpy(place[asked[:, 2]]),
-            masked=_pairs(of, place[answers], np.arange(len(queries)), place[heads]),
-            is_self_right=torch.from_numpy(np.isin(queries, queries[of[answers == heads[of]]])),
+            torch.from_numpy(which).to(x.device),
+            torch.from_numpy(place[asked[:, 2]]).to(x.device),
+            masked=_pairs(of, place[answers], np.arange(len(queries)), place[heads]).to(x.device),
+            is_self_right=torch.from_numpy(is_self_right).to(x.device),
             scale=model.scale,
             margin=self.margin,
             precision=model.precision,
@@ -141,12 +143,12 @@ def info_nce(
         masked: (P, 2), query and candidate that are no negatives: known answers, and the head, which counts apart.
         is_self_right: where the head answers its own query, (Q,).
     """
-    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+    with torch.autocast(query.device.type, precision, enabled=precision != torch.float32):
         scores = query @ keys.T  # (Q, C)
     scores = scores.float() * scale
     itself = ((query * heads).sum(-1) * scale).masked_fill(is_self_right, -1e4)  # (Q,)
     right = scores[which, targets] - margin * scale  # (N,)
-    negatives = scores.index_put((masked[:, 0], masked[:, 1]), torch.tensor(-1e4))
+    negatives = scores.index_put((masked[:, 0], masked[:, 1]), scores.new_tensor(-1e4))
     total = torch.logaddexp(negatives.logsumexp(-1), itself)  # (Q,)
     return F.softplus(total[which] - right).mean()
 

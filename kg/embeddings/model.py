@@ -59,6 +59,11 @@ class KGEModel(nn.Module, abc.ABC):
         #: Gradients of looked-up rows are sparse: set by training that updates only rows it has touched.
         self.sparse = False
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
     def normal(self, *shape: int, std: float) -> Tensor:
         """Return normal numbers drawn with the model's own seed."""
         return torch.randn(*shape, generator=self.generator) * std

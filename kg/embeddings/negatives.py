@@ -61,13 +61,13 @@ class NegativeSampling(Objective):
 
     def __call__(self, rows: Tensor, generator: np.random.Generator) -> Tensor:
         model = self.model
-        heads, relations, tails = rows.T
+        heads, relations, tails = rows.to(model.device).T
         for_tails = model.reciprocal or bool(generator.integers(2))
         given, asked = (heads, tails) if for_tails else (tails, heads)
         shape = (self.count,) if self.shared else (len(rows), self.count)
         among = self.among
         places = generator.integers(0, model.num_entities if among is None else len(among), shape)
-        drawn = torch.from_numpy(places if among is None else among[places])
+        drawn = torch.from_numpy(places if among is None else among[places]).to(model.device)
         e, r = model.dropout(model.entity(given)), model.dropout(model.relation(relations))
 
         def score(candidates: Tensor) -> Tensor:
@@ -87,9 +87,10 @@ class NegativeSampling(Objective):
 
     def compare(self, right: Tensor, wrong: Tensor) -> Tensor:
         """Return the loss of scores, (B,) and (B, K)."""
+        right, wrong = right.float(), wrong.float()  # autocast may have left 16 bits
         if self.loss == "softmax":
             both = torch.cat([right[:, None], wrong], 1)
-            return cross_entropy(both, torch.zeros(len(both), dtype=torch.int64))
+            return cross_entropy(both, torch.zeros(len(both), dtype=torch.int64, device=both.device))
         share = softmax(self.adversarial * wrong.detach(), 1) if self.adversarial else 1 / self.count
         if self.loss == "margin":
             return (share * relu(self.margin - right[:, None] + wrong)).sum(1).mean()

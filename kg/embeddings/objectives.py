@@ -37,7 +37,7 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, rows: Tensor, generator: np.random.Generator) -> Tensor:
-        """Return the loss of some rows, a scalar."""
+        """Return the loss of some rows, a scalar; rows and draws are made on the processor, whatever the device."""
 
 
 def with_reciprocals(train: Array, num_relations: int) -> Array:
@@ -108,9 +108,8 @@ class OneVsAll(Objective):
         counts = rows[:, 4] - rows[:, 3]
         which = np.repeat(np.arange(len(rows)), counts)
         places = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(rows[:, 3], counts)
-        answers, num = torch.from_numpy(self._answers[places]), torch.from_numpy(counts)
-        of_row = torch.from_numpy(which)
-        entities, relations = torch.from_numpy(rows[:, 0].copy()), torch.from_numpy(rows[:, 1].copy())
+        arrays = self._answers[places], counts, which, rows[:, 0].copy(), rows[:, 1].copy()
+        answers, num, of_row, entities, relations = (torch.from_numpy(array).to(model.device) for array in arrays)
         more = bool(self.weight or self.relation_prediction)
         # One look-up for both ends, so that the table's gradient is made once.
         ends = model.entity(torch.cat([entities, answers]) if more else entities)  # (B + N, De)
@@ -205,14 +204,16 @@ class ManyVsAll(Objective):
             of_side = rows[rows[:, 2] == side]
             if not len(of_side):
                 continue
-            entities, relations, _, places = of_side.T
+            entities, relations = of_side[:, :2].to(model.device).T
+            places = of_side[:, 3]
             scores = model.score_tails(entities, relations) if side == 0 else model.score_heads(relations, entities)
             low, high = answers.starts[places.numpy()], answers.starts[places.numpy() + 1]
             counts = high - low
             which = np.repeat(np.arange(len(places)), counts)
             flat = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
             labels = torch.full_like(scores, self.label_smoothing / model.num_entities)
-            labels[torch.from_numpy(which), torch.from_numpy(answers.answers[flat])] += 1 - self.label_smoothing
+            right = (torch.from_numpy(array).to(model.device) for array in (which, answers.answers[flat]))
+            labels[tuple(right)] += 1 - self.label_smoothing
             lost = torch.nn.functional.binary_cross_entropy_with_logits(scores, labels, reduction="sum")
             losses.append(lost / model.num_entities)
             if self.weight:

@@ -2,7 +2,7 @@
 
 A step of negative sampling touches a few thousand of perhaps millions of rows. Its gradient comes as rows and values,
 a row perhaps several times; they are summed, and the row and what the optimiser keeps of it updated, in one compiled
-pass.
+pass; on a GPU in a few of plain torch.
 
     Adagrad   G ← G + g²                                   w ← w − η g / (√G + ε)
     Adam      m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,   w ← w − η m̂ / (√v̂ + ε)
@@ -21,6 +21,7 @@ import torch
 from numba import njit, prange
 from torch import nn
 
+from kg.devices import is_compiled
 from kg.embeddings.gathered import FAST, grouped
 from kg.embeddings.model import KGEModel
 
@@ -38,7 +39,8 @@ def make(name: str, model: KGEModel, learning_rate: float, sparse: bool = False)
     if sparse:
         return RowOptimizer(model.parameters(), name, learning_rate)
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
-    return kinds[name](model.parameter_groups(learning_rate), lr=learning_rate, fused=True)
+    fused = name == "adam" or model.device.type == "cpu"  # older versions of torch have no fused Adagrad for GPUs
+    return kinds[name](model.parameter_groups(learning_rate), lr=learning_rate, fused=fused)
 
 
 class RowOptimizer(torch.optim.Optimizer):
@@ -81,6 +83,9 @@ class RowOptimizer(torch.optim.Optimizer):
         state = self.kept(parameter)
         state["step"] += 1
         table = parameter.view(len(parameter), -1) if parameter.dim() else parameter.view(1, 1)
+        if not is_compiled(parameter):
+            self._update_rows(table, gradient, state, group)
+            return
         if gradient.is_sparse:
             rows, starts, order = grouped(gradient._indices()[0])
             values = gradient._values().contiguous().view(len(order), -1)
@@ -100,6 +105,33 @@ class RowOptimizer(torch.optim.Optimizer):
         mean, square = (state[name].view(table.shape).numpy() for name in ("mean", "square"))
         numbers = (rate, root, first, second, group["epsilon"])
         _adam(*arrays, mean, square, *map(np.float32, numbers))
+
+    def _update_rows(
+        self, table: torch.Tensor, gradient: torch.Tensor, state: dict[str, torch.Tensor], group: dict[str, Any]
+    ) -> None:
+        """Update the rows of (N, D) that a gradient has, in plain torch."""
+        kept = [state[name].view(table.shape) for name in KEPT[self.name]]
+        if gradient.is_sparse:
+            gradient = gradient.coalesce()  # sorts, and sums in that order
+            rows = gradient.indices()[0]
+            values = gradient.values().view(len(rows), -1)
+            parts = [whole.index_select(0, rows) for whole in (table, *kept)]
+        else:
+            rows, values, parts = None, gradient.view(table.shape), [table, *kept]
+        row, *of_row = parts
+        if self.name == "adagrad":
+            of_row[0].addcmul_(values, values)
+            row.addcdiv_(values, of_row[0].sqrt().add_(group["epsilon"]), value=-group["lr"])
+        else:
+            first, second = group["betas"]
+            step = int(state["step"])
+            of_row[0].mul_(first).add_(values, alpha=1 - first)
+            of_row[1].mul_(second).addcmul_(values, values, value=1 - second)
+            deviation = of_row[1].sqrt().div_(math.sqrt(1 - second**step)).add_(group["epsilon"])
+            row.addcdiv_(of_row[0], deviation, value=-group["lr"] / (1 - first**step))
+        if rows is not None:
+            for whole, part in zip((table, *kept), parts):
+                whole.index_copy_(0, rows, part)
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)

@@ -24,8 +24,10 @@ from kg.errors import InputError
 from kg.gnn.nbfnet import Aggregate, NBFNet
 from kg.gnn.plan import EdgePlan
 
-#: Numbers of a layer's node vectors that ranking holds at a time; a layer holds a few such tensors.
+#: Numbers of a layer's node vectors that ranking holds at a time; a layer holds a few such tensors. On a GPU ``_MORE``
+#: times as many.
 _BLOCK = 8 << 20
+_MORE = 8
 #: Draws after which a negative that is true after all is let pass.
 _DRAWS = 8
 
@@ -83,16 +85,19 @@ class PathModel(KGEModel):
         return other
 
     def without(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
-        """Return 0 for the edges that give triples away, in both directions, and 1 for the others, (2M,)."""
+        """Return 0 for the edges that give triples away, in both directions, and 1 for the others, (2M,).
+
+        Where the arguments are: the edges are looked up on the processor.
+        """
         turned = self.turned(relations)
         kept = torch.ones(len(self._order))
         for ends in ((heads, relations, tails), (tails, turned, heads)):
-            keys = self._keys(*(column.numpy() for column in ends))
+            keys = self._keys(*(column.cpu().numpy() for column in ends))
             first, last = (np.searchsorted(self._ordered, keys, side=side) for side in ("left", "right"))
             counts = last - first
             places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
             kept[torch.from_numpy(self._order[places])] = 0
-        return kept
+        return kept.to(heads.device)
 
     # -- scores --------------------------------------------------------------------------------------------------------
 
@@ -107,12 +112,13 @@ class PathModel(KGEModel):
         Args:
             kept: the edges that paths may take, as ``without`` gives them; by default all.
         """
-        block = max(1, _BLOCK // (self.num_entities * self.width)) if not torch.is_grad_enabled() else len(heads)
+        plan, numbers = self.plan.on(heads.device), _BLOCK * (1 if heads.device.type == "cpu" else _MORE)
+        block = max(1, numbers // (self.num_entities * self.width)) if not torch.is_grad_enabled() else len(heads)
         parts = [
-            self.net(heads[start : start + block], relations[start : start + block], self.plan, kept)
+            self.net(heads[start : start + block], relations[start : start + block], plan, kept)
             for start in range(0, len(heads), max(block, 1))
         ]
-        scores = torch.cat(parts) if parts else torch.zeros(0, self.num_entities)
+        scores = torch.cat(parts) if parts else torch.zeros(0, self.num_entities, device=heads.device)
         if candidates is None:
             return scores
         return scores.gather(1, candidates) if candidates.dim() == 2 else scores[:, candidates]
@@ -170,10 +176,11 @@ class PathNegatives(NegativeSampling):
         return found
 
     def __call__(self, rows: Tensor, generator: np.random.Generator) -> Tensor:
-        heads, relations, tails = (column.contiguous() for column in rows.T)
         drawn = torch.from_numpy(self.drawn(rows[:, :2].numpy(), generator))
-        kept = self.model.without(heads, relations, tails)
-        scores = self.model.score_tails(heads, relations, torch.cat([tails[:, None], drawn], 1), kept)
+        heads, relations, tails = (column.contiguous() for column in rows.T)
+        kept, candidates = self.model.without(heads, relations, tails), torch.cat([tails[:, None], drawn], 1)
+        there = (tensor.to(self.model.device) for tensor in (heads, relations, candidates, kept))
+        scores = self.model.score_tails(*there)
         return self.compare(scores[:, 0], scores[:, 1:])
 
 

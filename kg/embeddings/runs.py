@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kg import devices
 from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS, bi_encoder, checkpoint, optimizers
 from kg.embeddings.bi_encoder import BiEncoder
 from kg.embeddings.entity_texts import entity_texts
@@ -21,6 +22,7 @@ from kg.embeddings.model import KGEModel
 from kg.embeddings.model_settings import Texts
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import ManyVsAll, Objective, OneVsAll
+from kg.embeddings.pace import Pace
 from kg.embeddings.partitions.export import Checkpoint
 from kg.embeddings.partitions.plan import Plan, choose
 from kg.embeddings.partitions.ranking import rank as rank_parts
@@ -150,23 +152,33 @@ def train(
     *,
     resume: bool = True,
     test: bool = False,
+    minutes: float | None = None,
+    clock: Callable[[], float] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train as settings say and return the best validation figures, the losses and, if asked, the test figures.
 
     Args:
         test: rank the test split with the best model; look at it once, when nothing is left to choose.
+        minutes: stop after so many with a checkpoint; the result then has "stopped", and the same call goes on.
+        clock: seconds, such as ``time.monotonic``; without one no time passes.
 
     Raises:
-        InputError: data or a checkpoint can't be used.
+        InputError: data, a device or a checkpoint can't be used.
         KeyboardInterrupt: after a checkpoint; the same call goes on.
     """
+    pace = Pace(clock or (lambda: 0.0), settings.training.checkpoint_minutes, minutes)
+    device, mixed_precision = _device(settings, note)
     triples = read_data(settings.data, settings.seed)
     plan, train = plan_parts(settings, triples), triples["train"]
+    if plan.num_parts > 1 and device.type != "cpu":
+        if settings.training.device == "cuda":
+            raise InputError("training.memory is of the processor, where parts are trained: set training.device to cpu")
+        device = torch.device("cpu")
     if plan.num_parts > 1:
         model, train = _build(settings, 2 * plan.size, triples.num_relations), train[:0]
     else:
-        model = build(settings, triples, note)
+        model = build(settings, triples, note).to(device)
     objective = build_objective(settings.training, model, train)
     asked = settings.training.objective
     is_sparse = asked.kind == "negatives" and asked.sparse
@@ -182,23 +194,43 @@ def train(
         "seed": settings.seed,
         **settings.evaluation.model_dump(),
         "resume": resume,
+        "pace": pace,
         "note": note,
     }
     if plan.num_parts > 1:
         assert isinstance(objective, NegativeSampling) and isinstance(optimizer, optimizers.RowOptimizer)
         history = fit_parts(plan, triples, objective, optimizer, **options)
     else:
-        history = fit(model, triples, objective, optimizer, **options)
+        history = fit(model, triples, objective, optimizer, mixed_precision=mixed_precision, **options)
     result: dict[str, Any] = {"run": str(folder), "epochs": history.epoch, "valid": history.best}
     result["data"] = {"entities": triples.num_entities, "relations": triples.num_relations, **triples.report}
-    if test:
+    if history.step:
+        result["stopped"] = {"epoch": history.epoch + 1, "step": history.step}
+    elif test:
         result["test"] = figures(_rank_best(folder, model, triples, "test", plan), triples)
         (folder / "test.json").write_text(json.dumps(result["test"], indent=1), encoding="utf-8")
     return result
 
 
+def _device(settings: EmbeddingSettings, note: Callable[[str], None]) -> tuple[torch.device, bool]:
+    """Return where training takes place, and whether in mixed precision."""
+    training = settings.training
+    device = devices.choose(training.device)
+    if training.mixed_precision and settings.model.name not in ("encoded", "nbfnet"):
+        raise InputError(
+            f"training.mixed_precision is for the models encoded and nbfnet, not for {settings.model.name}: leave it "
+            "out (the objective 1-vs-all has a precision of its own)"
+        )
+    if training.mixed_precision and device.type == "cpu":
+        note("on the processor: training.mixed_precision is left out")
+        return device, False
+    return device, training.mixed_precision
+
+
 def rank_run(run: str | Path, split: str) -> tuple[Ranks, Triples]:
     """Rank a split with a run's best model, within the memory that its settings allow; return the triples too.
+
+    On a GPU where there is one, unless the run's device is the processor.
 
     Raises:
         InputError: as ``load``; there is no such split, or it is empty.
@@ -208,6 +240,7 @@ def rank_run(run: str | Path, split: str) -> tuple[Ranks, Triples]:
     plan = plan_parts(settings, triples)
     if plan.num_parts == 1:
         model, triples, _ = load(run)
+        model.to(devices.choose("cpu" if settings.training.device == "cpu" else "auto"))
     else:
         model = _build(settings, 2 * plan.size, triples.num_relations)
         checkpoint.check(Path(run) / "best", triples.fingerprint())

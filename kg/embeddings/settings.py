@@ -61,6 +61,9 @@ class Training(Section):
     weight: NonNegativeFloat = 0.0
     relation_prediction: NonNegativeFloat = 0.0  # weight of ranking the relation too
     memory: PositiveFloat | None = None  # MB of parameters and what the optimiser keeps; more are trained part by part
+    device: Literal["cpu", "cuda", "auto"] = "cpu"  # auto: a GPU where there is one
+    mixed_precision: bool = False  # of the models encoded and nbfnet, on a GPU: products in bfloat16, sums in float32
+    checkpoint_minutes: PositiveFloat | None = None  # between checkpoints within an epoch; each epoch's end has one
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

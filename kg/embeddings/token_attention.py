@@ -85,7 +85,8 @@ class TokenAttention(FusedModel):
             tokens.append(dropout(norm(x)) + self.kinds[place + 1])
         shape = seen.parts[0].shape[:-2]
         sequence = torch.cat([self.kinds[:1].expand(*shape, 1, -1), *tokens], -2)  # (…, L, D)
-        is_missing = torch.cat([torch.zeros(*shape, 1, dtype=torch.bool), *(~known for known in seen.known)], -1)
+        nothing = torch.zeros(*shape, 1, dtype=torch.bool, device=sequence.device)
+        is_missing = torch.cat([nothing, *(~known for known in seen.known)], -1)
         flat, mask = sequence.reshape(-1, *sequence.shape[-2:]), is_missing.reshape(-1, is_missing.shape[-1])
         encoded: Tensor = self.encoder(flat, src_key_padding_mask=mask)[:, 0]
         return encoded.reshape(*shape, -1)

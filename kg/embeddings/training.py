@@ -3,7 +3,8 @@
     found = fit(model, triples, objective, optimizer, epochs=30, batch=1000, folder=Path("runs/kg/fb15k-237"))
 
 The order of an epoch, its draws and its dropout depend on the seed, the epoch and the step alone, so training that was
-interrupted and goes on ends where it would have ended.
+interrupted and goes on ends where it would have ended, on the same device. Batches and negatives are drawn on the
+processor: they are the same on every device.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from kg import devices
 from kg.embeddings import checkpoint, interrupts
 from kg.embeddings.figures import summarise
 from kg.embeddings.known import Known
 from kg.embeddings.model import KGEModel
 from kg.embeddings.objectives import Objective
+from kg.embeddings.pace import Pace
 from kg.embeddings.ranking import rank
 from kg.embeddings.triples import Triples
 from kg.errors import InputError
@@ -78,9 +81,11 @@ def fit(
     limit: int | None = None,
     patience: int = 0,
     resume: bool = True,
+    pace: Pace = Pace(),  # noqa: B008 - by default it has no clock, so no state
+    mixed_precision: bool = False,
     note: Callable[[str], None] = lambda text: None,
 ) -> History:
-    """Train, keep the best model in ``folder/best`` and load it at the end.
+    """Train where the model is, keep the best model in ``folder/best`` and load it at the end.
 
     Args:
         epochs, batch: how often all rows are gone through, rows a step.
@@ -89,6 +94,9 @@ def fit(
         limit: triples of it that are ranked.
         patience: looks without a better MRR after which training stops; 0: never.
         resume: go on from ``folder/last``.
+        pace: when to write checkpoints within an epoch, and when to stop. A run that stops for it gives back what
+            happened so far and leaves the model as it stands.
+        mixed_precision: compute losses under bfloat16 autocast; ranks are of float32 all the same.
         note: called with a line on each epoch.
 
     Raises:
@@ -104,6 +112,7 @@ def fit(
         checkpoint.load_optimizer(last, optimizer)
         history = History(**about["history"])
         note(f"going on at epoch {history.epoch + 1}, step {history.step}")
+    device = model.device
     has_valid = "valid" in triples.splits and len(triples.splits["valid"]) > 0
     known = Known(triples.splits.values(), triples.num_entities)
     rates = [group["lr"] for group in optimizer.param_groups]  # checkpoints hold none: they are what was asked for
@@ -111,8 +120,9 @@ def fit(
     def keep(target: Path, with_optimizer: bool) -> None:
         about: dict[str, Any] = {"fingerprint": fingerprint, "history": vars(history)}
         checkpoint.save(target, model, optimizer if with_optimizer else None, about)
+        pace.written()
 
-    with interrupts.held() as interrupt:
+    with interrupts.held() as interrupt, devices.repeatable(device):
         while history.epoch < epochs and not (patience and history.since_best >= patience):
             for group, rate in zip(optimizer.param_groups, rates):
                 group["lr"] = rate * decay**history.epoch
@@ -122,7 +132,8 @@ def fit(
                 chosen = order[history.step * batch : (history.step + 1) * batch]
                 torch.manual_seed(hash((seed, history.epoch, history.step)) % 2**62)
                 draws = np.random.default_rng([seed, history.epoch, history.step])
-                loss = objective(torch.from_numpy(rows[chosen]), draws)
+                with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision):
+                    loss = objective(torch.from_numpy(rows[chosen]), draws)
                 lost = finite(loss, history)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -130,9 +141,13 @@ def fit(
                 model.constrain()
                 history.running += lost * len(chosen)
                 history.step += 1
-                if interrupt.is_asked:
+                is_over = pace.is_over()
+                if interrupt.is_asked or is_over or pace.is_due():
                     keep(last, True)
+                if interrupt.is_asked:
                     raise KeyboardInterrupt
+                if is_over:
+                    return history
             history.losses.append(history.running / len(rows))
             history.epoch, history.step, history.running = history.epoch + 1, 0, 0.0
             line = f"epoch {history.epoch}: loss {history.losses[-1]:.4f}"

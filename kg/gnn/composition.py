@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kg.gnn.messages import sum_products, sum_rows
+from kg.gnn.messages import full, sum_products, sum_rows
 from kg.gnn.plan import EdgePlan
 
 Composition = Literal["sub", "mult", "corr"]
@@ -63,7 +63,7 @@ class CompositionLayer(nn.Module):
         if self.composition == "mult":
             return sum_products(x, z, weight, plan)
         width = x.shape[1]
-        a, b = torch.fft.rfft(x).conj(), torch.fft.rfft(z)
+        a, b = torch.fft.rfft(full(x)).conj(), torch.fft.rfft(full(z))
         real_a, imag_a, real_b, imag_b = a.real, a.imag, b.real, b.imag
         left, right = torch.cat([real_a, imag_a], 1), torch.cat([real_b, imag_b], 1)
         straight = sum_products(left, right, weight, plan)  # [aa' | bb']
@@ -78,4 +78,4 @@ def compose(a: Tensor, b: Tensor, composition: Composition) -> Tensor:
         return a - b
     if composition == "mult":
         return a * b
-    return torch.fft.irfft(torch.fft.rfft(a).conj() * torch.fft.rfft(b), n=a.shape[-1])
+    return torch.fft.irfft(torch.fft.rfft(full(a)).conj() * torch.fft.rfft(full(b)), n=a.shape[-1])

@@ -4,7 +4,8 @@
     sum_products(X, Z, w)[v]    = Σ_(e = (u, r, v)) w_e X_u ∘ Z_r             X (N, D), Z (R, D), w (M,)
     products(X, i, Y)[e]        = ⟨X_i(e), Y_v(e)⟩, of an edge e into v(e)     X (P, D), Y (N, D), result (M, H)
 
-With H weights an edge ("heads") the D numbers of a row are H parts of equal length, each with its own weight.
+With H weights an edge ("heads") the D numbers of a row are H parts of equal length, each with its own weight. On a GPU
+the sums are those of ``kg.gnn.plain``. Numbers of 16 bits, as autocast gives them, are summed as float32.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
+from kg.devices import is_compiled
+from kg.gnn import plain
 from kg.gnn.plan import EdgePlan
 
 #: Sums may be reordered and multiplications fused; NaN and infinity keep their meaning.
@@ -31,7 +34,7 @@ def sum_rows(x: Tensor, index: Tensor, weight: Tensor, plan: EdgePlan) -> Tensor
         weight: (M,), or (M, H).
     """
     heads = weight if weight.dim() == 2 else weight[:, None]
-    result: Tensor = _SumRows.apply(x, index, heads, plan)
+    result: Tensor = _SumRows.apply(full(x), index, full(heads), plan)
     return result
 
 
@@ -43,7 +46,7 @@ def sum_products(x: Tensor, z: Tensor, weight: Tensor, plan: EdgePlan) -> Tensor
         z: (R, D).
         weight: (M,), a constant.
     """
-    result: Tensor = _SumProducts.apply(x, z, weight, plan)
+    result: Tensor = _SumProducts.apply(full(x), full(z), weight, plan)
     return result
 
 
@@ -56,8 +59,13 @@ def products(x: Tensor, index: Tensor, y: Tensor, heads: int, plan: EdgePlan) ->
         y: (N, D).
         heads: H, the number of parts of a row.
     """
-    result: Tensor = _Products.apply(x, index, y, heads, plan)
+    result: Tensor = _Products.apply(full(x), index, full(y), heads, plan)
     return result
+
+
+def full(x: Tensor) -> Tensor:
+    """Return numbers of 16 bits as float32, others as they are."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class _SumRows(torch.autograd.Function):
@@ -66,20 +74,14 @@ class _SumRows(torch.autograd.Function):
         x, weight = x.detach().contiguous(), weight.detach().contiguous()
         context.save_for_backward(x, index, weight)
         context.plan = plan
-        return _into_nodes(_rows, plan, x, index, weight)
+        return _rows_into(x, index, weight, plan)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, index, weight = context.saved_tensors
         slope, plan = gradients[0].contiguous(), context.plan
-        to_x = to_weight = None
-        if context.needs_input_grad[0]:
-            to_x = torch.empty_like(x)
-            order, starts = plan.grouped(index, len(x))
-            _rows_back(order, starts, plan.target.numpy(), weight.numpy(), slope.numpy(), to_x.numpy())
-        if context.needs_input_grad[2]:
-            to_weight = torch.empty_like(weight)
-            _edge_products(x.numpy(), index.numpy(), plan.target.numpy(), slope.numpy(), to_weight.numpy())
+        to_x = _to_rows(x, index, weight, slope, plan) if context.needs_input_grad[0] else None
+        to_weight = _of_edges(x, index, slope, weight.shape[1], plan) if context.needs_input_grad[2] else None
         return to_x, None, to_weight, None
 
 
@@ -89,18 +91,25 @@ class _SumProducts(torch.autograd.Function):
         x, z = x.detach().contiguous(), z.detach().contiguous()
         context.save_for_backward(x, z, weight)
         context.plan = plan
-        return _into_nodes(_products, plan, x, z, plan.source, plan.relation, weight)
+        if not is_compiled(x):
+            return plain.products_into(x, z, plan.source, plan.relation, weight, plan.starts)
+        result = torch.empty(plan.num_nodes, x.shape[1], dtype=x.dtype)
+        _products(*_arrays(x, z, plan.source, plan.relation, weight, plan.starts, result))
+        return result
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, z, weight = context.saved_tensors
         slope, plan = gradients[0].contiguous(), context.plan
-        to_x, to_z = torch.empty_like(x), torch.empty_like(z)
-        for table, own, other, result in ((z, plan.source, plan.relation, to_x), (x, plan.relation, plan.source, to_z)):
-            order, starts = plan.grouped(own, len(result))
-            arrays = plan.target.numpy(), other.numpy(), weight.numpy(), slope.numpy(), table.numpy()
-            _products_back(order, starts, *arrays, result.numpy())
-        return to_x, to_z, None, None
+        results = []
+        for own, number, table, other in ((x, plan.source, z, plan.relation), (z, plan.relation, x, plan.source)):
+            given = *plan.grouped(number, len(own)), plan.target, other, weight, slope, table
+            if is_compiled(x):
+                results.append(torch.empty_like(own))
+                _products_back(*_arrays(*given, results[-1]))
+            else:
+                results.append(plain.products_back(*given))
+        return *results, None, None
 
 
 class _Products(torch.autograd.Function):
@@ -109,25 +118,45 @@ class _Products(torch.autograd.Function):
         x, y = x.detach().contiguous(), y.detach().contiguous()
         context.save_for_backward(x, index, y)
         context.plan = plan
-        result = torch.empty(len(index), heads, dtype=x.dtype)
-        _edge_products(x.numpy(), index.numpy(), plan.target.numpy(), y.numpy(), result.numpy())
-        return result
+        return _of_edges(x, index, y, heads, plan)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, index, y = context.saved_tensors
         slope, plan = gradients[0].contiguous(), context.plan
-        to_x = torch.empty_like(x)
-        order, starts = plan.grouped(index, len(x))
-        _rows_back(order, starts, plan.target.numpy(), slope.numpy(), y.numpy(), to_x.numpy())
-        return to_x, None, _into_nodes(_rows, plan, x, index, slope), None, None
+        return _to_rows(x, index, slope, y, plan), None, _rows_into(x, index, slope, plan), None, None
 
 
-def _into_nodes(kernel: Any, plan: EdgePlan, x: Tensor, *others: Tensor) -> Tensor:
-    """Return what a kernel sums up for each node, (N, D) for ``x`` of (·, D)."""
+def _rows_into(x: Tensor, index: Tensor, weight: Tensor, plan: EdgePlan) -> Tensor:
+    """Return Σ w_e X_i(e) of each node, (N, D)."""
+    if not is_compiled(x):
+        return plain.rows_into(x, index, weight, plan.starts)
     result = torch.empty(plan.num_nodes, x.shape[1], dtype=x.dtype)
-    kernel(x.numpy(), *(other.numpy() for other in others), plan.starts.numpy(), result.numpy())
+    _rows(*_arrays(x, index, weight, plan.starts, result))
     return result
+
+
+def _to_rows(x: Tensor, index: Tensor, weight: Tensor, slope: Tensor, plan: EdgePlan) -> Tensor:
+    """Return Σ w_e S_v(e) over the edges that bring each row of X, (P, D), of S (N, D)."""
+    given = *plan.grouped(index, len(x)), plan.target, weight, slope
+    if not is_compiled(x):
+        return plain.rows_back(*given)
+    result = torch.empty_like(x)
+    _rows_back(*_arrays(*given, result))
+    return result
+
+
+def _of_edges(x: Tensor, index: Tensor, y: Tensor, heads: int, plan: EdgePlan) -> Tensor:
+    """Return ⟨X_i(e), Y_v(e)⟩ of each edge, (M, H)."""
+    if not is_compiled(x):
+        return plain.edge_products(x, index, y, plan.target, heads)
+    result = torch.empty(len(index), heads, dtype=x.dtype)
+    _edge_products(*_arrays(x, index, plan.target, y, result))
+    return result
+
+
+def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.numpy() for tensor in tensors)
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)

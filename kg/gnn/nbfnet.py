@@ -44,29 +44,50 @@ class NBFLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.num_relations, self.aggregate = num_relations, aggregate
 
-    def forward(self, x: Tensor, boundary: Tensor, query: Tensor, plan: EdgePlan, kept: Tensor) -> Tensor:
-        """Take a step for B queries at once: (N, B, D), (N, B, D), (B, D), (M,) 1 or 0 an edge → (N, B, D)."""
+    def forward(
+        self, x: Tensor, boundary: Tensor, query: Tensor, plan: EdgePlan, kept: Tensor, degrees: Tensor
+    ) -> Tensor:
+        """Take a step for B queries at once.
+
+        Args:
+            x, boundary: (N, B, D).
+            query: (B, D).
+            kept: (M,) 1 or 0 an edge.
+            degrees: (N,), messages of each node, h⁰_v among them.
+
+        Returns:
+            (N, B, D).
+        """
         if isinstance(self.relations, nn.Linear):
             weights = self.relations(query).unflatten(1, (self.num_relations, -1)).transpose(0, 1)  # (R, B, D)
         else:
             weights = self.relations.weight[:, None].expand(-1, *query.shape)  # (R, B, D)
-        gathered = self.gather(x, weights.flatten(1), boundary, plan, kept)
-        return torch.relu(self.norm(self.update(torch.cat([x, *gathered], -1)))) + x
+        weights, degrees = weights.flatten(1), degrees[:, None, None]
+        width, linear = x.shape[-1], nn.functional.linear
+        if self.aggregate == "pna":
+            # [x ; A ; s A ; A / s] times the update's columns, without the twelve parts of A side by side in memory
+            features = self._spread(x, weights, boundary, plan, kept, degrees)  # (N, B, 4D)
+            own, *of_scales = self.update.weight.split([width, *[4 * width] * 3], 1)
+            once, times, over = linear(features, torch.cat(of_scales)).chunk(3, -1)
+            scale = degrees.log()
+            scale = scale / scale.mean().clamp_min(_SMALLEST)
+            summed = linear(x, own, self.update.bias) + once + scale * times + over / scale.clamp_min(0.01)
+        else:
+            gathered = sum_products(x.flatten(1), weights, kept, plan).view(x.shape) + boundary
+            if self.aggregate == "mean":
+                gathered = gathered / degrees
+            summed = self.update(torch.cat([x, gathered], -1))
+        return torch.relu(self.norm(summed)) + x
 
-    def gather(self, x: Tensor, weights: Tensor, boundary: Tensor, plan: EdgePlan, kept: Tensor) -> list[Tensor]:
-        """Return what A gives, one or twelve tensors (N, B, D); weights (R, B·D)."""
-        degrees = kept.new_zeros(plan.num_nodes).index_add(0, plan.target, kept)[:, None, None] + 1  # with h⁰_v
-        if self.aggregate != "pna":
-            summed = sum_products(x.flatten(1), weights, kept, plan).view(x.shape) + boundary
-            return [summed if self.aggregate == "sum" else summed / degrees]
+    def _spread(
+        self, x: Tensor, weights: Tensor, boundary: Tensor, plan: EdgePlan, kept: Tensor, degrees: Tensor
+    ) -> Tensor:
+        """Return mean, highest, lowest and standard deviation of each node's messages, (N, B, 4D)."""
         spread = spread_of_products(x.flatten(1), weights, boundary.flatten(1), kept, plan)
         total, square, top, low = (part.view(x.shape) for part in spread)
         mean = total / degrees
         deviation = (square / degrees - mean * mean).clamp_min(_SMALLEST).sqrt()
-        scale = degrees.log()
-        scale = scale / scale.mean().clamp_min(_SMALLEST)
-        parts = [mean, top, low, deviation]
-        return [*parts, *(part * scale for part in parts), *(part / scale.clamp_min(0.01) for part in parts)]
+        return torch.cat([mean, top, low, deviation], -1)
 
 
 class NBFNet(nn.Module):
@@ -98,12 +119,13 @@ class NBFNet(nn.Module):
         Args:
             kept: (M,), 0 for edges that no path may take and 1 for the others; by default all may be taken.
         """
-        kept = torch.ones(len(plan.source)) if kept is None else kept
         query = self.queries(relations)  # (B, D)
+        kept = query.new_ones(len(plan.source)) if kept is None else kept
+        degrees = kept.new_zeros(plan.num_nodes).index_add(0, plan.target, kept) + 1
         boundary = query.new_zeros(plan.num_nodes, *query.shape)
-        boundary = boundary.index_put((heads, torch.arange(len(heads))), query)  # (N, B, D)
+        boundary = boundary.index_put((heads, torch.arange(len(heads), device=heads.device)), query)  # (N, B, D)
         x = boundary
         for layer in self.layers:
-            x = layer(x, boundary, query, plan, kept)
+            x = layer(x, boundary, query, plan, kept, degrees)
         scores: Tensor = self.score(torch.cat([x, query.expand_as(x)], -1))[..., 0]  # (N, B)
         return scores.T

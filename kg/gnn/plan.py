@@ -7,7 +7,7 @@ such pairs. What is computed of relation and source alone need be computed once 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ class Pairs:
     relation: Tensor
     counts: list[int]
     of_edge: Tensor
+
+    def on(self, device: torch.device) -> Pairs:
+        """Return the same on a device."""
+        return Pairs(self.node.to(device), self.relation.to(device), self.counts, self.of_edge.to(device))
 
     def transform(self, x: Tensor, weights: Tensor) -> Tensor:
         """Return W_r x_node of each pair, (N, D), (R, D, K) → (P, K): one product a relation."""
@@ -61,9 +65,8 @@ class EdgePlan:
     order: Tensor
     sources: Pairs
     targets: Pairs
-    _groups: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _groups: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    _there: dict[torch.device, EdgePlan] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def make(cls, edge_index: Tensor, edge_type: Tensor, num_nodes: int, num_relations: int) -> EdgePlan:
@@ -105,15 +108,27 @@ class EdgePlan:
         edge_index = torch.stack([torch.cat([heads, tails]), torch.cat([tails, heads])])
         return cls.make(edge_index, torch.cat([relations, relations + num_relations]), num_nodes, 2 * num_relations)
 
+    def on(self, device: torch.device) -> EdgePlan:
+        """Return the same on a device; it is moved once."""
+        if self.source.device == device:
+            return self
+        if device not in self._there:
+            columns = (self.source, self.relation, self.target, self.starts, self.order)
+            names = ("source", "relation", "target", "starts", "order")
+            moved = {name: column.to(device) for name, column in zip(names, columns)}
+            pairs = {"sources": self.sources.on(device), "targets": self.targets.on(device)}
+            self._there[device] = replace(self, **moved, **pairs, _groups={}, _there={})  # type: ignore[arg-type]
+        return self._there[device]
+
     @functools.cached_property
     def mean_in_relation(self) -> Tensor:
         """1 / |N_r(v)| of each edge (·, r, v), (M,): so that sums become means within a relation."""
-        return self.mean_among(torch.ones(len(self.source)))
+        return self.mean_among(torch.ones(len(self.source), device=self.source.device))
 
     def mean_among(self, kept: Tensor) -> Tensor:
         """Return the same where some edges are 1 and the others, left out, 0: (M,) → (M,)."""
         keys = self.targets.of_edge
-        counts = torch.bincount(keys, weights=kept, minlength=len(self.targets.node)).float()
+        counts = kept.new_zeros(len(self.targets.node)).index_add(0, keys, kept)
         return kept / counts[keys].clamp_min(1)
 
     @functools.cached_property
@@ -123,7 +138,7 @@ class EdgePlan:
         into = torch.bincount(self.target, minlength=self.num_nodes)[self.target]
         return torch.rsqrt(out.float() * into.float())
 
-    def grouped(self, numbers: Tensor, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    def grouped(self, numbers: Tensor, limit: int) -> tuple[Tensor, Tensor]:
         """Return the edges by a number that each has, and where those of each number begin, (M,), (limit + 1,).
 
         The answer is kept for the plan's own columns, which every step asks for again.
@@ -133,8 +148,8 @@ class EdgePlan:
         key = numbers.data_ptr(), limit
         if is_own and key in self._groups:
             return self._groups[key]
-        order = np.argsort(numbers.numpy(), kind="stable")
-        found = order, np.searchsorted(numbers.numpy()[order], np.arange(limit + 1))
+        ordered, order = torch.sort(numbers, stable=True)
+        found = order, torch.searchsorted(ordered, torch.arange(limit + 1, device=numbers.device))
         if is_own:
             self._groups[key] = found
         return found

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from kg.gnn.messages import sum_rows
+from kg.gnn.messages import full, sum_rows
 from kg.gnn.plan import EdgePlan
 
 
@@ -44,6 +44,7 @@ class RGATLayer(nn.Module):
 
 def softmax_into(logits: Tensor, plan: EdgePlan) -> Tensor:
     """Return the softmax of (M, H) logits over the edges into each node."""
+    logits = full(logits)
     into = plan.target[:, None].expand_as(logits)
     size = (plan.num_nodes, logits.shape[1])
     highest = logits.new_full(size, -torch.inf).scatter_reduce(0, into, logits.detach(), "amax")

@@ -103,6 +103,7 @@ class RGCN(nn.Module):
                 x = self.dropout(torch.relu(x))
             norm = None
             if self.training and self.edge_dropout:
-                norm = plan.mean_among((torch.rand(len(plan.source)) >= self.edge_dropout).float())
+                kept = torch.rand(len(plan.source)) >= self.edge_dropout  # drawn here: the same on every device
+                norm = plan.mean_among(kept.float().to(x.device))
             x = layer(x, plan, norm)
         return x

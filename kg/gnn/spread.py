@@ -15,7 +15,9 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from kg.gnn.messages import FAST
+from kg.devices import is_compiled
+from kg.gnn import plain
+from kg.gnn.messages import FAST, full
 from kg.gnn.plan import EdgePlan
 
 
@@ -23,7 +25,7 @@ def spread_of_products(
     x: Tensor, z: Tensor, boundary: Tensor, kept: Tensor, plan: EdgePlan
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return Σ m, Σ m², max m and min m of each node, (N, D) each; ``kept`` is (M,), 0 for edges left out, else 1."""
-    total, square, top, low = _Spread.apply(x, z, boundary, kept, plan)
+    total, square, top, low = _Spread.apply(full(x), full(z), full(boundary), kept, plan)
     return total, square, top, low
 
 
@@ -33,12 +35,15 @@ class _Spread(torch.autograd.Function):
         context: Any, x: Tensor, z: Tensor, boundary: Tensor, kept: Tensor, plan: EdgePlan
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x, z, boundary = (given.detach().contiguous() for given in (x, z, boundary))
-        total, square, top, low = (torch.empty_like(boundary) for _ in range(4))
-        # the edges with the highest and the lowest message, −1 for the boundary
-        top_edge, low_edge = (torch.empty(boundary.shape, dtype=torch.int32) for _ in range(2))
-        edges = plan.source.numpy(), plan.relation.numpy(), kept.numpy(), plan.starts.numpy()
-        values = total.numpy(), square.numpy(), top.numpy(), low.numpy(), top_edge.numpy(), low_edge.numpy()
-        _forward(x.numpy(), z.numpy(), boundary.numpy(), *edges, *values)
+        if is_compiled(x):
+            total, square, top, low = (torch.empty_like(boundary) for _ in range(4))
+            # the edges with the highest and the lowest message, −1 for the boundary
+            top_edge, low_edge = (torch.empty(boundary.shape, dtype=torch.int32) for _ in range(2))
+            edges = plan.source, plan.relation, kept, plan.starts
+            found = total, square, top, low, top_edge, low_edge
+            _forward(*(tensor.numpy() for tensor in (x, z, boundary, *edges, *found)))
+        else:
+            total, square, top, low, top_edge, low_edge = plain.spread(x, z, boundary, kept, plan)
         context.save_for_backward(x, z, boundary, kept, top_edge, low_edge)
         context.plan = plan
         return total, square, top, low
@@ -49,12 +54,14 @@ class _Spread(torch.autograd.Function):
         plan: EdgePlan = context.plan
         total, square, top, low = (gradient.contiguous() for gradient in gradients)
         results: list[Tensor] = []
+        slopes = total, square, top, low, top_edge, low_edge
         for own, table, number, other in ((x, z, plan.source, plan.relation), (z, x, plan.relation, plan.source)):
-            order, starts = plan.grouped(number, len(own))
-            results.append(torch.empty_like(own))
-            edges = plan.target.numpy(), other.numpy(), kept.numpy()
-            slopes = total.numpy(), square.numpy(), top.numpy(), low.numpy(), top_edge.numpy(), low_edge.numpy()
-            _backward(order, starts, *edges, own.numpy(), table.numpy(), *slopes, results[-1].numpy())
+            edges = *plan.grouped(number, len(own)), plan.target, other, kept
+            if is_compiled(x):
+                results.append(torch.empty_like(own))
+                _backward(*(tensor.numpy() for tensor in (*edges, own, table, *slopes, results[-1])))
+            else:
+                results.append(plain.spread_back(*edges, own, table, slopes))
         to_boundary = total + 2 * boundary * square + (top_edge < 0) * top + (low_edge < 0) * low
         return results[0], results[1], to_boundary, None, None
 

@@ -67,7 +67,7 @@ class RGCNStack(GraphStack):
         self.net = RGCN([width] * (layers + 1), 2 * graph.num_relations, num_bases, num_blocks, dropout, edge_dropout)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        return self.net(x, self.plan), z
+        return self.net(x, self.plan.on(x.device)), z
 
 
 class CompGCNStack(GraphStack):
@@ -98,8 +98,9 @@ class CompGCNStack(GraphStack):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        plans = self.forwards.on(x.device), self.backwards.on(x.device)
         for layer in self.layers:
-            x, z = layer(x, z, self.forwards, self.backwards)
+            x, z = layer(x, z, *plans)
         return self.dropout(x), z
 
 
@@ -133,8 +134,9 @@ class RGATStack(GraphStack):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        plan = self.plan.on(x.device)
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms)):
-            x = x + norm(layer(self.dropout(torch.relu(x) if number else x), self.plan))
+            x = x + norm(layer(self.dropout(torch.relu(x) if number else x), plan))
         return x, z
 
 
@@ -160,6 +162,7 @@ class SACNStack(GraphStack):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        plan = self.plan.on(x.device)
         for layer, norm in zip(self.layers, self.norms):
-            x = self.dropout(torch.tanh(norm(layer(x, self.plan))))
+            x = self.dropout(torch.tanh(norm(layer(x, plan))))
         return x, z

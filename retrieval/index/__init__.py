@@ -2,11 +2,12 @@
 
 | name       | finds     | by                                                   |
 |------------|-----------|------------------------------------------------------|
-| dense      | entities  | inner product of unit vectors (FAISS)                |
+| dense      | entities  | inner product of unit vectors, or L2 (FAISS)         |
+| pgvector   | entities  | the same and cosine, in PostgreSQL                   |
 | lexical    | entities  | words of label, aliases and description (tantivy)    |
 | graph_walk | facts     | walking the graph around anchors; holds no files     |
 
-The first two follow `Index`. The walk starts from entities rather than from a query, so it has its own call,
+The first three follow `Index`. The walk starts from entities rather than from a query, so it has its own call,
 `GraphWalk.candidates`.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, Protocol, Self
 
 INDEXES = {
     "dense": "retrieval.index.dense:DenseIndex",
+    "pgvector": "retrieval.index.pgvector:PgVectorIndex",
     "lexical": "retrieval.index.lexical:LexicalIndex",
     "graph_walk": "retrieval.index.graph_walk:GraphWalk",
 }
@@ -33,13 +35,19 @@ class Hit:
 
 
 class Index(Protocol):
-    """What a stored search owes: ids are 64-bit integers of the caller's; adding an id again replaces nothing."""
+    """What a stored search owes: ids are 64-bit integers of the caller's, unchanged by any change."""
 
     def search(self, query: Any, k: int) -> list[Hit]:
         """Return at most ``k`` hits, best first."""
         ...
 
-    def add(self, ids: Sequence[int], items: Any) -> None: ...
+    def add(self, ids: Sequence[int], items: Any) -> None:
+        """Add items under ids that are new."""
+        ...
+
+    def update(self, ids: Sequence[int], items: Any) -> None:
+        """Put items in place of what is held under ids; those that are new are added."""
+        ...
 
     def remove(self, ids: Sequence[int]) -> int:
         """Forget ids; return how many were there."""

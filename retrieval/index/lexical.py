@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
+from math import log
 from pathlib import Path
 from typing import Any, Self
 
 import tantivy
 
 from kg.errors import InputError
+from kg.mentions import STOP_WORDS
 from kg.records import Entity
 from retrieval.index import Hit
+from retrieval.index.words import readable
 
 #: A word in the label says more than one in an alias, and that more than one in the description.
-BOOSTS = {"label": 3.0, "alias": 2.0, "description": 1.0}
+#: With `TIE`, and without common words, chosen on 300 synsets of WordNet. With 3, 2, 1 and a sum over the fields, half
+#: of a gloss's words found its synset among the first ten for 0.50 (now 0.86), "what is the meaning of NAME" found one
+#: of that name first for 0.35 (0.76), a name alone for 0.92 (0.96).
+BOOSTS = {"label": 1.5, "alias": 1.25, "description": 1.0}
+#: How much of a word's lesser fields counts beside its best: a sum lets a short label of one common word win.
+TIE = 0.3
 _MAX_WORDS = 64  # of a query; a question longer than that is a document
+_LONGEST = 200  # bytes of a word; what is longer is data that somebody put into a text
 _HEAP = 64_000_000  # bytes, for the writer
+_K1 = 1.2  # BM25's, as tantivy has it
 
 
 class LexicalIndex:
@@ -67,7 +78,7 @@ class LexicalIndex:
         self._change(ids, ())
         return before - len(self)
 
-    def replace(self, ids: Sequence[int], items: Sequence[Entity], gone: Sequence[int] = ()) -> None:
+    def update(self, ids: Sequence[int], items: Sequence[Entity], gone: Sequence[int] = ()) -> None:
         """Forget ``gone``, and what is held of ``ids``, and add ``ids`` anew: one change."""
         self._change([*ids, *gone], zip(ids, items, strict=True))
 
@@ -78,11 +89,8 @@ class LexicalIndex:
         for key, entity in new:
             document = tantivy.Document()
             document.add_integer("id", key)
-            document.add_text("label", entity.label)
-            for alias in entity.aliases:
-                document.add_text("alias", alias)
-            if entity.description:
-                document.add_text("description", entity.description)
+            for name, text in _fields(entity):
+                document.add_text(name, readable(text))
             writer.add_document(document)
         writer.commit()
         writer.wait_merging_threads()
@@ -92,28 +100,64 @@ class LexicalIndex:
     def search(self, query: str, k: int) -> list[Hit]:
         """Entities that share words with a text, best first.
 
-        score(e) = Σ_w Σ_f boost_f · BM25(w, e_f)
+        score(e) = Σ_w (1 − τ) max_f s_wf + τ Σ_f s_wf,   s_wf = boost_f · BM25(w, e_f)
         """
-        words = list(dict.fromkeys(self._analyzer.analyze(query)))[:_MAX_WORDS]
+        words = self._words(query)
         if not words or not len(self) or k < 1:
             return []
-        wanted = [
-            (
-                tantivy.Occur.Should,
-                tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, field, word), boost),
-            )
-            for word in words
-            for field, boost in BOOSTS.items()
-        ]
+        wanted = []
+        for word in words:
+            fields = [
+                tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, field, word), boost)
+                for field, boost in BOOSTS.items()
+            ]
+            wanted.append((tantivy.Occur.Should, tantivy.Query.disjunction_max_query(fields, TIE)))
         found = self._searcher.search(tantivy.Query.boolean_query(wanted), k).hits
         ids = self._searcher.fast_field_values("id", [address for _, address in found])
         return [Hit(int(key), float(score)) for key, (score, _) in zip(ids, found, strict=True) if key is not None]
+
+    def _words(self, query: str) -> list[str]:
+        """The different words of a query, folded as the index's are; common ones only where there are no others."""
+        words = list(dict.fromkeys(self._analyzer.analyze(readable(query))))
+        return ([word for word in words if word not in STOP_WORDS] or words)[:_MAX_WORDS]
+
+    def scores(self, query: str, items: Sequence[Entity]) -> list[float]:
+        """About what `search` would give entities that aren't in the index: its word counts, fields of mean length.
+
+        BM25(w, e_f) ≈ idf(w, f) · (k1 + 1) · tf / (tf + k1),   idf = ln(1 + (N − n + ½) / (n + ½))
+        """
+        words, total = self._words(query), len(self)
+        rarity: dict[tuple[str, str], float] = {}
+        for word in words:
+            for field in BOOSTS:
+                held = min(int(self._searcher.doc_freq(field, word)), total)  # counts the removed until they are merged
+                rarity[field, word] = log(1 + (total - held + 0.5) / (held + 0.5))
+        result = []
+        for entity in items:
+            counts = {field: Counter[str]() for field in BOOSTS}
+            for field, text in _fields(entity):
+                counts[field].update(self._analyzer.analyze(readable(text)))
+            score = 0.0
+            for word in words:
+                parts = [
+                    boost * rarity[field, word] * (_K1 + 1) * counts[field][word] / (counts[field][word] + _K1)
+                    for field, boost in BOOSTS.items()
+                ]
+                score += (1 - TIE) * max(parts) + TIE * sum(parts)
+            result.append(score)
+        return result
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Every change is on disk already; ``path`` must be the index's own folder."""
         assert Path(path) == self.folder, "a lexical index lives in its folder; copy the folder instead"
 
 
+def _fields(entity: Entity) -> list[tuple[str, str]]:
+    said = [("label", entity.label), *(("alias", alias) for alias in entity.aliases)]
+    return [*said, ("description", entity.description)] if entity.description else said
+
+
 def _analyzer() -> tantivy.TextAnalyzer:
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    return builder.filter(tantivy.Filter.lowercase()).filter(tantivy.Filter.ascii_fold()).build()
+    builder = builder.filter(tantivy.Filter.remove_long(_LONGEST)).filter(tantivy.Filter.lowercase())
+    return builder.filter(tantivy.Filter.ascii_fold()).build()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import warnings
 import zlib
@@ -279,12 +280,42 @@ def test_a_folder_and_a_missing_file_are_no_pictures(tmp_path: Path) -> None:
             open_image(path)
 
 
-def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path) -> None:
-    (tmp_path / "huge.png").write_bytes(png_header(10_200, 10_000))
+@pytest.mark.parametrize(
+    ("width", "height", "says"), [(10_200, 10_000, "10200×10000 pixels"), (20_000, 10_000, "over 178 megapixels")]
+)
+def test_a_huge_picture_is_refused_by_its_header(width: int, height: int, says: str, tmp_path: Path) -> None:
+    (tmp_path / "huge.png").write_bytes(png_header(width, height))  # has no pixels: decoding would say that it is cut
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with pytest.raises(UnreadableImage, match="10200×10000 pixels is too large; give at most 100 megapixels"):
+        with pytest.raises(UnreadableImage, match=f"{says} is too large; give at most 100 megapixels"):
             open_image(tmp_path / "huge.png")
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnreadableImage, match="a folder or device, not a readable picture"):
+        open_image(tmp_path / "pipe")
+
+
+def test_a_picture_of_four_inks_has_the_colours_it_prints(tmp_path: Path) -> None:
+    Image.new("CMYK", (20, 20), (0, 255, 255, 0)).save(tmp_path / "ink.jpg", quality=95)
+    r, g, b = np.asarray(open_image(tmp_path / "ink.jpg"))[10, 10].tolist()
+    assert r > 240 and g < 15 and b < 15
+
+
+def test_a_scan_of_sixteen_bits_in_any_mode_keeps_its_grey(tmp_path: Path) -> None:
+    (tmp_path / "scan.pgm").write_bytes(b"P5 2 2 65535\n" + bytes([128, 0]) * 4)
+    Image.new("I", (2, 2), 128).save(tmp_path / "eight.tiff")
+    for name in ("scan.pgm", "eight.tiff"):
+        assert np.asarray(open_image(tmp_path / name))[0, 0].tolist() == [128] * 3
+
+
+def test_a_moving_png_and_webp_show_their_first_frame(tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), BLUE)
+    for name in ("moving.png", "moving.webp"):
+        first.save(tmp_path / name, save_all=True, append_images=[second] * 3, duration=50)
+        r, _, b = np.asarray(open_image(tmp_path / name))[4, 4].tolist()
+        assert r > 150 > b
 
 
 def damaged(whole: bytes, rng: np.random.Generator) -> Iterator[bytes]:

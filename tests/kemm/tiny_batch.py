@@ -51,6 +51,7 @@ def table(near: Sequence[int], far: Sequence[int], parent: Sequence[int], first:
     return FactTable(
         node_text=np.arange(first, first + num_nodes),
         node_marks=node_marks,
+        node_entity=np.full(num_nodes, -1),
         near=np.array(near),
         far=np.array(far),
         forward=np.arange(num_facts) % 2 == 0,

