@@ -53,6 +53,7 @@ class Block(nn.Module):
         width: D.
         heads: H.
         context_width: of the tokens that cross-attention reads; None: no cross-attention.
+        has_self: whether there is self-attention (ViLBERT's co-attention has none).
         rotary, relative: positions in self-attention; see `Attention`.
         hidden: width of the feed-forward layer; 4 D unless given.
         head_width: d; D / H unless given.
@@ -72,6 +73,7 @@ class Block(nn.Module):
         heads: int,
         context_width: int | None = None,
         *,
+        has_self: bool = True,
         rotary: nn.Module | None = None,
         relative: nn.Module | None = None,
         hidden: int | None = None,
@@ -98,19 +100,21 @@ class Block(nn.Module):
                 width, order, eps=eps, is_rms=is_rms, layer_scale=layer_scale, dropout=dropout, drop_path=drop_path
             )
 
-        self.attention = Attention(
-            width,
-            heads,
-            head_width=head_width,
-            bias=attention_bias,
-            scale=scale,
-            inner_eps=inner_eps,
-            has_gates=has_gates,
-            rotary=rotary,
-            relative=relative,
-            dropout=attention_dropout,
-        )
-        self.attention_residual = residual()
+        self.has_self = has_self
+        if has_self:
+            self.attention = Attention(
+                width,
+                heads,
+                head_width=head_width,
+                bias=attention_bias,
+                scale=scale,
+                inner_eps=inner_eps,
+                has_gates=has_gates,
+                rotary=rotary,
+                relative=relative,
+                dropout=attention_dropout,
+            )
+            self.attention_residual = residual()
         self.has_cross = context_width is not None
         if context_width is not None:
             self.cross = Attention(
@@ -142,9 +146,10 @@ class Block(nn.Module):
         BLIP's text encoder).
         """
         own, known = (cache.attention, cache.cross) if cache is not None else (None, None)
-        around = self.attention_residual
-        mask, bias, positions = reading.get("mask"), reading.get("bias"), reading.get("positions")
-        x = around.leave(x, self.attention(around.enter(x), mask=mask, bias=bias, positions=positions, cache=own))
+        if self.has_self:
+            around = self.attention_residual
+            mask, bias, positions = reading.get("mask"), reading.get("bias"), reading.get("positions")
+            x = around.leave(x, self.attention(around.enter(x), mask=mask, bias=bias, positions=positions, cache=own))
         if self.has_cross and (context is not None or (known is not None and known.key is not None)):
             around = self.cross_residual
             mask, bias = reading.get("context_mask"), reading.get("context_bias")
