@@ -101,7 +101,7 @@ class KEMM(nn.Module):
             tokens["knowledge"] = self.knowledge(facts, masked_nodes)
             masks["knowledge"] = facts.mask
             biases["knowledge"] = facts.lay_out(facts.log_score)
-        return self.fusion(tokens, masks, biases)
+        return self.fusion(tokens, masks, biases, is_packed=True)
 
 
 class Encoded:
