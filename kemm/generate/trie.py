@@ -34,7 +34,9 @@ class Trie:
             raise InputError("a trie of no sequences allows nothing to be written; give at least one")
         wrong = next((row for row in rows if end in row[:-1] or min(row) < 0), None)
         if wrong is not None:
-            raise InputError(f"the sequence {list(wrong[:-1])} holds the end token {end} or a negative id; leave those out")
+            raise InputError(
+                f"the sequence {list(wrong[:-1])} holds the end token {end} or a negative id; leave those out"
+            )
         self.table = np.full((len(rows), max(map(len, rows))), -1, dtype=np.int32)  # −1 sorts first, as in tuples
         for row, sequence in enumerate(rows):
             self.table[row, : len(sequence)] = sequence

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kemm.compat import mend_torchvision
+from kemm.generate.cache import select_rows
 
 mend_torchvision()
 
@@ -26,15 +27,12 @@ class Remembered:
     encoded: Tensor | None = None
     mask: Tensor | None = None
 
-    def select(self, rows: Tensor) -> Remembered:
-        past = copy.deepcopy(self.past)
-        if past is not None:
-            past.batch_select_indices(rows) if hasattr(past, "batch_select_indices") else past.reorder_cache(rows)
-        return Remembered(
-            past,
-            None if self.encoded is None else self.encoded[rows],
-            None if self.mask is None else self.mask[rows],
-        )
+    def select(self, rows: Tensor) -> None:
+        if self.past is not None:
+            self.past.batch_select_indices(rows) if hasattr(
+                self.past, "batch_select_indices"
+            ) else self.past.reorder_cache(rows)
+        self.encoded, self.mask = select_rows((self.encoded, self.mask), rows)
 
 
 class GPT2:
@@ -114,7 +112,7 @@ class Uncached:
     def step(self, tokens: Tensor, cache: Any) -> tuple[Tensor, Any]:
         first, read = cache if isinstance(cache, tuple) else (cache, None)
         read = tokens if read is None else torch.cat([read, tokens], dim=1)
-        return self.model.step(read, first)[0], (first, read)
+        return self.model.step(read, copy.deepcopy(first))[0], (first, read)
 
 
 class Table:

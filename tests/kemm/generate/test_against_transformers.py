@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from tests.kemm.generate.references import END, GPT2, PADDING, T5, VOCABULARY, U
 LONGEST = 12
 PROMPTS = torch.tensor([[2, 2, 7, 3], [5, 0, 9, 4], [2, 8, 8, 6], [11, 12, 13, 14]])
 REAL = (PROMPTS != PADDING).long()
-SEEDS = [0, 1, 2, 3]
+SEEDS = [0, 1, 2]
 
 
 def begin(kind: str, seed: int, filtered: str = "plain") -> tuple[Any, Tensor, Any, dict[str, Tensor]]:
@@ -196,7 +197,7 @@ def test_with_a_cache_the_same_is_written_as_without(kind: str) -> None:
                 way(
                     each,
                     prompt,
-                    cache,
+                    copy.deepcopy(cache),
                     **common,
                     **options,
                     **({"generator": torch.Generator().manual_seed(seed)} if way is sample else {}),
@@ -213,12 +214,12 @@ def test_a_row_is_written_alike_alone_and_among_others(kind: str) -> None:
 
     model, prompt, cache, _ = begin(kind, 2)
     for way, options in ((greedy, {}), (beam_search, {"num_beams": 3, "early_stopping": True})):
-        together = way(model, prompt, cache, end=END, longest=LONGEST, **options)
+        together = way(model, prompt, copy.deepcopy(cache), end=END, longest=LONGEST, **options)
         for row in range(len(prompt)):
             alone = way(
                 model,
                 prompt[row : row + 1],
-                select_rows(cache, torch.tensor([row])),
+                select_rows(copy.deepcopy(cache), torch.tensor([row])),
                 end=END,
                 longest=LONGEST,
                 **options,
