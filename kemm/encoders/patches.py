@@ -21,8 +21,8 @@ class PatchTransformer(Encoder):
 
         x = [c_1 … c_C; W patch_1 + b; …] + p,   tokens = LN(blocks(x)),   pooled = mean of the c's
 
-    ViT (Dosovitskiy et al., 2021, arXiv:2010.11929) with one class token, AST and DeiT with two. The patches' projection
-    is a matrix product, faster than the convolution that it equals.
+    ViT (Dosovitskiy et al., 2021, arXiv:2010.11929) with one class token, AST and DeiT with two. The patches'
+    projection is a matrix product, faster than the convolution that it equals.
 
     Args:
         patch: height and width of a patch; stride: of the next one, down and across.
