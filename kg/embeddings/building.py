@@ -101,6 +101,8 @@ def plan_parts(settings: EmbeddingSettings, triples: Triples) -> Plan:
     each = copies * two["entities"].shape[1] * two["entities"].element_size()
     plan = choose(triples.num_entities, each, rest, int(training.memory * 1e6))
     if plan.num_parts > 1:
+        if training.device == "cuda":
+            raise InputError("training.memory is of the processor, where parts are trained: set training.device to cpu")
         grown = [name for name in two if name != "entities" and two[name].shape != three[name].shape]
         if grown:
             raise InputError(

@@ -45,7 +45,7 @@ def combine(
     Raises:
         InputError: a run is missing or of other data, or there is no validation split.
     """
-    about = {"runs": [str(part) for part in parts], "hops": hops, "by_relation": by_relation}
+    about: dict[str, Any] = {"runs": [str(part) for part in parts], "hops": hops, "by_relation": by_relation}
     model, triples = _build(**about)
     fit_weights(model, triples, triples["valid"], seed=seed, **options)
     folder = Path(folder)

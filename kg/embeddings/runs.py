@@ -48,10 +48,10 @@ def train(
         KeyboardInterrupt: after a checkpoint; the same call goes on.
     """
     pace = Pace(clock or (lambda: 0.0), settings.training.checkpoint_minutes, minutes)
+    device, mixed_precision = _device(settings, note)  # first: a GPU that isn't there is told before anything is read
     triples = read_data(settings.data, settings.seed)
     plan, rows = plan_parts(settings, triples), triples["train"]
     in_parts = plan.num_parts > 1
-    device, mixed_precision = _device(settings, in_parts, note)
     if in_parts:  # the model holds two parts of the entities at a time, and is given their triples as they come
         model, rows = bare_model(settings, 2 * plan.size, triples.num_relations), rows[:0]
     else:
@@ -92,12 +92,10 @@ def train(
     return result
 
 
-def _device(settings: EmbeddingSettings, in_parts: bool, note: Callable[[str], None]) -> tuple[torch.device, bool]:
+def _device(settings: EmbeddingSettings, note: Callable[[str], None]) -> tuple[torch.device, bool]:
     """Return where training takes place, and whether in mixed precision."""
     training = settings.training
-    if in_parts and training.device == "cuda":
-        raise InputError("training.memory is of the processor, where parts are trained: set training.device to cpu")
-    device = devices.choose("cpu" if in_parts else training.device)
+    device = devices.choose(training.device)
     if training.mixed_precision and settings.model.name not in ("encoded", "nbfnet"):
         raise InputError(
             f"training.mixed_precision is for the models encoded and nbfnet, not for {settings.model.name}: leave it "

@@ -68,7 +68,6 @@ def test_it_takes_a_step_that_moves_every_parameter(
     torch.manual_seed(0)  # of dropout
     model = build(settings, triples).train()
     found = build_objective(settings.training, model, triples["train"])
-
     optimizer = optimizers.make("adam", model, 0.01, sparse=objective["kind"] == "negatives")
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     loss = found(torch.from_numpy(found.rows()), np.random.default_rng(0))
