@@ -134,6 +134,9 @@ def test_texts_are_trained_and_summed_with_a_structure_model(
     assert figures(rank(model, triples, "test"), triples)["both"] == combined["test"]["both"]
     assert main(["kg", "rank", "--run", str(tmp_path / "both"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["both"] == combined["valid"]
+    assert main(["kg", "combine", *parts, "--out", str(tmp_path / "late"), "--shared", "--json"]) == 0
+    assert not combined_runs.load(tmp_path / "late")[0].offsets.any() and model.offsets.any()
+    capsys.readouterr()
     assert main(["kg", "combine", *parts, str(tmp_path), "--out", str(tmp_path / "three")]) == 2
     assert "there is no run of `kemm kg train`" in capsys.readouterr().err and not (tmp_path / "three").exists()
 
