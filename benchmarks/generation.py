@@ -3,7 +3,7 @@
     python benchmarks/generation.py                    # 3 alternating rounds
     python benchmarks/generation.py --tokens 32 --rounds 5 --threads 2 --json
 
-Random weights, 12 layers × 384, batch 4, a vocabulary of 30,522; no text may end early, so that every way writes as
+Random weights, 12 layers × 384, batch 16, a vocabulary of 30,522; no text may end early, so that every way writes as
 many tokens. Each measure runs in a fresh process, the contenders in turn. Times are of the processor (user and system),
 so that a busy machine matters little; a row gives the median of the rounds, the least and the most.
 """
@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-WIDTH, LAYERS, HEADS, VOCABULARY, PICTURE, BATCH, END = 384, 12, 6, 30_522, 197, 4, 1
+WIDTH, LAYERS, HEADS, VOCABULARY, PICTURE, BATCH, END = 384, 12, 6, 30_522, 197, 16, 1
 
 #: what is written → how; ours with a cache first
 MEASURES = {

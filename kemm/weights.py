@@ -38,7 +38,7 @@ def first_difference(own: dict[str, Tensor], other: dict[str, Tensor]) -> str | 
         if name not in other or name not in own or own[name].shape != other[name].shape:
             theirs = tuple(other[name].shape) if name in other else "absent"
             ours = tuple(own[name].shape) if name in own else "absent"
-            return f"{name} is {theirs} there and {ours} here"
+            return f"{name} is {theirs} there and {ours} in this configuration"
     return None
 
 
