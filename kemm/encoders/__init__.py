@@ -11,7 +11,7 @@ from typing import Any
 ENCODERS = {
     "efficientnet-lite0": "kemm.encoders.vision:EfficientNetLite0",
     "timm": "kemm.encoders.timm_images:Timm",
-    "vit": "kemm.encoders.patches:PictureTransformer",
+    "vit": "kemm.encoders.patch_transformer:PictureTransformer",
     "minilm": "kemm.encoders.text:MiniLM",
     "transformers": "kemm.encoders.text:TransformersText",
     "audio": "kemm.encoders.audio:SpectrogramTransformer",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kemm.encoders.encoder import Features
-from kemm.encoders.patches import PatchTransformer
+from kemm.encoders.patch_transformer import PatchTransformer
 from kemm.encoders.sound import log_mel
 from kemm.fuse.block import BlockOptions
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kemm.encoders.encoder import Encoder, Features
-from kemm.encoders.patches import PictureTransformer
+from kemm.encoders.patch_transformer import PictureTransformer
 from kemm.fuse.attention import Attention
 from kemm.fuse.block import Block, BlockOptions
 from kg.errors import InputError

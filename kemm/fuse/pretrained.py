@@ -167,7 +167,7 @@ def card(config: dict[str, Any], parameters: int) -> str:
         "---",
         f"# {title}",
         "",
-        f"A knowledge-enhanced multimodal model of kemm {config['version']} with {parameters:,} parameters, on features "
+        f"A knowledge-enhanced model of kemm {config['version']} with {parameters:,} parameters, on features "
         f"of the towers `{model['vision']}` (width {config['vision_width']}) and `{model['text']}` "
         f"(width {config['text_width']}), which are not in it.",
         "",

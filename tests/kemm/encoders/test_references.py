@@ -14,7 +14,7 @@ from torch import Tensor
 from kemm.compat import mend_torchvision
 from kemm.encoders import build_encoder
 from kemm.encoders.audio import SpectrogramTransformer
-from kemm.encoders.patches import PictureTransformer
+from kemm.encoders.patch_transformer import PictureTransformer
 from kemm.encoders.timm_images import Timm
 from tests.kemm.encoders.examples import text_folder
 

@@ -16,7 +16,7 @@ from torch import nn
 from kemm.encoders.audio import SpectrogramTransformer
 from kemm.encoders.graph import GraphTokens
 from kemm.encoders.momentum import MomentumCopy
-from kemm.encoders.patches import PictureTransformer
+from kemm.encoders.patch_transformer import PictureTransformer
 from kemm.encoders.regions import RegionTokens, box_numbers
 from kemm.encoders.sound import read_wave
 from kemm.encoders.timm_images import Timm
