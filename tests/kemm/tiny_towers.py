@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kemm.encoders.text import TransformersText
+from kemm.encoders.text import HuggingFaceText
 from kemm.encoders.vision import VisionTower
 
 PAD, MASK, START, END, FIRST_WORD = 0, 1, 2, 3, 4
 
 
-class TinyText(TransformersText):
+class TinyText(HuggingFaceText):
     """A text tower of one table: a word's id is a hash of it, its state its row mixed with the mean of all rows.
 
     So two texts are as alike as the words they share, and a hidden word leaves a trace of nothing in its neighbours.
