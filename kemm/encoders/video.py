@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,32 +10,30 @@ from torch import Tensor, nn
 from kemm.encoders.encoder import Encoder, Features
 from kemm.encoders.patch_transformer import PictureTransformer
 from kemm.fuse.attention import Attention
-from kemm.fuse.block import Block, BlockOptions
+from kemm.fuse.block import Block
 from kg.errors import InputError
 
 
-class SpaceTimeBlock(nn.Module):
-    """An image block with attention along time before it.
+class AlongTime(nn.Module):
+    """What a video adds to a block of an image tower: attention along time before it.
 
         t = x + A_time(LN(x)),   s = x + A_space(LN(t)),   y = s + FFN(LN(s))
 
     A patch reads the same patch of all frames in A_time, all patches of its own frame in A_space, and the class token
-    in both; the class token reads everything. A_time's output starts at zero, so t = x: at first the block is the image
+    in both; the class token reads everything. A_time's output starts at zero, so t = x: at first all is as in the image
     block. The residual of s is x, not t, as in Frozen in Time (TimeSformer takes t).
     """
 
-    def __init__(self, block: Block, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.time_norm = nn.LayerNorm(width)
-        self.time = Attention(width, heads)
-        nn.init.zeros_(self.time.out.weight)
-        nn.init.zeros_(self.time.out.bias)
-        self.image = block
+        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        nn.init.zeros_(self.attention.out.weight)
+        nn.init.zeros_(self.attention.out.bias)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, block: Block) -> Tensor:
         """x ``(B, 1 + F·P, D)``, the class token and the frames one by one; mask ``(B, F)``, true at real frames."""
-        block = self.image
-        moved = x + divided(self.time, self.time_norm(x), mask, along_time=True)
+        moved = x + divided(self.attention, self.norm(x), mask, along_time=True)
         seen = divided(block.attention, block.attention_residual.enter(moved), mask, along_time=False)
         x = block.attention_residual.leave(x, seen)
         return block.feed_forward_residual.leave(x, block.feed_forward(block.feed_forward_residual.enter(x)))
@@ -71,47 +69,31 @@ def divided(attention: Attention, x: Tensor, mask: Tensor, *, along_time: bool) 
 class VideoTransformer(Encoder):
     """Frames → tokens; one frame gives what the image tower gives.
 
+    Positions of frames start at zero, as attention along time does.
+
     Args:
         frames: most frames.
-        size, patch, width, layers, heads, options: of the image tower; see `PictureTransformer`.
-
-    Positions of frames start at zero, as attention along time does.
+        image: a trained image tower, whose weights are the video's from then on; a new one unless given.
+        options: of a new one; see `PictureTransformer`.
     """
 
     modality = "video"
 
-    def __init__(
-        self,
-        frames: int = 8,
-        size: int = 224,
-        patch: int = 16,
-        width: int = 384,
-        layers: int = 12,
-        heads: int = 6,
-        **options: Unpack[BlockOptions],
-    ) -> None:
+    def __init__(self, frames: int = 8, image: PictureTransformer | None = None, **options: Any) -> None:
         super().__init__()
-        self._build(PictureTransformer(size, patch, width, layers, heads, **options), frames, heads)
+        self.image = PictureTransformer(**options) if image is None else image
+        self.num_frames, self.width = frames, self.image.width
+        self.name = f"video/{frames}x{self.image.name}"
+        self.frame_positions = nn.Parameter(torch.zeros(frames, self.width))
+        heads = cast(Block, self.image.body.blocks[0]).attention.heads
+        self.along_time = nn.ModuleList(AlongTime(self.width, heads) for _ in self.image.body.blocks)
 
-    @classmethod
-    def from_image(cls, image: PictureTransformer, frames: int) -> VideoTransformer:
-        """A video tower on a trained image tower, whose weights it takes over as they are."""
-        video = cls.__new__(cls)
-        Encoder.__init__(video)
-        first = cast(Block, image.body.blocks[0])
-        video._build(image, frames, first.attention.heads)
-        return video
-
-    def _build(self, image: PictureTransformer, frames: int, heads: int) -> None:
-        self.image, self.num_frames, self.width = image, frames, image.width
-        self.name = f"video/{frames}x{image.name}"
-        self.frame_positions = nn.Parameter(torch.zeros(frames, image.width))
-        self.blocks = nn.ModuleList(
-            SpaceTimeBlock(cast(Block, block), image.width, heads) for block in image.body.blocks
-        )
-        image.body.blocks = nn.ModuleList()  # they are the video's now
-        self.norm = image.body.norm
-        image.body.norm = nn.Identity()
+    def depths(self) -> dict[str, int]:
+        """Attention along time lies as deep as the image's block that it stands before."""
+        own = {"frame_positions": 0}
+        for layer, part in enumerate(self.along_time):
+            own |= {f"along_time.{layer}.{name}": layer + 1 for name, _ in part.named_parameters()}
+        return super().depths() | own
 
     def features(self, pixels: Tensor, mask: Tensor | None = None) -> Features:  # type: ignore[override]
         """Encode ``(B, F, size, size, 3)`` uint8 frames; mask ``(B, F)`` bool, true at real ones.
@@ -131,8 +113,8 @@ class VideoTransformer(Encoder):
         patches = x[:, :, 1:] + self.frame_positions[:frames, None]
         num_patches = patches.shape[2]
         tokens = torch.cat([x[:, 0, :1], patches.flatten(1, 2)], dim=1)  # (B, 1 + F·P, D)
-        for block in self.blocks:
-            tokens = block(tokens, mask)
-        tokens = self.norm(tokens)
+        for along_time, block in zip(self.along_time, self.image.body.blocks, strict=True):
+            tokens = along_time(tokens, mask, block)
+        tokens = self.image.body.norm(tokens)
         is_real = torch.cat([torch.ones_like(mask[:, :1]), mask.repeat_interleave(num_patches, dim=1)], dim=1)
         return Features(tokens, tokens[:, 0], is_real)

@@ -75,8 +75,8 @@ def tower(name: str, folder: Path) -> Encoder:
         text_folder(folder)
     built = build_encoder(full, **options[name]).eval()
     if name == "video":  # attention along time starts at zero; else nothing of it would be tested
-        for block in built.blocks:
-            torch.nn.init.normal_(block.time.out.weight, std=0.3)
+        for part in built.along_time:
+            torch.nn.init.normal_(part.attention.out.weight, std=0.3)
     return built
 
 

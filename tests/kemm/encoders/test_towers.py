@@ -113,34 +113,34 @@ def frames(number: int, batch: int = 2) -> torch.Tensor:
 def test_one_frame_is_the_picture_to_the_image_tower_it_came_from() -> None:
     image, shown = picture_tower(), frames(1)
     expected = image.features(shown[:, 0])
-    video = VideoTransformer.from_image(image, frames=4).eval()
+    video = VideoTransformer(4, image).eval()
     found = video.features(shown)
     torch.testing.assert_close(found.tokens, expected.tokens, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.pooled, expected.pooled, atol=1e-5, rtol=0)
 
 
 def test_at_first_the_order_of_the_frames_does_not_matter() -> None:
-    video, film = VideoTransformer.from_image(picture_tower(), frames=4).eval(), frames(4)
+    video, film = VideoTransformer(4, picture_tower()).eval(), frames(4)
     torch.testing.assert_close(video.features(film).pooled, video.features(film.flip(1)).pooled, atol=1e-5, rtol=0)
 
 
 def test_attention_along_time_learns_though_it_starts_at_zero() -> None:
-    video = VideoTransformer(4, 16, 8, 16, 2, 2)
+    video = VideoTransformer(4, picture_tower())
     optimizer = torch.optim.SGD(video.parameters(), lr=0.1)
     for _ in range(2):  # its projections to q, k, v have slopes once its output is no longer zero
         optimizer.zero_grad()
         video.features(frames(4)).tokens[..., 0].mean().backward()
         optimizer.step()
-    for block in video.blocks:
-        assert block.time.out.weight.abs().max() > 0 and block.time.qkv.weight.grad.abs().max() > 0
+    for part in video.along_time:
+        assert part.attention.out.weight.abs().max() > 0 and part.attention.qkv.weight.grad.abs().max() > 0
     film = frames(4)
     assert (video.features(film).pooled - video.features(film.flip(1)).pooled).abs().max() > 1e-6
 
 
 def test_frames_that_are_missing_are_not_read() -> None:
-    video = VideoTransformer(4, 16, 8, 16, 2, 2).eval()
-    for block in video.blocks:
-        nn.init.normal_(block.time.out.weight)
+    video = VideoTransformer(4, picture_tower()).eval()
+    for part in video.along_time:
+        nn.init.normal_(part.attention.out.weight)
     film, mask = frames(3), torch.tensor([[True, True, False], [True, False, False]])
     noisy = torch.where(mask[..., None, None, None], film, 255 - film)
     one, two = video.features(film, mask), video.features(noisy, mask)
@@ -151,7 +151,7 @@ def test_frames_that_are_missing_are_not_read() -> None:
 
 def test_too_many_frames_are_refused() -> None:
     with pytest.raises(InputError, match="5 frames can't be read by a tower of 1 to 4"):
-        VideoTransformer(4, 16, 8, 16, 1, 2).features(frames(5))
+        VideoTransformer(4, picture_tower()).features(frames(5))
 
 
 # ── regions and graphs ────────────────────────────────────────────────────────────────────────────────────────────
