@@ -58,24 +58,23 @@ def take(measure: str, how: str, tokens: int) -> float:
 
     begin = torch.full((BATCH, 1), END)
     if how.startswith("GPT-2"):
-        write = transformers_writer(begin, tokens)
+        write = transformers_writer(begin)
     else:
         from kemm.generate.beams import beam_search
         from kemm.generate.filters import MinimumLength
         from kemm.generate.one_by_one import greedy
 
         model, start = model_of(measure)
-        options: dict[str, Any] = {"end": END, "longest": tokens, "filters": [MinimumLength(tokens, END)]}
 
-        def write() -> None:
-            first = start()
-            each, cache = (model, first) if how == "cached" else (Uncached(model, start), None)
+        def write(count: int) -> None:
+            each, cache = (model, start()) if how == "cached" else (Uncached(model, start), None)
+            options: dict[str, Any] = {"end": END, "longest": count, "filters": [MinimumLength(count, END)]}
             (beam_search if "beams" in measure else greedy)(each, begin, cache, **options)
 
     with torch.inference_mode():
-        write()
+        write(2)
         began = time.process_time()
-        write()
+        write(tokens)
         return time.process_time() - began
 
 
@@ -97,7 +96,7 @@ class Uncached:
         return self.model.step(read, first)[0], read
 
 
-def transformers_writer(begin: Any, tokens: int) -> Any:
+def transformers_writer(begin: Any) -> Any:
     from kemm.compat import mend_torchvision
 
     mend_torchvision()
@@ -114,7 +113,7 @@ def transformers_writer(begin: Any, tokens: int) -> Any:
         pad_token_id=2,
     )
     gpt2 = GPT2LMHeadModel(config).eval()
-    return lambda: gpt2.generate(begin, do_sample=False, max_new_tokens=tokens, min_new_tokens=tokens)
+    return lambda count: gpt2.generate(begin, do_sample=False, max_new_tokens=count, min_new_tokens=count)
 
 
 def main() -> int:

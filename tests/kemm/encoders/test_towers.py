@@ -232,3 +232,21 @@ def test_weights_that_are_truncated_or_of_another_model_or_pickled_are_refused(t
     with pytest.raises(InputError, match=r"weights of another model: .* is .* there and .* in this configuration"):
         Timm("test_resnet", good)
     assert math.isclose(Timm("test_vit", good).mean.flatten()[0].item(), 0.5)
+
+
+def test_the_loops_rule_gives_each_layer_its_own_learning_rate() -> None:
+    from kemm.encoders.encoder import layer_groups
+    from kemm.pretrain.optimizer import learning_rate
+    from kemm.settings import TrainSettings
+
+    tower, settings = picture_tower(), TrainSettings(learning_rate=0.1, warmup=1)
+    before = {name: p.clone() for name, p in tower.named_parameters()}
+    optimizer = torch.optim.SGD(layer_groups(tower, decay=0.1), lr=settings.learning_rate)
+    for group in optimizer.param_groups:  # as kemm.pretrain.loop does
+        group["lr"] = group["scale"] * learning_rate(0, settings)
+    tower.features(frames(1)[:, 0]).tokens.square().sum().backward()
+    optimizer.step()
+    rates = {"body.norm.weight": 0.1, "body.blocks.1.attention.out.bias": 0.01, "project.weight": 0.0001}
+    for name, rate in rates.items():
+        p = tower.get_parameter(name)
+        torch.testing.assert_close(before[name] - p, rate * p.grad, atol=1e-6, rtol=1e-3)
