@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-WIDTH, LAYERS, HEADS, VOCABULARY, PICTURE, BATCH, END = 384, 12, 6, 30_522, 197, 16, 1
+WIDTH, LAYERS, HEADS, VOCABULARY, PICTURE, END = 384, 12, 6, 30_522, 197, 1
 
 #: what is written → how; ours with a cache first
 MEASURES = {
@@ -34,7 +34,7 @@ MEASURES = {
 }
 
 
-def model_of(measure: str) -> tuple[Any, Any]:
+def model_of(measure: str, batch: int) -> tuple[Any, Any]:
     """The model that a measure is of, and what makes its first cache."""
     import torch
 
@@ -42,21 +42,21 @@ def model_of(measure: str) -> tuple[Any, Any]:
     from kemm.generate.decoder import PrefixDecoder, TextDecoder
 
     torch.manual_seed(0)
-    picture = torch.randn(BATCH, PICTURE, WIDTH)
+    picture = torch.randn(batch, PICTURE, WIDTH)
     if measure.startswith("after"):
         fusion = MultiwayTransformer(WIDTH, LAYERS, HEADS, ("vision", "language"))
         prefix = PrefixDecoder(VOCABULARY, WIDTH, 64, fusion).eval()
         return prefix, lambda: prefix.start({"vision": picture})
     across = measure.startswith("reading")
     decoder = TextDecoder(VOCABULARY, WIDTH, LAYERS, HEADS, 64, WIDTH if across else None).eval()
-    return decoder, lambda: decoder.start(context=picture if across else None, batch=BATCH)
+    return decoder, lambda: decoder.start(context=picture if across else None, batch=batch)
 
 
-def take(measure: str, how: str, tokens: int) -> float:
-    """Processor seconds for ``tokens`` tokens of each of the batch's rows."""
+def take(measure: str, how: str, tokens: int, batch: int) -> float:
+    """Processor seconds for ``tokens`` tokens of each of ``batch`` rows."""
     import torch
 
-    begin = torch.full((BATCH, 1), END)
+    begin = torch.full((batch, 1), END)
     if how.startswith("GPT-2"):
         write = transformers_writer(begin)
     else:
@@ -64,7 +64,7 @@ def take(measure: str, how: str, tokens: int) -> float:
         from kemm.generate.filters import MinimumLength
         from kemm.generate.one_by_one import greedy
 
-        model, start = model_of(measure)
+        model, start = model_of(measure, batch)
 
         def write(count: int) -> None:
             each, cache = (model, start()) if how == "cached" else (Uncached(model, start), None)
@@ -91,8 +91,9 @@ class Uncached:
 
         read = tokens if cache is None else torch.cat([cache, tokens], dim=1)
         first = self.start()
-        if len(read) != BATCH:  # beams
-            first = select_rows(first, torch.arange(BATCH).repeat_interleave(len(read) // BATCH))
+        texts = len(first.mask)
+        if len(read) != texts:  # beams
+            first = select_rows(first, torch.arange(texts).repeat_interleave(len(read) // texts))
         return self.model.step(read, first)[0], read
 
 
@@ -119,6 +120,7 @@ def transformers_writer(begin: Any) -> Any:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--tokens", type=int, default=32, help="tokens written in each row (default 32)")
+    parser.add_argument("--batch", type=int, default=16, help="texts written at once (default 16)")
     parser.add_argument("--rounds", type=int, default=3, help="alternating rounds (default 3)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
@@ -128,7 +130,8 @@ def main() -> int:
         for measure, contenders in MEASURES.items():
             for how in contenders:
                 print(f"round {number}: {measure}, {how} …", file=sys.stderr, flush=True)
-                code = f"from benchmarks import generation as g; print(g.take({measure!r}, {how!r}, {options.tokens}))"
+                asked = (measure, how, options.tokens, options.batch)
+                code = f"from benchmarks import generation; print(generation.take(*{asked!r}))"
                 environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(options.threads)}
                 done = subprocess.run(
                     [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=environment
@@ -141,18 +144,18 @@ def main() -> int:
         for (measure, how), seconds in rows.items()
     ]
     if options.json:
-        print(json.dumps({"tokens": options.tokens, "batch": BATCH, "rows": listed}, indent=1))
+        print(json.dumps({"tokens": options.tokens, "batch": options.batch, "rows": listed}, indent=1))
     else:
-        show(listed, options.tokens)
+        show(listed, options.tokens, options.batch)
     return 0
 
 
-def show(listed: list[dict[str, Any]], tokens: int) -> None:
+def show(listed: list[dict[str, Any]], tokens: int, batch: int) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{tokens} tokens, batch {BATCH}, processor seconds", box=SIMPLE_HEAD)
+    table = Table(title=f"{tokens} tokens, batch {batch}, processor seconds", box=SIMPLE_HEAD)
     for name in ("what", "how", "median", "least", "most", "× of cached"):
         table.add_column(name, justify="left" if name in ("what", "how") else "right")
     ours = {row["measure"]: row["median"] for row in listed if row["contender"] == "cached"}

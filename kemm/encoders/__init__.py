@@ -35,6 +35,9 @@ def build_encoder(name: str, **options: Any) -> Any:
     from kg.registry import resolve
 
     family, colon, model = name.partition(":")
+    if not colon and name.startswith(("timm/", "hf/")):  # as configurations said before
+        right = name.replace("timm/", "timm:", 1).replace("hf/", "transformers:", 1)
+        raise InputError(f"there is no encoder '{name}'; did you mean '{right}'?")
     tower = resolve(ENCODERS, family, "encoder")
     if family in ("timm", "transformers"):
         if not model:

@@ -56,7 +56,8 @@ class Timm(VisionTower):
         except Exception as error:  # the hub's client raises errors of several libraries
             what = f"weights of timm's '{model}' can't be fetched" if is_published else f"timm can't build '{model}'"
             says = str(error).strip().splitlines() or [type(error).__name__]
-            raise InputError(f"{what}: {says[0]}" + (" (weights: a file, or none?)" if is_published else "")) from None
+            hint = "; give weights=FILE, or None for random ones" if is_published else ""
+            raise InputError(f"{what} ({says[0].split('. ')[0]}){hint}") from None
         if weights is not None and not is_published:
             from kemm.weights import load_into
 

@@ -117,6 +117,8 @@ def test_lower_layers_learn_more_slowly(built: tuple[str, Encoder], tmp_path: Pa
     [
         ("vitt", "did you mean 'vit'"),
         ("timm:vit_tiny_patch16_244", "did you mean vit_tiny_patch16_224"),
+        ("timm/vit_tiny_patch16_224", "did you mean 'timm:vit_tiny_patch16_224'"),
+        ("hf/my/bert", "did you mean 'transformers:my/bert'"),
         ("timm", "needs a model: 'timm:NAME'"),
         ("vit:large", "takes no model"),
         ("transformers:/no/such/folder", "no text encoder at /no/such/folder"),
