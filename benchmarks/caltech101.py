@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from kg.ingest.wordnet import SYNSET
 
 #: class → noun synset of WordNet 3.0, as "offset lemma".
 SYNSETS = {
@@ -115,3 +119,53 @@ SYNSETS = {
     "wrench": "04606574 wrench",
     "yin_yang": "06806469 symbol",  # ⊃
 }
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos and which entity each shows.
+
+    Attributes:
+        files: n paths.
+        entities: E IRIs, sorted; ``shown``: (n,) rows of them.
+        part: (n,) "train", "validation" or "test".
+    """
+
+    files: list[str]
+    entities: list[str]
+    shown: Any
+    part: Any
+
+
+def photos(folder: Path) -> Photos:
+    """The photos below ``folder``, half of them for training, a fifth for choices, the rest for figures, by their paths."""
+    with (folder / "images.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return divided(
+        [str(folder / row["path"]) for row in rows],
+        [synset(row["class"]) for row in rows],
+        [_part(draw(row["path"])) for row in rows],
+    )
+
+
+def divided(files: list[str], shows: list[str], parts: list[str]) -> Photos:
+    """Photos with their entities numbered."""
+    import numpy as np
+
+    entities = sorted(set(shows))
+    number = {entity: row for row, entity in enumerate(entities)}
+    return Photos(files, entities, np.array([number[entity] for entity in shows]), np.array(parts))
+
+
+def synset(name: str) -> str:
+    """The IRI of a class's entity."""
+    return f"{SYNSET}{SYNSETS[name].split()[0]}-n"
+
+
+def draw(text: str) -> float:
+    """A number in [0, 1) by a hash."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+
+
+def _part(draw: float) -> str:
+    return "train" if draw < 0.5 else "validation" if draw < 0.7 else "test"

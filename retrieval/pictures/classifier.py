@@ -17,7 +17,7 @@ from retrieval.pictures.is_a import IsA
 _MOST = 16
 #: How sharply likeness to made-up classifiers becomes probability, and the ridge that they are fitted with; chosen on
 #: Caltech-101's validation part.
-_SHARPNESS, RIDGE = 0.02, 0.1
+_SHARPNESS, _RIDGE = 0.02, 0.1
 
 
 class EntityClassifier:
@@ -25,8 +25,9 @@ class EntityClassifier:
 
         P(c) = softmax_c(⟨w_c, v⟩ + b_c) / T),   P(e) = Σ_{c ⊑ e} P(c)
 
-    Candidates are ordered by P(e) · information(e): of two likely classes, what both are a kind of is named, as in
-    Deng, Krause, Berg & Fei-Fei (2012), "Hedging your bets".
+    Candidates are ordered by P(e)² · information(e): of two likely classes, what both are a kind of is named, as in
+    Deng, Krause, Berg & Fei-Fei (2012), "Hedging your bets". The square was chosen on Caltech-101's validation part for
+    the most information in true first links; without it 0.43 of them are true, with it 0.59.
 
     Args:
         weights, bias: (C, D) and (C,).
@@ -51,7 +52,7 @@ class EntityClassifier:
             return [Candidates((), np.zeros(0), 0.0) for _ in features]
         logits = self.logits(features)
         chances = self.is_a.climb(softmax(logits / self.temperature))  # (B, N)
-        value = chances * self.is_a.information
+        value = chances**2 * self.is_a.information
         best = np.argsort(-value, axis=1, kind="stable")[:, :_MOST]  # of equals, the narrower comes first
         strength = logits[:, self._known].max(1)
         names = self.is_a.entities
@@ -66,13 +67,14 @@ class AmongEntities:
         P(e) = Σ_{c ⊑ e} P(c) + (1 − Σ_{c ⊑ any} P(c)) · softmax_e(cos(v, ŵ_e) / 0.02)
 
     The chance of classes that are none of the entities goes to those that look like the picture by a classifier made up
-    from what is said of them, ŵ_e = k_e (K + λ)⁻¹ (W − mean), by kernel ridge regression from the classes' own.
+    from what is said of them, ŵ_e = k_e (K + λ)⁻¹ (W − mean), by kernel ridge regression from the classes' own. Without
+    kernels that chance is nobody's.
 
     Args:
         classifier: over the classes.
         entities: E IRIs.
         members: (C, E) bool, class c is entity e or a kind of it.
-        kernel: (C, C) likeness of what is said of two classes, and ``to_entities`` (E, C) of an entity and a class.
+        kernels: likeness of what is said of two classes (C, C), and of an entity and a class (E, C).
     """
 
     def __init__(
@@ -80,24 +82,28 @@ class AmongEntities:
         classifier: EntityClassifier,
         entities: Sequence[str],
         members: np.ndarray,
-        kernel: np.ndarray,
-        to_entities: np.ndarray,
+        kernels: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         self.classifier, self.entities = classifier, tuple(entities)
+        self.has_class = members.any(0)  # (E,)
         narrowest = np.where(members, members.sum(0), np.inf)  # a class is of the narrowest of its entities
         least = narrowest.min(1, keepdims=True)
         share = (members & (narrowest == least)).astype(np.float64)
         self._share = share / np.maximum(share.sum(1, keepdims=True), 1)  # (C, E)
-        centred = classifier.weights - classifier.weights.mean(0)
-        made = to_entities @ np.linalg.solve(kernel + RIDGE * np.eye(len(kernel)), centred)  # (E, D)
-        self._made = made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
+        self._made: np.ndarray | None = None
+        if kernels is not None:
+            among_classes, to_entities = kernels
+            centred = classifier.weights - classifier.weights.mean(0)
+            made = to_entities @ np.linalg.solve(among_classes + _RIDGE * np.eye(len(centred)), centred)  # (E, D)
+            self._made = unit_rows(made)
 
     def chances(self, features: np.ndarray) -> np.ndarray:
-        """(B, D) → (B, E), rows summing to one."""
+        """(B, D) → (B, E); with kernels, rows summing to one."""
         logits = self.classifier.logits(features)
         own = softmax(logits / self.classifier.temperature) @ self._share
-        unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        return own + (1 - own.sum(1, keepdims=True)) * softmax(unit @ self._made.T / _SHARPNESS)
+        if self._made is None:
+            return own
+        return own + (1 - own.sum(1, keepdims=True)) * softmax(unit_rows(features) @ self._made.T / _SHARPNESS)
 
     def candidates(self, features: np.ndarray) -> list[Candidates]:
         chances = self.chances(features)
@@ -121,7 +127,12 @@ def tree_kernel(a: np.ndarray, b: np.ndarray, information: np.ndarray) -> np.nda
     """
     weigh = np.sqrt(np.maximum(information, 1e-9))
     x, y = a * weigh, b * weigh
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)) @ (y / np.linalg.norm(y, axis=1, keepdims=True)).T
+    return unit_rows(x) @ unit_rows(y).T
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows at length one; zeros stay."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

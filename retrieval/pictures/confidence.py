@@ -36,7 +36,9 @@ class Confidence:
         return np.where([len(one.entities) > 0 for one in found], sure, 0.0)
 
 
-def fit(found: Sequence[Candidates], is_right: Sequence[bool], is_known: Sequence[bool]) -> Confidence:
+def fit(
+    found: Sequence[Candidates], is_right: Sequence[bool] | np.ndarray, is_known: Sequence[bool] | np.ndarray
+) -> Confidence:
     """Fit the weights by least log loss, a and b held at 0 or more, then the threshold.
 
     Args:
@@ -62,7 +64,7 @@ def fit(found: Sequence[Candidates], is_right: Sequence[bool], is_known: Sequenc
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The T of softmax(logits / T) with the least cross-entropy of ``targets`` (B,), between 1/20 and 20.
+    """The T of softmax(logits / T) with the least cross-entropy of ``targets`` (B,), between 1/200 and 200.
 
     Guo, Pleiss, Sun & Weinberger (2017), arXiv:1706.04599.
     """
@@ -73,7 +75,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
         top = z.max(1)
         return float((top + np.log(np.exp(z - top[:, None]).sum(1)) - z[np.arange(len(z)), targets]).mean())
 
-    bound = float(np.log(20))
+    bound = float(np.log(200))
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 

@@ -1,6 +1,6 @@
 """Pictures → entities by the pictures of entities: the nearest ones, each entity counting by its best picture.
 
-    P(e) = softmax_e(max_i ⟨v, v_i⟩ / τ),   over the 16 nearest entities
+P(e) = softmax_e(max_i ⟨v, v_i⟩ / τ),   over the 16 nearest entities
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retrieval.pictures import Candidates
-from retrieval.pictures.classifier import softmax
+from retrieval.pictures.classifier import softmax, unit_rows
 
 if TYPE_CHECKING:
     from kg import KnowledgeGraph
@@ -36,9 +36,8 @@ class NearestPictures:
         self.search, self.temperature = search, temperature
 
     def candidates(self, features: np.ndarray) -> list[Candidates]:
-        unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
         result = []
-        for vector in unit:
+        for vector in unit_rows(features):
             found = self.search(vector, _MOST)
             cosines = np.array([cosine for _, cosine in found])
             chances = softmax(cosines / self.temperature) if len(found) else cosines
@@ -60,7 +59,7 @@ def in_index(index: EntityIndex, graph: KnowledgeGraph) -> Search:
 
 def among(entities: Sequence[str], vectors: np.ndarray) -> Search:
     """Search pictures in memory: row i of ``vectors`` (N, D) shows ``entities[i]``."""
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(vectors)
 
     def search(vector: np.ndarray, k: int) -> list[tuple[str, float]]:
         cosines = unit @ vector
