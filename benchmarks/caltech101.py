@@ -138,7 +138,7 @@ class Photos:
 
 
 def photos(folder: Path) -> Photos:
-    """The photos below ``folder``, half of them for training, a fifth for choices, the rest for figures, by their paths."""
+    """The photos below ``folder``, by their paths half for training, a fifth for choices, the rest for figures."""
     with (folder / "images.tsv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return divided(

@@ -1,4 +1,4 @@
-"""What is trained on a frozen tower's features in the picture benchmarks: a linear head, and kemm's own picture linker."""
+"""What the picture benchmarks train on a frozen tower's features: a linear head, and kemm's own picture linker."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ is relative to the other candidates and high for a strange picture too; strength
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def fit(
 
     best = minimize(loss, [1.0, 0.0, 0.0], jac=True, bounds=[(0, None), (0, None), (None, None)]).x / scale
     fitted = Confidence(*map(float, best))
-    return Confidence(*map(float, best), threshold=_threshold(fitted(found), np.asarray(is_known, dtype=bool)))
+    return replace(fitted, threshold=_threshold(fitted(found), np.asarray(is_known, dtype=bool)))
 
 
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:

@@ -72,7 +72,7 @@ class PictureLinker:
         sure = self.confidence(found)
         left = [int(n) for n in np.argsort(-sure) if found[n].entities and sure[n] >= self.confidence.threshold]
         height, width = features.shape[1:]
-        regions = []
+        regions: list[Region] = []
         while left and len(regions) < most:
             best = left[0]
             first = found[best].entities[0]
