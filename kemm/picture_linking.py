@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 #: Of first links into WordNet, fitted on Caltech-101's validation part (benchmarks/retrieval_pictures.py): of its test
 #: photos that a class tells anything of, 66 % are linked, 62 % of these truly; of the others 66 % are refused.
 ZERO_SHOT = Confidence(chance=0.771, offset=-0.509, threshold=0.357)
-#: Of the nearest of 48 entities with one picture each, fitted likewise: 78 % of photos of these are linked, 84 % of them
-#: rightly; 69 % of photos of other things are refused.
+#: Of the nearest of 48 entities with one picture each, fitted likewise: 78 % of photos of these are linked, 84 % of
+#: them rightly; 69 % of photos of other things are refused.
 NEAREST = Confidence(chance=0.875, offset=-0.466, threshold=0.294)
 
 
@@ -104,6 +105,16 @@ def open_naming(graph: KnowledgeGraph, index: Path | None = None, vision: str = 
         if made != name:
             raise InputError(f"{index} was built with {made}, not {name}: run `kemm index` again")
     return PictureNaming(graph, tower, found)
+
+
+def link_when_asked(graph: KnowledgeGraph, tower: VisionTower) -> Callable[[Any, int], list[Link]]:
+    """`PictureNaming.link_image` for a store without pictures; ImageNet's classes are looked up at the first picture."""
+
+    @functools.cache
+    def naming() -> PictureNaming:
+        return PictureNaming(graph, tower)
+
+    return lambda image, k: naming().link_image(image, k)
 
 
 def _surest(found: Sequence[Sequence[Link]]) -> list[Link]:
