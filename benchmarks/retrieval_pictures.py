@@ -174,10 +174,8 @@ def collages(arguments: Arguments) -> dict[str, Any]:
         collage = Image.new("RGB", (400, 200))
         for number, part in enumerate(parts):
             collage.paste(part, (200 * number, 0))
-        named = [
-            {link.entity for link in linker.links(tower.scene(part).mean((1, 2))[None].numpy(), 16)[0]}
-            for part in parts
-        ]
+        pooled = tower.frozen([tower.array(part) for part in parts]).mean((2, 3)).numpy()  # (2, D)
+        named = [{link.entity for link in links} for links in linker.links(pooled, 16)]
         found = linker.regions(tower.scene(collage).numpy(), 16)
         regions += len(found)
         hits = []

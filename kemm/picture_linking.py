@@ -108,7 +108,7 @@ def open_naming(graph: KnowledgeGraph, index: Path | None = None, vision: str = 
 
 
 def link_when_asked(graph: KnowledgeGraph, tower: VisionTower) -> Callable[[Any, int], list[Link]]:
-    """`PictureNaming.link_image` for a store without pictures; ImageNet's classes are looked up at the first picture."""
+    """`PictureNaming.link_image` for a store without pictures; its classes are looked up at the first picture."""
 
     @functools.cache
     def naming() -> PictureNaming:

@@ -24,7 +24,7 @@ IS_A = frozenset(
         "http://www.wikidata.org/prop/direct/P279",
     }
 )
-_MOST_EDGES = 256  # out of one entity, read in search of its classes
+_MOST_EDGES = 1 << 20  # out of one entity: a class may have many members before what it is a kind of
 
 
 class IsA:
