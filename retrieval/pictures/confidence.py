@@ -63,24 +63,11 @@ def fit(
     return replace(fitted, threshold=_threshold(fitted(found), np.asarray(is_known, dtype=bool)))
 
 
-def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The T of softmax(logits / T) with the least cross-entropy of ``targets`` (B,), between 1/200 and 200.
+def expected_calibration_error(confidence: np.ndarray, is_right: np.ndarray, bins: int = 15) -> float:
+    """Σ_bins n_b/n |mean confidence − accuracy|, bins of equal width on [0, 1].
 
     Guo, Pleiss, Sun & Weinberger (2017), arXiv:1706.04599.
     """
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_temperature: float) -> float:
-        z = logits / np.exp(log_temperature)
-        top = z.max(1)
-        return float((top + np.log(np.exp(z - top[:, None]).sum(1)) - z[np.arange(len(z)), targets]).mean())
-
-    bound = float(np.log(200))
-    return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
-
-
-def expected_calibration_error(confidence: np.ndarray, is_right: np.ndarray, bins: int = 15) -> float:
-    """Σ_bins n_b/n |mean confidence − accuracy|, bins of equal width on [0, 1] (Guo et al., 2017)."""
     which = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
     gaps = [abs(np.sum(confidence[which == b]) - np.sum(is_right[which == b])) for b in range(bins)]
     return float(np.sum(gaps) / len(which))

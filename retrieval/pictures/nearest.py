@@ -1,6 +1,6 @@
 """Pictures → entities by the pictures of entities: the nearest ones, each entity counting by its best picture.
 
-P(e) = softmax_e(max_i ⟨v, v_i⟩ / τ),   over the 16 nearest entities
+P(e) = softmax_e(max_i ⟨v, v_i⟩ / τ),   over the 16 nearest entities, τ = 0.05
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from retrieval.anchors import TEMPERATURE
 from retrieval.pictures import Candidates
 from retrieval.pictures.classifier import softmax, unit_rows
 
@@ -29,18 +30,17 @@ class NearestPictures:
 
     Args:
         search: for the nearest entities; see ``in_index`` and ``among``.
-        temperature: τ; 0.05 makes a lead of 0.05 in cosine a factor of e.
     """
 
-    def __init__(self, search: Search, temperature: float = 0.05) -> None:
-        self.search, self.temperature = search, temperature
+    def __init__(self, search: Search) -> None:
+        self.search = search
 
     def candidates(self, features: np.ndarray) -> list[Candidates]:
         result = []
         for vector in unit_rows(features):
             found = self.search(vector, _MOST)
             cosines = np.array([cosine for _, cosine in found])
-            chances = softmax(cosines / self.temperature) if len(found) else cosines
+            chances = softmax(cosines / TEMPERATURE) if len(found) else cosines
             strength = float(cosines[0]) if len(found) else 0.0
             result.append(Candidates(tuple(entity for entity, _ in found), chances, strength))
         return result

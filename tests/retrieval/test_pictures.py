@@ -11,7 +11,7 @@ from kg import KnowledgeGraph
 from kg.records import RDFS
 from retrieval.pictures import Candidates
 from retrieval.pictures.classifier import AmongEntities, EntityClassifier, tree_kernel
-from retrieval.pictures.confidence import Confidence, expected_calibration_error, fit, fit_temperature
+from retrieval.pictures.confidence import Confidence, expected_calibration_error, fit
 from retrieval.pictures.is_a import IsA
 from retrieval.pictures.linker import PictureLinker, windows
 from retrieval.pictures.nearest import NearestPictures, among
@@ -143,11 +143,9 @@ def test_the_threshold_parts_pictures_of_entities_from_others() -> None:
     assert [len(links) for links in linker.links(np.zeros((2, 1)), 3)] == [1, 0]
 
 
-def test_calibration_error_and_temperature_by_hand() -> None:
+def test_the_calibration_error_of_four_pictures_by_hand() -> None:
     sure = np.array([0.95, 0.95, 0.55, 0.55])
     assert expected_calibration_error(sure, np.array([1, 1, 1, 0])) == pytest.approx((0.05 + 0.05) / 2)
-    logits = np.log([[0.9, 0.1]] * 10)  # right in eight of ten: T = ln 9 / ln 4
-    assert fit_temperature(logits, np.array([0] * 8 + [1] * 2)) == pytest.approx(np.log(9) / np.log(4), abs=1e-3)
 
 
 # ── regions ───────────────────────────────────────────────────────────────────────────────────────────────────────
