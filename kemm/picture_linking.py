@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from retrieval.entity_index import EntityIndex
 
 #: Of first links into WordNet, fitted on Caltech-101's validation part (benchmarks/retrieval_pictures.py): of its test
-#: photos that a class tells anything of, 66 % are linked, 62 % of these truly; of the others 66 % are refused.
+#: photos that a class tells anything of, 66 % are linked, 62 % of these truly; of the others 65 % are refused.
 ZERO_SHOT = Confidence(chance=0.771, offset=-0.509, threshold=0.357)
 #: Of the nearest of 48 entities with one picture each, fitted likewise: 78 % of photos of these are linked, 84 % of
 #: them rightly; 69 % of photos of other things are refused.
