@@ -51,7 +51,7 @@ class PatchTransformer(Encoder):
         super().__init__()
         if size[0] < patch[0] or size[1] < patch[1]:
             raise InputError(f"a raster of {size[0]}×{size[1]} holds no patch of {patch[0]}×{patch[1]}")
-        self.patch, self.stride, self.width, self.num_class = patch, stride, width, num_class
+        self.patch, self.step, self.width, self.num_class = patch, stride, width, num_class
         self.grid = ((size[0] - patch[0]) // stride[0] + 1, (size[1] - patch[1]) // stride[1] + 1)
         self.project = nn.Linear(channels * patch[0] * patch[1], width)
         self.class_tokens = nn.Parameter(torch.randn(num_class, width) * 0.02)
@@ -64,7 +64,7 @@ class PatchTransformer(Encoder):
         Raises:
             InputError: there are more patches than positions.
         """
-        columns = functional.unfold(raster, self.patch, stride=self.stride)  # (B, C·h·w, P)
+        columns = functional.unfold(raster, self.patch, stride=self.step)  # (B, C·h·w, P)
         patches = self.project(columns.transpose(1, 2))
         check_positions(self.num_class + patches.shape[1], len(self.positions))
         x = torch.cat([self.class_tokens.expand(len(patches), -1, -1), patches], dim=1)
