@@ -74,3 +74,11 @@ def test_the_benchmark_of_writing_times_every_way_of_it() -> None:
     result = json.loads(run("benchmarks/generation.py", "--rounds", "1", "--tokens", "2", "--batch", "1", "--json"))
     assert [row["contender"] for row in result["rows"]][:3] == ["cached", "uncached", "GPT-2 of transformers"]
     assert all(row["median"] > 0 for row in result["rows"])
+
+
+def test_the_benchmark_of_the_model_measures_products_and_steps() -> None:
+    small = ["--batch", "1", "--steps", "1", "--rounds", "1", "--threads", "1", "--json"]
+    chosen = ["--only", "products, bfloat16", "--only", "checkpointed, bfloat16"]
+    rows = {row["measure"]: row for row in json.loads(run("benchmarks/model.py", *chosen, *small))["rows"]}
+    assert rows["products, bfloat16"]["median"] > 0
+    assert rows["checkpointed, bfloat16"]["median"] > 0 and rows["checkpointed, bfloat16"]["peak_mb"][0] > 100
