@@ -131,7 +131,7 @@ class Retriever:
             return list(self._linked[question, has_picture])
         vector = self.text.embed([question])[0] if question_vector is None else question_vector
 
-        def closeness(iris: list[str]) -> list[float]:
+        def closeness(iris: list[str], _: object) -> list[float]:
             self.walk.read(iris)
             return [self.walk.closeness(iri, vector) for iri in iris]
 

@@ -94,7 +94,7 @@ def test_the_entity_of_which_more_is_said_is_likelier(europe: KnowledgeGraph) ->
 
 
 def test_a_context_can_turn_the_choice(linker: EntityLinker) -> None:
-    links = linker.link("Georgia", context=lambda iris: [iri == "x:Georgia2" for iri in iris])
+    links = linker.link("Georgia", context=lambda iris, _: [iri == "x:Georgia2" for iri in iris])
     assert entities(links) == ["x:Georgia2", "x:Georgia1"] and links[0].score > 0.9 > 0.1 > links[1].score
 
 
