@@ -158,7 +158,7 @@ def best_cover(mentions: Iterable[Mention], weight: Callable[[Mention], float] =
 
 
 _DETERMINERS = ("which", "what", "whose", "how many", "how much")
-_KINDS = frozenset("kind kinds type types sort sorts".split())
+_KINDS = frozenset(["kind", "kinds", "type", "types", "sort", "sorts"])
 
 
 def is_asked_for(text: str, start: int) -> bool:

@@ -12,10 +12,13 @@ from kg.records import Link
 from retrieval import anchors as find
 from retrieval.embed import Embedder
 from retrieval.entity_index import EntityIndex
-from retrieval.evidence import Evidence, Query
+from retrieval.evidence import Evidence, EvidenceFact, Query
 from retrieval.index.graph_walk import GraphWalk
+from retrieval.index.path_walk import PathWalk
+from retrieval.packing import evidence_facts, pack
 from retrieval.path_scorer import PathScorer
 from retrieval.selection import Judge, by_cosine, select
+from retrieval.step_scorer import StepScorer
 
 if TYPE_CHECKING:
     from kg import EntityLinker, KnowledgeGraph
@@ -32,23 +35,25 @@ class Retriever:
     """Evidence for questions about one store.
 
     Args:
-        index: of the same store, made with the same embedders.
+        index: of the same store, made with the same embedders; without one, nothing is found by mere likeness.
         images: needed for pictures unless ``link_image`` is given.
         linker: of text mentions; made from the graph when first needed.
         link_image: ``(image, k) -> list[Link]``, a model's own way to name what a picture shows; by default the
             nearest pictures of the index.
-        hops: 1 or 2.
+        hops: 1 or 2 lay out all facts around an anchor and judge them; from 3 on, paths are followed that
+            ``step_scorer`` reads in the question.
         k: how many facts at most, unless a call says otherwise.
         path_scorer: a learned judge of paths in place of the cosine.
+        step_scorer: a learned reader of paths; needed from 3 hops on, and used only then.
 
     Raises:
-        InputError: the index was made with other embedders.
+        InputError: the index was made with other embedders, or there is no ``step_scorer`` for so many hops.
     """
 
     def __init__(
         self,
         graph: KnowledgeGraph,
-        index: EntityIndex,
+        index: EntityIndex | None,
         text: Embedder,
         images: Embedder | None = None,
         linker: EntityLinker | None = None,
@@ -56,14 +61,20 @@ class Retriever:
         hops: int = 2,
         k: int = 32,
         path_scorer: PathScorer | None = None,
+        step_scorer: StepScorer | None = None,
     ) -> None:
-        index.require(text, images)
-        index.follow(graph, text)
+        if hops > 2 and step_scorer is None:
+            raise InputError(f"{hops} hops need a step scorer: train one (StepScorer.train), or ask for 2 hops")
+        if index is not None:
+            index.require(text, images)
+            index.follow(graph, text)
         self.graph, self.index, self.text, self.images, self.k = graph, index, text, images, k
         self.link_image = link_image
         self.path_scorer = path_scorer
-        self.walk = GraphWalk(graph, text.embed, hops=hops)
-        self.walk.paths.learn(*index.path_vectors())
+        self.step_scorer, self.paths = step_scorer, PathWalk(graph, hops) if hops > 2 else None
+        self.walk = GraphWalk(graph, text.embed, hops=min(hops, 2))
+        if index is not None:
+            self.walk.paths.learn(*index.path_vectors())
         self._linker = linker
         self._asking: tuple[int, frozenset[str]] = (-1, frozenset())
         self._linked: dict[tuple[str, bool], list[Link]] = {}  # at that version: "this" is asked about many pictures
@@ -82,7 +93,7 @@ class Retriever:
         vector = self.text.embed([question])[0] if question else None
         mentioned = self.link_text(question, bool(shown), vector) if question else []
         anchors, found_by = merged(shown, mentioned), None
-        if not anchors and vector is not None:
+        if not anchors and vector is not None and self.index is not None:
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
         asked = find.without_mentions(question, mentioned)  # a name says which entity, not which relation
         return self.gather(anchors, asked, k, question, found_by)
@@ -103,14 +114,29 @@ class Retriever:
             found_by: one an anchor; ``("graph",)`` when not given.
         """
         version = self.walk.refresh()
-        near = [self.walk.candidates(link.entity) for link in anchors]
-        facts = select(near, anchors, self._judge(asked), self.k if k is None else k, question, found_by or ())
+        most = self.k if k is None else k
+        if self.paths is not None and asked:
+            facts = self._follow(anchors, asked, most, found_by or ())
+        else:
+            near = [self.walk.candidates(link.entity) for link in anchors]
+            facts = select(near, anchors, self._judge(asked), most, question, found_by or ())
         ends = [link.entity for link in anchors]
         for fact in facts:
             ends += (fact.statement.head, fact.statement.relation)
             if isinstance(fact.statement.tail, str):
                 ends.append(fact.statement.tail)
         return Evidence(tuple(facts), tuple(anchors), version, self.walk.labels(ends))
+
+    def _follow(
+        self, anchors: Sequence[Link], asked: str, k: int, found_by: Sequence[tuple[str, ...]]
+    ) -> list[EvidenceFact]:
+        """The facts along the paths that the question asks for."""
+        assert self.paths is not None and self.step_scorer is not None
+        self.paths.refresh()
+        reading = self.step_scorer.read(asked, self.paths.steps)
+        trails = [self.paths.trails(link.entity, reading) for link in anchors]
+        named = {trail.anchor for several in trails for trail in several}
+        return evidence_facts(self.paths, pack(trails, [link.score for link in anchors], k, named), found_by)
 
     def _judge(self, asked: str) -> Judge | None:
         if not asked:
@@ -175,8 +201,9 @@ class Retriever:
         """Entities that a picture may show, at most three, by the model's linker or the nearest pictures."""
         if self.link_image is not None:
             return self.link_image(image, MAX_PICTURE_LINKS)
-        if self.images is None or self.index.shown is None:
-            raise InputError(f"a picture was given, but {self.index.out} was built or opened without an image embedder")
+        if self.index is None or self.images is None or self.index.shown is None:
+            place = "the retriever" if self.index is None else self.index.out
+            raise InputError(f"a picture was given, but {place} was built or opened without an image embedder")
         vector = self.images.embed([image])[0]
         return find.nearest_pictures(self.index, vector, self.graph.iris, MAX_PICTURE_LINKS)
 

@@ -41,17 +41,8 @@ def test_whole_words_are_found_in_any_spelling(names: list[str], text: str, ment
 
 
 def test_numbers_signs_and_stray_letters_are_no_words() -> None:
-    words = {name: is_word(surface_of(name)) for name in ("a", "42", "9/11", "$", "日", "UK", "8½ ", "F/X")}
-    assert words == {
-        "a": False,
-        "42": False,
-        "9/11": False,
-        "$": False,
-        "日": True,
-        "UK": True,
-        "8½ ": False,
-        "F/X": True,
-    }
+    words = [name for name in ("a", "42", "9/11", "$", "日", "UK", "8½ ", "F/X") if is_word(surface_of(name))]
+    assert words == ["日", "UK", "F/X"]
 
 
 def test_a_sign_is_a_name_between_blanks_only() -> None:
