@@ -6,7 +6,8 @@
 
 Every measure runs in a fresh process, the contenders in turn; a row gives the median of the rounds, the least and the
 most, and the most memory that the process ever held. Times are of the processor, on one thread, so that a busy machine
-matters little. What is measured, and how: `retrieval_dense`, `retrieval_lexical`. A peer that is not installed is left
+matters little. What is measured, and how: `retrieval_dense`, `retrieval_lexical`,
+`retrieval_metaqa`, `retrieval_linking`. A peer that is not installed is left
 out, and the table says so.
 """
 
@@ -57,6 +58,11 @@ MEASURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
             "SQLite FTS5": ("retrieval_lexical", "search_fts5", {}),
         },
     ),
+    "MetaQA, linking": ("ms/question", {"retrieval": ("retrieval_metaqa", "link", {})}),
+    **{
+        f"MetaQA, {hops} hop": ("ms/question", {"retrieval": ("retrieval_metaqa", "answer", {"hops": hops})})
+        for hops in (1, 2, 3)
+    },
 }
 
 

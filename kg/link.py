@@ -37,14 +37,15 @@ if TYPE_CHECKING:
     from kg.store.graph import KnowledgeGraph
 
 #: IRIs of one mention's candidates, and where it stands in the text → a score each, the higher the better; differences
-#: of 0.2 count as a factor of e.
+#: of 0.2 count as a factor of e. One score more is that of "none of them", in place of nil.
 Context = Callable[[list[str], tuple[int, int]], Sequence[float]]
 #: The candidates of every mention, IRI → probability → a factor for each.
 Coherence = Callable[[list[dict[str, float]]], list[dict[str, float]]]
 
 _ALIAS = 0.5
 _NIL, _NIL_COMMON = 0.1, 0.5
-_TEMPERATURE = 0.2
+#: Differences of a context's scores that count as a factor of e.
+TEMPERATURE = 0.2
 #: What a name of one casing is worth for a mention of another.
 _LOWERED = 0.2  # "turkey" for Turkey
 _RAISED = 0.4  # "Turkey" for turkey, in the middle of a sentence
@@ -280,13 +281,16 @@ class EntityLinker:
             elif name != written:
                 weight *= _RESPELT
             weights.append(weight * (1.0 if mention.is_exact else _PLURAL))
+        is_common = (casing(written) == LOWER and " " not in mention.surface) or not is_word(mention.surface)
+        nil = _NIL_COMMON if is_common else _NIL
         if context is not None and senses:
             span = mention.start, mention.end
             scores = [float(score) for score in context([known.iri for known, _, _ in senses], span)]
-            best = max(scores)
-            weights = [w * math.exp((s - best) / _TEMPERATURE) for w, s in zip(weights, scores, strict=True)]
-        is_common = (casing(written) == LOWER and " " not in mention.surface) or not is_word(mention.surface)
-        total = sum(weights) + (_NIL_COMMON if is_common else _NIL)
+            best = max(scores[: len(senses)])
+            factors = [math.exp(min(50.0, (score - best) / TEMPERATURE)) for score in scores]
+            weights = [weight * factor for weight, factor in zip(weights, factors, strict=False)]
+            nil = factors[-1] if len(factors) > len(senses) else nil
+        total = sum(weights) + nil
         links = [
             Link(known.iri, weight / total, written, mention.start, mention.end)
             for (known, _, _), weight in zip(senses, weights, strict=True)

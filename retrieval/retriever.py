@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kg.errors import InputError
+from kg.link import TEMPERATURE
 from kg.records import Link
 from retrieval import anchors as find
 from retrieval.embed import Embedder
@@ -90,10 +91,10 @@ class Retriever:
         if not question and query.image is None:
             raise InputError("empty question: give a text, a picture, or both")
         shown = self.link_picture(query.image) if query.image is not None else []
-        vector = self.text.embed([question])[0] if question else None
-        mentioned = self.link_text(question, bool(shown), vector) if question else []
+        mentioned = self.link_text(question, bool(shown)) if question else []
         anchors, found_by = merged(shown, mentioned), None
-        if not anchors and vector is not None and self.index is not None:
+        if not anchors and question and self.index is not None:
+            vector = self.text.embed([question])[0]
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
         asked = find.without_mentions(question, mentioned)  # a name says which entity, not which relation
         return self.gather(anchors, asked, k, question, found_by)
@@ -145,9 +146,7 @@ class Retriever:
             return self.path_scorer.judge(asked, self.walk.paths)
         return by_cosine(self.text.embed([asked])[0], self.walk.paths)
 
-    def link_text(
-        self, question: str, has_picture: bool = False, question_vector: np.ndarray | None = None
-    ) -> list[Link]:
+    def link_text(self, question: str, has_picture: bool = False) -> list[Link]:
         """Entities named in a question, at most four; common words only where nothing better is named or shown.
 
         Of two entities of one name, the one is meant that has facts of the kind asked for.
@@ -155,19 +154,31 @@ class Retriever:
         linker = self._current_linker()
         if (question, has_picture) in self._linked:
             return list(self._linked[question, has_picture])
-        vector = self.text.embed([question])[0] if question_vector is None else question_vector
 
-        def closeness(iris: list[str], _: object) -> list[float]:
+        def closeness(iris: list[str], span: tuple[int, int]) -> Sequence[float]:
+            if len(iris) == 1:
+                return [0.0]
+            if self.paths is not None:
+                return self._openness(iris, f"{question[: span[0]]}this{question[span[1] :]}")
             self.walk.read(iris)
+            vector = self.text.embed([question])[0]  # the embedder remembers it
             return [self.walk.closeness(iri, vector) for iri in iris]
 
         links = linker.link(question, context=closeness)
         names = self.walk.labels(link.entity for link in links)
-        best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS)
+        best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS, question)
         if len(self._linked) >= MOST_LINKED:
             self._linked.clear()
         self._linked[question, has_picture] = best
         return list(best)
+
+    def _openness(self, iris: list[str], asked: str) -> list[float]:
+        """How well entities fit as where a question starts: τ log of the chance that its first step leads on."""
+        assert self.paths is not None and self.step_scorer is not None
+        self.paths.refresh()
+        reading = self.step_scorer.read(asked, self.paths.steps)
+        chances = np.exp(reading.next(reading.start())[0][0, :-1])
+        return [TEMPERATURE * float(np.log(chances[self.paths.ways_on(iri)].sum() + 1e-3)) for iri in iris]
 
     def look_ahead(self, questions: Sequence[tuple[str, bool]], entities: Iterable[str] = ()) -> None:
         """Link many questions, and read what is around what they name: several times faster than one by one.

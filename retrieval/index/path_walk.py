@@ -108,6 +108,11 @@ class PathWalk:
         ids = self.graph.ids([entity])
         return int(self.snapshot.index_of([ids.get(entity, -1)])[0])
 
+    def ways_on(self, entity: str) -> np.ndarray:
+        """Which steps can be taken from an entity, bool (S,), in the order of ``steps``."""
+        anchor = self.number(entity)
+        return self._ways_on(anchor, ()) if anchor >= 0 else np.zeros(2 * len(self.relations), dtype=bool)
+
     def trails(self, entity: str, reading: Reading) -> list[Trail]:
         """The paths from an entity that a question may mean, the most probable first; at most ``hops · beam``."""
         anchor = self.number(entity)
