@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from retrieval.index import Hit as Hit
     from retrieval.index import Index as Index
     from retrieval.index.graph_walk import GraphWalk as GraphWalk
+    from retrieval.linker_head import LinkerHead as LinkerHead
     from retrieval.retriever import Retriever as Retriever
+    from retrieval.step_scorer import StepScorer as StepScorer
 
 _EXPORTS = {
     "Retriever": "retrieval.retriever",
@@ -37,6 +39,8 @@ _EXPORTS = {
     "Embedder": "retrieval.embed",
     "EmbeddingCache": "retrieval.embed",
     "GraphWalk": "retrieval.index.graph_walk",
+    "LinkerHead": "retrieval.linker_head",
+    "StepScorer": "retrieval.step_scorer",
     "INDEXES": "retrieval.index",
     "Index": "retrieval.index",
     "Hit": "retrieval.index",

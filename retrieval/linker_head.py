@@ -1,11 +1,12 @@
 """A learned judge of what a mention means where it stands: its state in the sentence beside each candidate's text.
 
-    logit(e) = log w_e + a ⟨A m / |A m|, B d_e / |B d_e|⟩ + b ⟨s, d_e⟩,   logit(none of them) = z
+    logit(e) = log w_e + a ⟨m, d_e⟩ + b ⟨s, d_e⟩ + ⟨A m + C s, B d_e⟩,   logit(none of them) = z
 
 m is the mean state of the mention's tokens in the frozen text tower, s the vector of the whole text, d_e that of the
 candidate's label and description; w_e is the linker's own weight of name, casing and popularity (`kg.link`). It is a
 bi-encoder as in BLINK (Wu et al., 2020, arXiv:1911.03814) on frozen towers, so that candidates are encoded once. For
-"none of them" it is trained with the right candidate left out now and then.
+"none of them" it is trained with the right candidate left out now and then. A and C begin at zero: what is learned is
+only how to mend the towers' own likeness, since mentions to learn from are few.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from kg.errors import InputError
 from kg.link import TEMPERATURE, Context
 from retrieval.learned import open_weights
 
-WIDTH = 128  # rows of A and B
+WIDTH = 64  # K
+_GAIN = 10.0  # of B before training: vectors of length 1 are small
+_DROPPED = 0.3
 _LEFT_OUT = 0.15  # of the training mentions, the right candidate is hidden
-_SHAPES = {"mention": 2, "candidate": 2, "scales": 1}
+_SHAPES = {"mention": 2, "whole": 2, "candidate": 2, "scales": 1}
 
 
 class MentionEmbedder(Protocol):
@@ -40,7 +43,7 @@ class LinkerHead:
     Args:
         text: encodes mentions.
         describe: IRIs → unit vectors of their labels and descriptions (N, D), by the same tower.
-        weights: ``mention`` A and ``candidate`` B (K, D); ``scales`` a, b and z.
+        weights: ``mention`` A, ``whole`` C and ``candidate`` B (K, D); ``scales`` a, b and z.
     """
 
     def __init__(
@@ -61,9 +64,8 @@ class LinkerHead:
     def scores(self, mention: np.ndarray, whole: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Logits of candidates (N, D) without their prior, (N,)."""
         a, b = self.weights["scales"][:2].tolist()
-        asked = _unit(self.weights["mention"] @ mention)
-        offered = _unit(candidates @ self.weights["candidate"].T)
-        return a * (offered @ asked) + b * (candidates @ whole)
+        asked = self.weights["mention"] @ mention + self.weights["whole"] @ whole  # (K,)
+        return candidates @ (a * mention + b * whole + self.weights["candidate"].T @ asked)
 
     @classmethod
     def train(
@@ -76,7 +78,7 @@ class LinkerHead:
         offered: Sequence[Sequence[int]],
         priors: Sequence[Sequence[float]],
         right: Sequence[int],
-        rounds: int = 1500,
+        rounds: int = 400,
         seed: int = 0,
     ) -> LinkerHead:
         """Learn from mentions whose entity is known.
@@ -98,15 +100,14 @@ class LinkerHead:
             raise InputError("a linker head is trained on mentions whose entity is known: none were given")
         generator = torch.Generator().manual_seed(seed)
         width = mentions.shape[1]
-        drawn, _ = torch.linalg.qr(torch.randn(width, min(WIDTH, width), generator=generator))
-        a, b = drawn.T.clone().requires_grad_(), drawn.T.clone().requires_grad_()
-        scales = torch.tensor([8.0, 4.0, 4.0]).requires_grad_()
+        of_mention, of_whole = (torch.zeros(WIDTH, width).requires_grad_() for _ in range(2))
+        of_candidate = (torch.randn(WIDTH, width, generator=generator) * (_GAIN / width**0.5)).requires_grad_()
+        scales = torch.tensor([10.0, 10.0, 2.0]).requires_grad_()
         rows, mask, prior = _padded(offered, priors)
         m, s, d = (torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (mentions, wholes, candidates))
         wanted = torch.tensor(list(right))
-        optimizer = torch.optim.AdamW(
-            [{"params": [a, b], "weight_decay": 0.01}, {"params": [scales], "lr": 0.02}], lr=1e-3
-        )
+        bilinear = {"params": [of_mention, of_whole, of_candidate], "weight_decay": 0.1}
+        optimizer = torch.optim.AdamW([bilinear, {"params": [scales], "lr": 0.05}], lr=1e-3)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, rounds)
         for _ in range(rounds):
             chosen = torch.randint(len(wanted), (128,), generator=generator)
@@ -116,10 +117,11 @@ class LinkerHead:
             hidden = torch.rand(len(chosen), generator=generator) < _LEFT_OUT
             there[hidden, target[hidden]] = False
             target[hidden] = number  # none of them
-            asked = F.normalize(F.dropout(m[chosen], 0.1) @ a.T, dim=-1)
-            likeness = torch.einsum("bk,bck->bc", asked, F.normalize(said @ b.T, dim=-1))
-            near = torch.einsum("bd,bcd->bc", s[chosen], said)
-            logits = scales[0] * likeness + scales[1] * near + prior[chosen, :number]
+            asked = _dropped(m[chosen], generator) @ of_mention.T + _dropped(s[chosen], generator) @ of_whole.T
+            asked = asked @ of_candidate  # (B, D)
+            near = scales[0] * m[chosen] + scales[1] * s[chosen]
+            logits = torch.einsum("bd,bcd->bc", near, said) + prior[chosen, :number]
+            logits = logits + torch.einsum("bd,bcd->bc", asked, _dropped(said, generator))
             logits = logits.masked_fill(~there, -1e9)
             logits = torch.cat([logits, scales[2].expand(len(chosen), 1)], 1)
             loss = F.cross_entropy(logits, target)
@@ -127,7 +129,7 @@ class LinkerHead:
             loss.backward()
             optimizer.step()
             schedule.step()
-        fitted = (a, b, scales)
+        fitted = (of_mention, of_whole, of_candidate, scales)
         arrays = [part.detach().contiguous().numpy() for part in fitted]
         return cls(text, describe, dict(zip(_SHAPES, arrays, strict=True)))
 
@@ -150,8 +152,11 @@ class LinkerHead:
         return cls(text, describe, weights)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9)
+def _dropped(rows: Any, generator: Any) -> Any:
+    """Rows with some numbers set to 0, the others raised to make up for it."""
+    import torch
+
+    return rows * (torch.rand(rows.shape, generator=generator) >= _DROPPED) / (1 - _DROPPED)
 
 
 def _padded(offered: Sequence[Sequence[int]], priors: Sequence[Sequence[float]]) -> tuple[Any, Any, Any]:

@@ -6,9 +6,10 @@
 | pgvector   | entities  | the same and cosine, in PostgreSQL                   |
 | lexical    | entities  | words of label, aliases and description (tantivy)    |
 | graph_walk | facts     | walking the graph around anchors; holds no files     |
+| path_walk  | facts     | following the paths that a learned scorer reads      |
 
-The first three follow `Index`. The walk starts from entities rather than from a query, so it has its own call,
-`GraphWalk.candidates`.
+The first three follow `Index`. The walks start from entities rather than from a query, so they have their own calls,
+`GraphWalk.candidates` and `PathWalk.trails`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ INDEXES = {
     "pgvector": "retrieval.index.pgvector:PgVectorIndex",
     "lexical": "retrieval.index.lexical:LexicalIndex",
     "graph_walk": "retrieval.index.graph_walk:GraphWalk",
+    "path_walk": "retrieval.index.path_walk:PathWalk",
 }
 
 

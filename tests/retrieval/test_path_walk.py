@@ -7,12 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from kg import KnowledgeGraph
+from kg import KnowledgeGraph, Literal
+from kg.errors import InputError
+from retrieval.evidence import Query
 from retrieval.index.path_walk import PathWalk, Trail
 from retrieval.packing import evidence_facts, pack
 from retrieval.path_supervision import meant_paths, path_scores
+from retrieval.retriever import Retriever
 from retrieval.step_scorer import Reading, StepScorer
-from tests.retrieval.small_world import HashedWords
+from tests.retrieval.small_world import LABEL, HashedWords
 
 
 @pytest.fixture
@@ -148,23 +151,56 @@ def test_a_path_is_learned_from_answers_alone(walk: PathWalk) -> None:
     }
 
 
-def test_a_trained_scorer_reads_an_unheard_wording(walk: PathWalk) -> None:
-    text = HashedWords()
-    wordings = {
-        "chief city of this": ["capital"],
-        "seat of government of this": ["capital"],
-        "money of this": ["currency"],
-        "coin of this": ["currency"],
-        "chief city of a neighbour of this": ["borders", "capital"],
-        "money of a neighbour of this": ["borders", "currency"],
-        "coin of a land beside this": ["borders", "currency"],
-        "land beside this": ["borders"],
-    }
-    paths = [[(name, True) for name in path] for path in wordings.values()]
-    scorer = StepScorer.train(text, list(wordings), paths, walk.steps, rounds=150, seed=1)
-    for question, path in {
-        "the chief city": ["capital"],
-        "seat of government of a neighbour": ["borders", "capital"],
-    }.items():
+WORDINGS = {
+    "chief city of this": ["capital"],
+    "seat of government of this": ["capital"],
+    "money of this": ["currency"],
+    "coin of this": ["currency"],
+    "chief city of a neighbour of this": ["borders", "capital"],
+    "money of a neighbour of this": ["borders", "currency"],
+    "coin of a land beside this": ["borders", "currency"],
+    "land beside this": ["borders"],
+    "chief city of whoever pays with the same coin as this": ["currency", "^currency", "capital"],
+}
+
+
+@pytest.fixture(scope="module")
+def scorer() -> StepScorer:
+    paths = [[(name.lstrip("^"), not name.startswith("^")) for name in path] for path in WORDINGS.values()]
+    everything = [(name, ahead) for name in ("capital", "borders", "currency", "population") for ahead in (True, False)]
+    return StepScorer.train(HashedWords(), list(WORDINGS), paths, everything, rounds=150, seed=1)
+
+
+def test_a_trained_scorer_reads_an_unheard_wording(walk: PathWalk, scorer: StepScorer) -> None:
+    unheard = {"the chief city": ["capital"], "seat of government of a neighbour": ["borders", "capital"]}
+    for question, path in unheard.items():
         best = walk.trails("c:it", scorer.read(question, walk.steps))[0]
         assert best.steps == tuple(steps(walk, *path)), question
+
+
+def test_a_question_over_three_steps_is_answered_by_the_retriever(graph: KnowledgeGraph, scorer: StepScorer) -> None:
+    with pytest.raises(InputError, match="3 hops need a step scorer"):
+        Retriever(graph, None, HashedWords(), hops=3)
+    retriever = Retriever(graph, None, HashedWords(), hops=3, step_scorer=scorer)
+    asked = Query("The chief city of whoever pays with the same coin as Italy?")
+    evidence = retriever.retrieve(asked, k=3)
+    assert [link.entity for link in evidence.anchors] == ["c:it"]
+    assert [(f.statement.head, f.far, f.hop, f.parent) for f in evidence.facts] == [
+        ("c:it", "m:euro", 1, -1),
+        ("c:fr", "c:fr", 2, 0),
+        ("c:fr", "p:paris", 3, 1),
+    ]
+    graph.retract("c:fr", "r:capital")
+    graph.add("c:fr", "r:capital", "p:lyon", source="user")
+    assert [f.far for f in retriever.retrieve(asked, k=3).facts] == ["m:euro", "c:fr", "p:lyon"]
+
+
+def test_of_two_entities_of_one_name_that_is_meant_where_the_question_leads_on(
+    graph: KnowledgeGraph, scorer: StepScorer
+) -> None:
+    with graph.edit(source="atlas") as edit:
+        edit.add("x:film", LABEL, Literal("France"))
+        for number in range(30):
+            edit.add("x:film", "r:likes", f"x:{number}")
+    retriever = Retriever(graph, None, HashedWords(), hops=3, step_scorer=scorer)
+    assert retriever.link_text("Name the chief city of France")[0].entity == "c:fr"
