@@ -58,6 +58,16 @@ MEASURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
             "SQLite FTS5": ("retrieval_lexical", "search_fts5", {}),
         },
     ),
+    "WordNet, word in a sentence → synset": (
+        "µs/mention",
+        {
+            "retrieval": ("retrieval_linking", "link_with_head", {}),
+            "without the head": ("retrieval_linking", "link_without", {}),
+            "MiniLM alone": ("retrieval_linking", "link_minilm", {}),
+            "first sense": ("retrieval_linking", "link_first_sense", {}),
+            "bm25s": ("retrieval_linking", "link_bm25s", {}),
+        },
+    ),
     "MetaQA, linking": ("ms/question", {"retrieval": ("retrieval_metaqa", "link", {})}),
     **{
         f"MetaQA, {hops} hop": ("ms/question", {"retrieval": ("retrieval_metaqa", "answer", {"hops": hops})})

@@ -76,9 +76,7 @@ class StepScorer:
         """Begin to read a question, its mentions replaced by "this"; the steps that the graph has are its words."""
         known = tuple(steps)
         if known != self._steps[0]:
-            vectors = (
-                self.text.embed([path_text([step]) for step in known]) if known else np.zeros((0, self._dimension))
-            )
+            vectors = self.text.embed([path_text([step]) for step in known or (("", True),)])[: len(known)]
             projected = vectors.astype(np.float32) @ self.weights["steps"].T
             self._steps = known, np.concatenate([projected, self.weights["stop"][None]])
         states = self.text.tokens([question])[0].astype(np.float32)
