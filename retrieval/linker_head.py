@@ -24,7 +24,6 @@ from retrieval.learned import open_weights
 WIDTH = 64  # K
 _GAIN = 10.0  # of B before training: vectors of length 1 are small
 _DROPPED = 0.3
-_CONTRAST = 0.5  # weight of telling an entity from those that the other mentions of a batch mean
 _LEFT_OUT = 0.15  # of the training mentions, the right candidate is hidden
 _SHAPES = {"mention": 2, "whole": 2, "candidate": 2, "scales": 1}
 
@@ -79,7 +78,7 @@ class LinkerHead:
         offered: Sequence[Sequence[int]],
         priors: Sequence[Sequence[float]],
         right: Sequence[int],
-        rounds: int = 400,
+        rounds: int = 1200,
         seed: int = 0,
     ) -> LinkerHead:
         """Learn from mentions whose entity is known.
@@ -125,9 +124,7 @@ class LinkerHead:
             logits = logits + torch.einsum("bd,bcd->bc", asked, _dropped(said, generator))
             logits = logits.masked_fill(~there, -1e9)
             logits = torch.cat([logits, scales[2].expand(len(chosen), 1)], 1)
-            meant = d[rows[chosen, wanted[chosen]]]
-            others = near @ meant.T + asked @ _dropped(meant, generator).T  # (B, B): what the batch's others mean
-            loss = F.cross_entropy(logits, target) + _CONTRAST * F.cross_entropy(others, torch.arange(len(chosen)))
+            loss = F.cross_entropy(logits, target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
