@@ -23,6 +23,8 @@ from retrieval.step_scorer import StepScorer
 
 if TYPE_CHECKING:
     from kg import EntityLinker, KnowledgeGraph
+    from kg.coherence import Coherence
+    from retrieval.linker_head import LinkerHead
 
 MAX_MENTIONS = 4
 MAX_PICTURE_LINKS = 3
@@ -46,6 +48,8 @@ class Retriever:
         k: how many facts at most, unless a call says otherwise.
         path_scorer: a learned judge of paths in place of the cosine.
         step_scorer: a learned reader of paths; needed from 3 hops on, and used only then.
+        linker_head: a learned judge of what a mention means in its sentence, and whether any of its candidates.
+        coherence: weighs what several mentions may mean by what goes together in the graph.
 
     Raises:
         InputError: the index was made with other embedders, or there is no ``step_scorer`` for so many hops.
@@ -63,6 +67,8 @@ class Retriever:
         k: int = 32,
         path_scorer: PathScorer | None = None,
         step_scorer: StepScorer | None = None,
+        linker_head: LinkerHead | None = None,
+        coherence: Coherence | None = None,
     ) -> None:
         if hops > 2 and step_scorer is None:
             raise InputError(f"{hops} hops need a step scorer: train one (StepScorer.train), or ask for 2 hops")
@@ -71,7 +77,7 @@ class Retriever:
             index.follow(graph, text)
         self.graph, self.index, self.text, self.images, self.k = graph, index, text, images, k
         self.link_image = link_image
-        self.path_scorer = path_scorer
+        self.path_scorer, self.linker_head, self.coherence = path_scorer, linker_head, coherence
         self.step_scorer, self.paths = step_scorer, PathWalk(graph, hops) if hops > 2 else None
         self.walk = GraphWalk(graph, text.embed, hops=min(hops, 2))
         if index is not None:
@@ -156,15 +162,13 @@ class Retriever:
             return list(self._linked[question, has_picture])
 
         def closeness(iris: list[str], span: tuple[int, int]) -> Sequence[float]:
-            if len(iris) == 1:
-                return [0.0]
-            if self.paths is not None:
-                return self._openness(iris, f"{question[: span[0]]}this{question[span[1] :]}")
-            self.walk.read(iris)
-            vector = self.text.embed([question])[0]  # the embedder remembers it
-            return [self.walk.closeness(iri, vector) for iri in iris]
+            scores = self._closeness(iris, question, span) if len(iris) > 1 else [0.0]
+            if self.linker_head is None:
+                return scores
+            judged = self.linker_head.context(question)(iris, span)
+            return [*(one + other for one, other in zip(scores, judged, strict=False)), judged[-1]]
 
-        links = linker.link(question, context=closeness)
+        links = linker.link(question, context=closeness, coherence=self.coherence)
         names = self.walk.labels(link.entity for link in links)
         best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS, question)
         if len(self._linked) >= MOST_LINKED:
@@ -172,10 +176,18 @@ class Retriever:
         self._linked[question, has_picture] = best
         return list(best)
 
-    def _openness(self, iris: list[str], asked: str) -> list[float]:
-        """How well entities fit as where a question starts: τ log of the chance that its first step leads on."""
-        assert self.paths is not None and self.step_scorer is not None
+    def _closeness(self, iris: list[str], question: str, span: tuple[int, int]) -> list[float]:
+        """How well entities fit as what a question is about, by the facts around them.
+
+        The cosine of the question and their likeliest one-step path; with a step scorer, τ log of the chance that the
+        question's first step can be taken from them.
+        """
+        if self.paths is None or self.step_scorer is None:
+            self.walk.read(iris)
+            vector = self.text.embed([question])[0]  # the embedder remembers it
+            return [self.walk.closeness(iri, vector) for iri in iris]
         self.paths.refresh()
+        asked = f"{question[: span[0]]}this{question[span[1] :]}"
         reading = self.step_scorer.read(asked, self.paths.steps)
         chances = np.exp(reading.next(reading.start())[0][0, :-1])
         return [TEMPERATURE * float(np.log(chances[self.paths.ways_on(iri)].sum() + 1e-3)) for iri in iris]

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kg import EntityLinker
+from kg import EntityLinker, KnowledgeGraph, Literal
 from kg.errors import InputError
 from retrieval.linker_head import LinkerHead
-from tests.retrieval.small_world import HashedWords
+from retrieval.retriever import Retriever
+from tests.retrieval.small_world import LABEL, HashedWords
 
 TEXTS = {"x:river": "bank: land beside a river", "x:money": "bank: a house that keeps money"}
 
@@ -62,6 +63,16 @@ def test_trained_it_turns_the_linkers_choice_and_knows_none_of_them() -> None:
     head.weights["scales"][2] = 100.0  # so sure is nothing
     text = "the boat of the bank"
     assert linker.link(text, context=head.context(text))[0].score < 0.01
+
+
+def test_a_retriever_asks_it_what_a_question_is_about(graph: KnowledgeGraph) -> None:
+    with graph.edit(source="atlas") as edit:
+        for iri in TEXTS:
+            edit.add(iri, LABEL, Literal("bank"))
+            edit.add(iri, "r:likes", "c:it")
+    retriever = Retriever(graph, None, Windows(), linker_head=trained())
+    for question, entity in (("the boat of the bank", "x:river"), ("the loan of the bank", "x:money")):
+        assert retriever.link_text(question)[0].entity == entity
 
 
 def test_saved_and_opened_it_judges_alike_and_a_damaged_file_is_one_clear_line(tmp_path: Path) -> None:
