@@ -1,8 +1,7 @@
 """Vision towers: a picture becomes a grid of patch features.
 
-``EfficientNetLite0`` carries ImageNet weights inside a Python package, so it needs no hub. ``Timm`` takes any timm
-image model by name, pre-trained where its weights can be had. Both give ``(B, P, D)`` patch features; whether they are
-frozen is the caller's choice (``requires_grad_``).
+``EfficientNetLite0`` carries ImageNet weights inside a Python package, so it needs no hub; any image model of timm is
+in ``kemm.encoders.timm_images``. Whether they are frozen is the caller's choice (``Encoder.freeze``).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kemm.compat import mend_torchvision
+from kemm.encoders.encoder import Encoder, Features
 from kemm.encoders.text import fast_dtype
 from kg.errors import InputError, UnreadableImage
 
@@ -73,24 +72,26 @@ def to_array(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image, dtype=np.uint8)
 
 
-class VisionTower(nn.Module):
-    """The contract of a vision tower.
+class VisionTower(Encoder):
+    """The contract of a vision tower: an ``Encoder`` whose forward gives the map that its tokens are.
 
     Attributes:
-        name: identifies weights and preprocessing; part of every cache key.
-        width: D, the features' width.
         size: the side of the square input in pixels.
         stride: pixels a cell of the map, where pictures of any proportions will do; None for squares of ``size`` only.
     """
 
-    name: str
-    width: int
+    modality = "vision"
     size: int
     stride: int | None = None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode ``(B, size, size, 3)`` uint8 pixels as a feature map ``(B, D, h, w)``."""
         raise TypeError(f"{type(self).__name__} must define forward")
+
+    def features(self, pixels: Tensor) -> Features:  # type: ignore[override]
+        """The map's cells as tokens, and their mean, of ``(B, size, size, 3)`` uint8 pixels."""
+        tokens = self(pixels).flatten(2).transpose(1, 2)  # (B, h·w, D)
+        return Features(tokens, tokens.mean(1), torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
 
     @torch.inference_mode()
     def frozen(self, arrays: Sequence[np.ndarray]) -> Tensor:
@@ -174,41 +175,6 @@ def _fold(module: nn.Module, **norms: str) -> None:
             folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
             setattr(module, convolution, folded)
             setattr(module, norm, nn.Identity())
-
-
-class Timm(VisionTower):
-    """Any timm image model as a feature map; its own mean, deviation and input size are used.
-
-    Args:
-        model: a timm name, such as ``vit_small_patch16_224``.
-        pretrained: fetch timm's published weights; needs a network or a local cache.
-    """
-
-    def __init__(self, model: str, pretrained: bool = True) -> None:
-        super().__init__()
-        mend_torchvision()
-        import timm
-
-        if model not in timm.list_models():
-            raise InputError(f"timm has no model {model!r}; `timm.list_models()` lists them")
-        self.body = timm.create_model(model, pretrained=pretrained, num_classes=0, global_pool="")
-        data = timm.data.resolve_model_data_config(self.body)
-        self.name, self.size, self.width = f"timm/{model}", data["input_size"][-1], int(self.body.num_features)  # type: ignore[arg-type]
-        self.mean: Tensor
-        self.std: Tensor
-        self.num_prefix = getattr(self.body, "num_prefix_tokens", 0)
-        self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1), persistent=False)
-        self.eval()
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        normalised = (pixels.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std
-        features = self.body(normalised)
-        if features.dim() == 3:  # (B, tokens, D) of a Transformer → its square map
-            features = features[:, self.num_prefix :]
-            side = round(features.shape[1] ** 0.5)
-            features = features.transpose(1, 2).unflatten(2, (side, side))
-        return features
 
 
 class PictureEmbedder:
