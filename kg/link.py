@@ -12,6 +12,7 @@ countries.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -46,6 +47,8 @@ _ALIAS = 0.5
 _NIL, _NIL_COMMON = 0.1, 0.5
 #: Differences of a context's scores that count as a factor of e.
 TEMPERATURE = 0.2
+#: Characters before and behind a mention that tell how its text is written.
+_AROUND = 200
 #: What a name of one casing is worth for a mention of another.
 _LOWERED = 0.2  # "turkey" for Turkey
 _RAISED = 0.4  # "Turkey" for turkey, in the middle of a sentence
@@ -119,6 +122,7 @@ class EntityLinker:
         found = [m for m in found if self._may_be(m, text, shouted, among, types)]
         chosen = best_cover(found, lambda m: self._length(m, text))
         inner = self._inside(chosen, found, text, shouted)
+        at = [m.start for m in inner]
         linked: list[tuple[float, list[Link]]] = []
         for mention in [*chosen, *inner]:
             written = text[mention.start : mention.end]
@@ -127,7 +131,7 @@ class EntityLinker:
             if links:
                 is_proper = not shouted and any(c.isupper() or c.isdigit() for c in written)
                 telling = len(mention.surface.split()) + is_proper + 1 / len(self._senses[mention.surface])
-                if any(mention.start <= m.start < mention.end and m is not mention for m in inner):
+                if any(m is not mention for m in inner[bisect_left(at, mention.start) : bisect_left(at, mention.end)]):
                     telling = 0.5  # a description of something by the name inside it
                 elif not is_proper and is_asked_for(text, mention.start):
                     telling = 0.25
@@ -218,7 +222,8 @@ class EntityLinker:
             if shouted or len(written) < 2:
                 return False
             style = casing(written)
-            if style != ALL_CAPITALS and (style == LOWER or _begins_sentence(text, mention.start) or _is_title(text)):
+            says_nothing = _begins_sentence(text, mention.start) or _is_title(text, mention.start)
+            if style != ALL_CAPITALS and (style == LOWER or says_nothing):
                 return False
             senses = [
                 sense for sense in senses if casing(sense[2]) == ALL_CAPITALS or sense[2] == written
@@ -243,12 +248,14 @@ class EntityLinker:
         WordNet has "capital of Italy" as an alias of Rome; who asks for it means Italy. Not so York in "New York".
         """
         inside: list[Mention] = []
+        by_start = sorted(found, key=lambda m: m.start)
+        starts = [m.start for m in by_start]
         is_cased = any(map(str.isupper, text[1:])) and not shouted
         for outer in chosen:
             is_alias = not any(is_label for _, is_label, _ in self._senses[outer.surface])
             if " " not in outer.surface or not (text[outer.start].islower() or shouted):
                 continue
-            for m in found:
+            for m in by_start[bisect_left(starts, outer.start) : bisect_left(starts, outer.end)]:
                 is_within = outer.start <= m.start and m.end <= outer.end and m.end - m.start < outer.end - outer.start
                 is_name = is_word(m.surface) and any(casing(name) != LOWER for _, _, name in self._senses[m.surface])
                 if is_within and is_name and (text[m.start].isupper() if is_cased else is_alias):
@@ -311,13 +318,13 @@ def _times(links: list[Link], factors: dict[str, float]) -> list[Link]:
     return sorted(scored, key=lambda link: -link.score)
 
 
-def _is_title(text: str) -> bool:
-    """Tell whether most words have a capital, so that a capital says nothing."""
-    words = [word for word in text.split() if word[0].isalpha()]
+def _is_title(text: str, start: int) -> bool:
+    """Tell whether most words around a place have a capital, so that a capital says nothing."""
+    words = [word for word in text[max(0, start - _AROUND) : start + _AROUND].split() if word[0].isalpha()]
     return 2 * sum(word[0].isupper() for word in words) > len(words)
 
 
 def _begins_sentence(text: str, start: int) -> bool:
     """Tell whether a capital at ``start`` says nothing, since any word has one there."""
-    before = text[:start].rstrip(" \t\n\"'“‘(¿¡")
+    before = text[max(0, start - _AROUND) : start].rstrip(" \t\n\"'“‘(¿¡")
     return not before or before[-1] in ".!?:"

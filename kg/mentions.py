@@ -163,7 +163,7 @@ _KINDS = frozenset(["kind", "kinds", "type", "types", "sort", "sorts"])
 
 def is_asked_for(text: str, start: int) -> bool:
     """Tell whether a word says what the answer is, not what is asked about: films in "which films are about Rome?"."""
-    words = text[:start].lower().split()
+    words = text[max(0, start - 40) : start].lower().split()  # a long text is not read anew for every mention
     if len(words) > 1 and words[-1] == "of" and words[-2] in _KINDS:
         del words[-2:]
     return bool(words) and " ".join(words).endswith(_DETERMINERS) and text[start - 1 : start].isspace()

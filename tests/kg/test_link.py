@@ -141,3 +141,9 @@ def test_a_context_may_say_that_none_of_them_is_meant(linker: EntityLinker) -> N
     sure = linker.link("Georgia", context=lambda iris, _: [1.0, 0.0, -5.0])
     unsure = linker.link("Georgia", context=lambda iris, _: [1.0, 0.0, 5.0])
     assert sum(link.score for link in sure) > 0.99 and sum(link.score for link in unsure) < 0.01
+
+
+def test_a_long_text_is_linked_in_time_that_grows_with_its_length() -> None:
+    linker = EntityLinker([("x:house", "in the house", []), ("x:rome", "Rome", []), ("x:her", "Her", [])])
+    text = "Did Her cat sit in the house at Rome, "
+    assert len(linker.link(text * 3_000)) == 3_000 * len(linker.link("and so: " + text))  # took a minute before
