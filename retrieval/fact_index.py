@@ -42,14 +42,13 @@ def build_facts(
     folder: Path,
     embed: Callable[[list[str]], np.ndarray],
     dimension: int,
-    old: FactTable | None = None,
-    old_vectors: DenseIndex | None = None,
+    old: Path | None = None,
 ) -> int:
     """Write the facts of a store into a new folder; return how many.
 
     Args:
         embed: texts → unit vectors (N, D).
-        old, old_vectors: of an earlier version: the vectors of texts that are still the same are taken from there.
+        old: the folder of an earlier version: the vectors of texts that are still the same are taken from there.
     """
     folder.mkdir()
     texts: list[str] = []
@@ -61,11 +60,11 @@ def build_facts(
                 starts.append(starts[-1] + lines.write(_line(statement.fact, text)))
                 texts.append(text)
     np.save(folder / "lines.npy", np.array(starts, dtype=np.int64), allow_pickle=False)
-    held = {text: row for row, text in enumerate(old.texts())} if old is not None else {}
+    held = {text: row for row, text in enumerate(FactTable(old).texts())} if old is not None else {}
     vectors = np.zeros((len(texts), dimension), dtype=np.float32)
     kept = [row for row, text in enumerate(texts) if text in held]
-    if kept and old_vectors is not None:
-        vectors[kept] = old_vectors.vectors([held[texts[row]] for row in kept])
+    if old is not None and kept:
+        vectors[kept] = DenseIndex.open(old / "dense.faiss").vectors([held[texts[row]] for row in kept])
     new = [row for row, text in enumerate(texts) if text not in held]
     vectors[new] = embed([texts[row] for row in new])
     dense = DenseIndex.create(dimension, len(texts))

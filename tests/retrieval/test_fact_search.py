@@ -9,9 +9,10 @@ import pytest
 
 from kg import KnowledgeGraph, Literal
 from kg.errors import InputError
-from retrieval.fact_index import FactIndex, FactTable, build_facts
+from retrieval.catalogue import build_index, update_index
+from retrieval.entity_index import EntityIndex
+from retrieval.fact_index import FactIndex, build_facts
 from retrieval.fact_ranker import FactRanker
-from retrieval.index.dense import DenseIndex
 from tests.retrieval.small_world import LABEL, HashedWords
 
 
@@ -58,8 +59,7 @@ def test_an_update_embeds_only_what_says_something_new(
 ) -> None:
     graph.add("c:ch", "r:currency", "m:euro", source="me")
     before = text.num_embedded
-    old = DenseIndex.open(tmp_path / "facts" / "dense.faiss")
-    assert build_facts(graph, tmp_path / "new", text.embed, 512, FactTable(tmp_path / "facts"), old) == 11
+    assert build_facts(graph, tmp_path / "new", text.embed, 512, tmp_path / "facts") == 11
     assert text.num_embedded == before + 1
     fresh = FactIndex(tmp_path / "new", graph, graph.version, text)
     assert fresh.search("currency of Switzerland", 1)[0][0].fact == ("c:ch", "r:currency", "m:euro")
@@ -95,3 +95,18 @@ def test_a_file_that_is_no_ranker_is_refused_in_one_line(tmp_path: Path, text: H
     (tmp_path / "ranker.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"not a fact ranker \(.+\); train it again$"):
         FactRanker.open(tmp_path / "ranker.safetensors", text)
+
+
+def test_an_entity_index_has_its_facts_where_asked_for_and_keeps_them_up_to_date(
+    graph: KnowledgeGraph, tmp_path: Path, text: HashedWords
+) -> None:
+    build_index(graph, tmp_path / "without", text)
+    with pytest.raises(InputError, match="built without facts: run `kemm index --facts`"):
+        EntityIndex.open(tmp_path / "without", graph).fact_index(graph, text)
+    assert build_index(graph, tmp_path / "with", text, facts=text)["facts"] == 10
+    graph.add("c:ch", "r:currency", "m:euro", source="me")
+    before = text.num_embedded
+    assert update_index(graph, tmp_path / "with", text)["facts"] == 11
+    assert text.num_embedded == before + 3  # the new fact, and both of its ends, whose entries it touches
+    found = EntityIndex.open(tmp_path / "with", graph).fact_index(graph, text).search("currency of Switzerland", 1)
+    assert found[0][0].fact == ("c:ch", "r:currency", "m:euro")
