@@ -3,9 +3,9 @@
     python -m benchmarks.retrieval_glosses --cache FOLDER      # vectors of the documents are kept there
     python -m benchmarks.retrieval_glosses --part valid
 
-A definition taken from the text that is indexed finds itself, which says nothing. So the index has all that WordNet says
-of a synset but its definition: lemmas, lemmas of the synsets that it points to (hypernyms, antonyms, …, hyponyms last),
-and its examples. The query is the definition, without examples. This is a reverse dictionary (Hill et al., 2016,
+A definition taken from the text that is indexed finds itself, which says nothing. So the index has all that WordNet
+says of a synset but its definition: lemmas, lemmas of the synsets that it points to (hypernyms, antonyms, …, hyponyms
+last), and its examples. The query is the definition, without examples. This is a reverse dictionary (Hill et al., 2016,
 arXiv:1504.00548): the words asked with are mostly not those indexed, so that neither search is favoured by copying.
 
 Synsets asked for are drawn by seed 0 from those with a definition of 4 words or more: 500 on which weights are fitted,
@@ -74,9 +74,9 @@ def main() -> int:
     from kemm.encoders import build_encoder
     from kemm.encoders.text import TextEmbedder
     from retrieval.embed import EmbeddingCache
+    from retrieval.fusion import LearnedFusion
     from retrieval.index.dense import DenseIndex
     from retrieval.index.lexical import LexicalIndex
-    from retrieval.fusion import LearnedFusion
     from retrieval.ranking import fused
 
     texts, definitions = documents()

@@ -4,14 +4,16 @@
     python -m benchmarks.retrieval_latency --store STORE --index FOLDER --only ours --json
 
 Questions are made of labels drawn by a seed: capitals, borders and languages of countries, hypernyms and parts of
-synsets, how two synsets are related, and descriptions that name nothing. Every question names other entities, so nothing
-of its surroundings is in memory; the first 20 only warm what a long-lived process has warm and aren't counted. Times are
-of the processor, on one thread; what the frozen text tower takes is taken off and told apart.
+synsets, how two synsets are related, and descriptions that name nothing. Every question names other entities, so
+nothing of its surroundings is in memory; the first 20 only warm what a long-lived process has warm and aren't counted.
+Times are of the processor, on one thread; what the frozen text tower takes is taken off and told apart.
 
-The peer does the same steps with the same tower: mentions by looking up every run of up to five words among the labels
-(a dictionary), entities for nothing mentioned by FTS5 over labels and glosses, two hops both ways in a networkx graph,
-bounded as ours is, statements and labels out of rdflib, paths ranked by the cosine of their texts to the question, 32
-facts. It has neither priors nor coherence to choose among entities of one name: it takes the first four.
+The peer does the same steps with the same tower: every run of up to five words is looked up by FTS5 as a phrase of
+labels, and of the entities called so those are taken whose relations sound most like the question; for nothing
+mentioned, FTS5 is asked for any of the words in labels and glosses; two hops both ways are walked in a networkx graph,
+bounded as ours are, with literals and labels out of rdflib; paths are ranked by the cosine of their texts to the
+question, and 32 facts kept. All of it is in memory, where ours reads a store on disk that others may be writing to, and
+follows it; nothing in the peer has a source or a version.
 """
 
 from __future__ import annotations
@@ -131,27 +133,13 @@ def peer(store: str, index: Path, asked: Sequence[str], text: Timed) -> dict[str
         facts.add((rdflib.URIRef(statement.head), rdflib.URIRef(statement.relation), end))
     words = sqlite3.connect(":memory:")
     words.execute("CREATE VIRTUAL TABLE entity USING fts5(iri UNINDEXED, label, description)")
-    named: dict[str, list[str]] = {}
     label = rdflib.RDFS.label
     for entity in graph.entities():
-        words.execute("INSERT INTO entity VALUES (?, ?, ?)", (entity.iri, entity.label, entity.description))
-        facts.add((rdflib.URIRef(entity.iri), label, rdflib.Literal(entity.label)))
         for name in (entity.label, *entity.aliases):
-            named.setdefault(name.lower(), []).append(entity.iri)
+            words.execute("INSERT INTO entity VALUES (?, ?, ?)", (entity.iri, name, entity.description))
+        facts.add((rdflib.URIRef(entity.iri), label, rdflib.Literal(entity.label)))
     relations = graph.labels(graph.relations())
     vectors: dict[str, np.ndarray] = {}
-
-    def link(question: str) -> list[str]:
-        spoken = re.findall(r"\w+", question.lower())
-        found: dict[str, None] = {}
-        for length in range(5, 0, -1):
-            for start in range(len(spoken) - length + 1):
-                found |= dict.fromkeys(named.get(" ".join(spoken[start : start + length]), ()))
-        if not found:
-            wanted = " OR ".join(f'"{word}"' for word in spoken)
-            rows = words.execute("SELECT iri FROM entity WHERE entity MATCH ? ORDER BY bm25(entity) LIMIT 4", (wanted,))
-            found = dict.fromkeys(row[0] for row in rows)
-        return list(found)[:4]
 
     def steps(node: str) -> list[tuple[str, str, bool]]:
         """(relation, far end, forward), literals among them."""
@@ -161,10 +149,31 @@ def peer(store: str, index: Path, asked: Sequence[str], text: Timed) -> dict[str
         back = [(relation, head, False) for head, _, relation in edges.in_edges(node, keys=True)]
         return out + back[:32]
 
+    def likeness(paths: list[str], vector: np.ndarray) -> np.ndarray:
+        new = [path for path in dict.fromkeys(paths) if path not in vectors]
+        vectors.update(zip(new, text.embed(new), strict=True) if new else ())
+        return np.array([vectors[path] @ vector for path in paths])
+
+    def link(question: str, vector: np.ndarray) -> list[str]:
+        spoken = re.findall(r"\w+", question.lower())
+        found: dict[str, float] = {}
+        for length in range(5, 0, -1):
+            for start in range(len(spoken) - length + 1):
+                phrase = " ".join(spoken[start : start + length])
+                rows = words.execute("SELECT iri, label FROM entity WHERE label MATCH ? LIMIT 64", (f'"{phrase}"',))
+                for iri in [iri for iri, name in rows if name.lower() == phrase][:16]:
+                    texts = [path_text([(relations.get(relation, relation), way)]) for relation, _, way in steps(iri)]
+                    found[iri] = length + float(likeness(texts, vector).max()) if texts else 0.0
+        if not found:
+            wanted = " OR ".join(f'"{word}"' for word in spoken)
+            rows = words.execute("SELECT iri FROM entity WHERE entity MATCH ? ORDER BY bm25(entity) LIMIT 4", (wanted,))
+            found = {row[0]: 1.0 for row in rows}
+        return sorted(found, key=lambda iri: -found[iri])[:4]
+
     def retrieve(question: str) -> int:
         vector = text.embed([question])[0]
         reached: list[tuple[str, str, str]] = []
-        for anchor in link(question):
+        for anchor in link(question, vector):
             near = steps(anchor)
             for relation, end, forward in near[:1024]:
                 reached.append((anchor, path_text([(relations.get(relation, relation), forward)]), end))
@@ -175,9 +184,7 @@ def peer(store: str, index: Path, asked: Sequence[str], text: Timed) -> dict[str
                     if far != anchor:
                         path = [(relations.get(relation, relation), forward), (relations.get(other, other), onward)]
                         reached.append((end, path_text(path), far))
-        new = [path for path in dict.fromkeys(path for _, path, _ in reached) if path not in vectors]
-        vectors.update(zip(new, text.embed(new), strict=True) if new else ())
-        scores = np.array([vectors[path] @ vector for _, path, _ in reached])
+        scores = likeness([path for _, path, _ in reached], vector)
         best = [reached[row] for row in np.argsort(-scores)[:K]]
         for near_end, _, far_end in best:  # what an answer would show
             for end in (near_end, far_end):

@@ -2,8 +2,8 @@
 
     score(d) = Σ_r u_r (s_r(d) − s_r(last)) + v_r / rank_r(d),   p(d) = softmax_d score(d)
 
-s_r(last) is the score of the last hit of search r: what r did not find stands just behind it, with 0 in both terms. Where
-nothing can be learned from, `retrieval.ranking.fused` fuses by reciprocal ranks.
+s_r(last) is the score of the last hit of search r: what r did not find stands just behind it, with 0 in both terms.
+Where nothing can be learned from, `retrieval.ranking.fused` fuses by reciprocal ranks.
 """
 
 from __future__ import annotations
