@@ -91,4 +91,6 @@ def open_retriever(store: str, index: Path, text: str = "minilm", vision: str = 
 
     graph = KnowledgeGraph.open(store, create=False)
     found = EntityIndex.open(index, graph)
-    return Retriever(graph, found, TextBank(build_encoder(text), 64), PictureEmbedder(build_encoder(vision)))
+    bank = TextBank(build_encoder(text), 64)
+    facts = found.fact_index(graph, bank) if found.manifest.get("facts") else None
+    return Retriever(graph, found, bank, PictureEmbedder(build_encoder(vision)), facts=facts)

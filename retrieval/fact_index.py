@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kg.records import BOOKKEEPING_RELATIONS, Literal, Statement, Tail
+from kg.records import BOOKKEEPING_RELATIONS, Link, Literal, Statement, Tail
+from retrieval.anchors import SEARCHED
 from retrieval.embed import TokenEmbedder, checked
+from retrieval.evidence import Evidence, EvidenceFact
 from retrieval.fact_ranker import FactRanker
 from retrieval.fact_search import DEPTH, FactSearch
 from retrieval.index import Hit
@@ -143,6 +145,26 @@ class FactIndex:
             if len(result) == k:
                 break
         return result
+
+    def evidence(self, question: str, k: int) -> Evidence:
+        """The ``k`` facts that answer a question best as evidence, each anchored at its own head.
+
+        Unless a ranker judged them, they are believed at most `SEARCHED`, the first one that much.
+        """
+        found = self.search(question, k)
+        most = max((hit.score for _, hit in found), default=1.0)
+        scale = 1.0 if self.of_index.ranker is not None else SEARCHED / max(most, 1e-9)
+        beliefs: dict[str, float] = {}
+        for statement, hit in found:
+            beliefs.setdefault(statement.head, scale * hit.score)
+        place = {head: number for number, head in enumerate(beliefs)}
+        facts = [
+            EvidenceFact(statement, scale * hit.score, anchor=place[statement.head], found_by=hit.found_by)
+            for statement, hit in found
+        ]
+        ends = {end for s, _ in found for end in (s.head, s.relation, s.tail) if isinstance(end, str)}
+        anchors = tuple(Link(head, belief) for head, belief in beliefs.items())
+        return Evidence(tuple(facts), anchors, self.graph.version, self.graph.labels(ends))
 
     def _refresh(self) -> None:
         """Word and embed what was added since the index was built, if the store has moved."""

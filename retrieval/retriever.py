@@ -13,6 +13,7 @@ from retrieval import anchors as find
 from retrieval.embed import Embedder
 from retrieval.entity_index import EntityIndex
 from retrieval.evidence import Evidence, Query
+from retrieval.fact_index import FactIndex
 from retrieval.index.graph_walk import GraphWalk
 from retrieval.path_scorer import PathScorer
 from retrieval.selection import Judge, by_cosine, select
@@ -40,6 +41,7 @@ class Retriever:
         hops: 1 or 2.
         k: how many facts at most, unless a call says otherwise.
         path_scorer: a learned judge of paths in place of the cosine.
+        facts: searched where nothing is named or shown, in place of entities like the question.
 
     Raises:
         InputError: the index was made with other embedders.
@@ -56,12 +58,13 @@ class Retriever:
         hops: int = 2,
         k: int = 32,
         path_scorer: PathScorer | None = None,
+        facts: FactIndex | None = None,
     ) -> None:
         index.require(text, images)
         index.follow(graph, text)
         self.graph, self.index, self.text, self.images, self.k = graph, index, text, images, k
         self.link_image = link_image
-        self.path_scorer = path_scorer
+        self.path_scorer, self.facts = path_scorer, facts
         self.walk = GraphWalk(graph, text.embed, hops=hops)
         self.walk.paths.learn(*index.path_vectors())
         self._linker = linker
@@ -81,7 +84,10 @@ class Retriever:
         shown = self.link_picture(query.image) if query.image is not None else []
         vector = self.text.embed([question])[0] if question else None
         mentioned = self.link_text(question, bool(shown), vector) if question else []
-        anchors, found_by = merged(shown, mentioned), None
+        anchors = merged(shown, mentioned)
+        found_by = find.ways(anchors, {"picture": shown, "mention": mentioned})
+        if not anchors and self.facts is not None:
+            return self.facts.evidence(question, self.k if k is None else k)
         if not anchors and vector is not None:
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
         asked = find.without_mentions(question, mentioned)  # a name says which entity, not which relation

@@ -11,8 +11,10 @@ from kg import KnowledgeGraph, Literal
 from kg.errors import InputError
 from retrieval.catalogue import build_index, update_index
 from retrieval.entity_index import EntityIndex
+from retrieval.evidence import Query
 from retrieval.fact_index import FactIndex, build_facts
 from retrieval.fact_ranker import FactRanker
+from retrieval.retriever import Retriever
 from tests.retrieval.small_world import LABEL, HashedWords
 
 
@@ -110,3 +112,18 @@ def test_an_entity_index_has_its_facts_where_asked_for_and_keeps_them_up_to_date
     assert text.num_embedded == before + 3  # the new fact, and both of its ends, whose entries it touches
     found = EntityIndex.open(tmp_path / "with", graph).fact_index(graph, text).search("currency of Switzerland", 1)
     assert found[0][0].fact == ("c:ch", "r:currency", "m:euro")
+
+
+def test_a_question_that_names_nothing_is_answered_from_the_facts_and_each_says_what_found_it(
+    graph: KnowledgeGraph, tmp_path: Path, text: HashedWords
+) -> None:
+    build_index(graph, tmp_path / "index", text, facts=text)
+    entities = EntityIndex.open(tmp_path / "index", graph)
+    retriever = Retriever(graph, entities, text, facts=entities.fact_index(graph, text))
+    evidence = retriever.retrieve(Query("Which one has 58940000 in population"), 3)
+    assert evidence.facts[0].statement.fact == ("c:it", "r:population", Literal("58940000"))
+    assert evidence.facts[0].score == pytest.approx(0.25) and evidence.label("c:it") == "Italy"
+    assert all(evidence.anchors[fact.anchor].entity == fact.statement.head for fact in evidence.facts)
+    assert all(fact.found_by and set(fact.found_by) <= {"lexical", "dense"} for fact in evidence.facts)
+    named = retriever.retrieve(Query("What is the capital of Japan?"), 3)
+    assert {fact.found_by for fact in named.facts} == {("mention", "graph")}
