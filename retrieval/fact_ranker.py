@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from kg.errors import InputError
 from retrieval.embed import TokenEmbedder
 from retrieval.late_interaction import MOST_TOKENS, LateInteraction
+from retrieval.learned import open_weights, padded
 
 WIDTH = 64  # rows of A
 BATCH = 32  # questions a step
@@ -76,11 +76,11 @@ class FactRanker:
         from torch.nn import functional as F
 
         generator = torch.Generator().manual_seed(seed)
-        q, q_mask = _padded(text.tokens(list(questions)))  # (Q, T, D), (Q, T)
-        d, d_mask = _padded([states[:MOST_TOKENS] for states in text.tokens(list(facts))])  # (N, J, D), (N, J)
+        q, q_mask = padded(text.tokens(list(questions)))  # (Q, T, D), (Q, T)
+        d, d_mask = padded([states[:MOST_TOKENS] for states in text.tokens(list(facts))])  # (N, J, D), (N, J)
         q_vector, d_vector = (torch.from_numpy(text.embed(list(said))) for said in (questions, facts))
         identity, deviation = torch.eye(q_vector.shape[1]), float(q[q_mask].std())
-        flat = d[d_mask][torch.randperm(int(d_mask.sum()), generator=generator)[:20_000]].float()
+        flat = d[d_mask][torch.randperm(int(d_mask.sum()), generator=generator)[:20_000]]
         axes = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:WIDTH]
         matrix, projection = identity.clone().requires_grad_(), axes.clone().requires_grad_()
         q_weight, d_weight = (torch.zeros(len(identity), requires_grad=True) for _ in range(2))
@@ -99,7 +99,7 @@ class FactRanker:
             whole, said = q_mask[rows, :longest], d_mask[chosen]
             heard = whole & (torch.rand(whole.shape, generator=generator) > 0.2)
             mask = torch.where(heard.any(1, keepdim=True), heard, whole)  # (B, T)
-            states, d_states = q[rows, :longest].float(), d[chosen].float()
+            states, d_states = q[rows, :longest], d[chosen]
             states = states + noise * deviation * torch.randn(states.shape, generator=generator)
             pooled = q_vector[rows]
             pooled = pooled + noise * torch.randn(pooled.shape, generator=generator) / pooled.shape[1] ** 0.5
@@ -135,17 +135,7 @@ class FactRanker:
         Raises:
             InputError: the file holds something else.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            weights = load_file(path)
-            if {name: array.ndim for name, array in weights.items()} != _SHAPES:
-                raise ValueError(f"it holds {', '.join(weights) or 'nothing'}")
-        except (OSError, ValueError, SafetensorError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: not a fact ranker ({reason}); train it again") from None
-        return cls(text, weights)
+        return cls(text, open_weights(path, _SHAPES, "a fact ranker", "train it again"))
 
 
 def _drawn(wrong: Sequence[int], most: int, generator: Any) -> list[int]:
@@ -159,15 +149,3 @@ def _shares(weight: Any, mask: Any) -> Any:
 
     importance = F.softplus(weight) * mask
     return importance / importance.sum(1, keepdim=True)
-
-
-def _padded(rows: Sequence[np.ndarray]) -> tuple[Any, Any]:
-    """Token states of N texts as one tensor float16 (N, T, D) and its mask (N, T)."""
-    import torch
-
-    states = torch.zeros(len(rows), max(map(len, rows)), rows[0].shape[1], dtype=torch.float16)
-    mask = torch.zeros(states.shape[:2], dtype=torch.bool)
-    for number, row in enumerate(rows):
-        states[number, : len(row)] = torch.from_numpy(np.asarray(row, dtype=np.float16))
-        mask[number, : len(row)] = True
-    return states, mask
