@@ -38,6 +38,6 @@ def test_recall_is_the_share_whose_right_one_is_among_the_first() -> None:
 
 
 def test_definitions_to_fit_weights_on_are_not_those_asked_for() -> None:
-    parts = asked_for(["a definition of four words"] * 3000 + ["too short"])
-    assert [len(parts[name]) for name in ("train", "valid", "test")] == [500, 300, 1000]
-    assert len(set().union(*parts.values())) == 1800 and 3000 not in set().union(*parts.values())
+    parts = asked_for(["a definition of four words"] * 9000 + ["too short"])
+    assert [len(parts[name]) for name in ("train", "valid", "test", "head")] == [500, 300, 1000, 6000]
+    assert len(set().union(*parts.values())) == 7800 and 9000 not in set().union(*parts.values())
