@@ -33,7 +33,9 @@ class LearnedFusion:
     def fit(cls, found: Sequence[Found], right: Sequence[int]) -> LearnedFusion:
         """Fit on what searches found for questions, and the id that answers each.
 
-            L = −mean log p(right) + 0.01 ‖(u, v)‖²,   over the questions of which a search found the right id
+            L = −mean log p(right) + 0.01 ‖σ (u, v)‖²,   over the questions of which a search found the right id
+
+        σ are the terms' standard deviations, so that scores of any size are held back alike.
 
         Raises:
             InputError: no search found the right id of any question.
@@ -49,6 +51,10 @@ class LearnedFusion:
         if not cases:
             raise InputError("no search found a right answer: there is nothing to learn their weights from")
 
+        spread = np.concatenate([columns for columns, _ in cases]).std(axis=0)
+        spread[spread < 1e-9] = 1.0  # a search that found nothing
+        cases = [(columns / spread, place) for columns, place in cases]
+
         def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
             total, slope = 0.0, np.zeros_like(weights)
             for columns, place in cases:
@@ -60,7 +66,8 @@ class LearnedFusion:
             count = len(cases)
             return total / count + _PULL * float(weights @ weights), slope / count + 2 * _PULL * weights
 
-        fitted = minimize(loss, np.ones(2 * len(names)), jac=True, method="L-BFGS-B").x.reshape(-1, 2)
+        fitted = minimize(loss, np.ones(2 * len(names)), jac=True, method="L-BFGS-B").x
+        fitted = (fitted / spread).reshape(-1, 2)
         return cls({name: (float(u), float(v)) for name, (u, v) in zip(names, fitted, strict=True)})
 
     def fuse(self, found: Found, k: int | None = None) -> list[Hit]:

@@ -33,6 +33,14 @@ def test_it_learns_to_follow_the_search_that_is_right() -> None:
     assert fusion.fuse(found([5], [6]))[0].id == 5
 
 
+def test_the_size_of_a_search_s_scores_makes_no_difference() -> None:
+    cases = [found([n, n + 1, n + 2], [n + 2, n, n + 1]) for n in range(0, 90, 3)]
+    tiny = [{**one, "good": [Hit(hit.id, hit.score / 1000) for hit in one["good"]], "none": []} for one in cases]
+    weights, small = (LearnedFusion.fit(some, range(0, 90, 3)).weights for some in (cases, tiny))
+    assert small["good"][0] == pytest.approx(1000 * weights["good"][0], rel=1e-2)
+    assert small["none"] == pytest.approx((0, 0), abs=1e-3)
+
+
 def test_ranks_fused_alike_say_what_found_each() -> None:
     hits = fused(found([1, 2], [2, 3]), 2)
     assert [(hit.id, hit.found_by) for hit in hits] == [(2, ("good", "bad")), (1, ("good",))]
