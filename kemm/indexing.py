@@ -85,12 +85,14 @@ def open_retriever(store: str, index: Path, text: str = "minilm", vision: str = 
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
+    from kemm.picture_linking import link_when_asked
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import EntityIndex
     from retrieval.retriever import Retriever
 
     graph = KnowledgeGraph.open(store, create=False)
     found = EntityIndex.open(index, graph)
-    bank = TextBank(build_encoder(text), 64)
+    bank, tower = TextBank(build_encoder(text), 64), build_encoder(vision)
+    named = None if found.pictures else link_when_asked(graph, tower)
     facts = found.fact_index(graph, bank) if found.manifest.get("facts") else None
-    return Retriever(graph, found, bank, PictureEmbedder(build_encoder(vision)), facts=facts)
+    return Retriever(graph, found, bank, PictureEmbedder(tower), link_image=named, facts=facts)
