@@ -86,7 +86,7 @@ class Retriever:
         mentioned = self.link_text(question, bool(shown), vector) if question else []
         anchors = merged(shown, mentioned)
         found_by = find.ways(anchors, {"picture": shown, "mention": mentioned})
-        if not anchors and self.facts is not None:
+        if not anchors and question and self.facts is not None:
             return self.facts.evidence(question, self.k if k is None else k)
         if not anchors and vector is not None:
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
