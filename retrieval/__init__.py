@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from retrieval.evidence import Evidence as Evidence
     from retrieval.evidence import EvidenceFact as EvidenceFact
     from retrieval.evidence import Query as Query
+    from retrieval.fact_index import FactIndex as FactIndex
     from retrieval.index import INDEXES as INDEXES
     from retrieval.index import Hit as Hit
     from retrieval.index import Index as Index
@@ -34,6 +35,7 @@ _EXPORTS = {
     "Evidence": "retrieval.evidence",
     "EvidenceFact": "retrieval.evidence",
     "EntityIndex": "retrieval.entity_index",
+    "FactIndex": "retrieval.fact_index",
     "build_index": "retrieval.catalogue",
     "update_index": "retrieval.catalogue",
     "Embedder": "retrieval.embed",

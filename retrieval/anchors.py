@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -112,6 +112,12 @@ def search_anchors(
     links = [Link(names[key], SEARCHED * score / both) for key, score in fused if key in names]
     by = [(*(name for name, ranking in found.items() if key in ranking), "graph") for key, _ in fused if key in names]
     return links, by
+
+
+def ways(anchors: Sequence[Link], found: Mapping[str, Sequence[Link]]) -> list[tuple[str, ...]]:
+    """How each anchor's facts come about: what linked it ("picture", "mention"), and the walk from it ("graph")."""
+    linked = {name: {link.entity for link in links} for name, links in found.items()}
+    return [(*(name for name in linked if anchor.entity in linked[name]), "graph") for anchor in anchors]
 
 
 def without_mentions(question: str, links: Iterable[Link]) -> str:

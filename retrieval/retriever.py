@@ -14,6 +14,7 @@ from retrieval import anchors as find
 from retrieval.embed import Embedder
 from retrieval.entity_index import EntityIndex
 from retrieval.evidence import Evidence, EvidenceFact, Query
+from retrieval.fact_index import FactIndex
 from retrieval.index.graph_walk import GraphWalk
 from retrieval.index.path_walk import PathWalk
 from retrieval.packing import evidence_facts, pack
@@ -50,6 +51,7 @@ class Retriever:
         step_scorer: a learned reader of paths; needed from 3 hops on, and used only then.
         linker_head: a learned judge of what a mention means in its sentence, and whether any of its candidates.
         coherence: weighs what several mentions may mean by what goes together in the graph.
+        facts: searched where nothing is named or shown, in place of entities like the question.
 
     Raises:
         InputError: the index was made with other embedders, or there is no ``step_scorer`` for so many hops.
@@ -69,6 +71,7 @@ class Retriever:
         step_scorer: StepScorer | None = None,
         linker_head: LinkerHead | None = None,
         coherence: Coherence | None = None,
+        facts: FactIndex | None = None,
     ) -> None:
         if hops > 2 and step_scorer is None:
             raise InputError(f"{hops} hops need a step scorer: train one (StepScorer.train), or ask for 2 hops")
@@ -78,6 +81,7 @@ class Retriever:
         self.graph, self.index, self.text, self.images, self.k = graph, index, text, images, k
         self.link_image = link_image
         self.path_scorer, self.linker_head, self.coherence = path_scorer, linker_head, coherence
+        self.facts = facts
         self.step_scorer, self.paths = step_scorer, PathWalk(graph, hops) if hops > 2 else None
         self.walk = GraphWalk(graph, text.embed, hops=min(hops, 2))
         if index is not None:
@@ -98,7 +102,10 @@ class Retriever:
             raise InputError("empty question: give a text, a picture, or both")
         shown = self.link_picture(query.image) if query.image is not None else []
         mentioned = self.link_text(question, bool(shown)) if question else []
-        anchors, found_by = merged(shown, mentioned), None
+        anchors = merged(shown, mentioned)
+        found_by = find.ways(anchors, {"picture": shown, "mention": mentioned})
+        if not anchors and question and self.facts is not None:
+            return self.facts.evidence(question, self.k if k is None else k)
         if not anchors and question and self.index is not None:
             vector = self.text.embed([question])[0]
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)

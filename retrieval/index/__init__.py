@@ -30,10 +30,14 @@ INDEXES = {
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An id that a search found, with the search's own score: higher is better, comparable within one search only."""
+    """An id that a search found, with the search's own score: higher is better, comparable within one search only.
+
+    ``found_by`` names the searches that brought it where several were fused; empty where one index was asked.
+    """
 
     id: int
     score: float
+    found_by: tuple[str, ...] = ()
 
 
 class Index(Protocol):
