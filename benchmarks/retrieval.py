@@ -7,8 +7,8 @@
 Every measure runs in a fresh process, the contenders in turn; a row gives the median of the rounds, the least and the
 most, and the most memory that the process ever held. Times are of the processor, on one thread, so that a busy machine
 matters little. What is measured, and how: `retrieval_dense`, `retrieval_lexical`,
-`retrieval_pictures` (accuracies, the same every round). A peer that is not installed is left
-out, and the table says so.
+`retrieval_linking`, `retrieval_metaqa`, `retrieval_pictures` (accuracies, the same every round). A peer that is not
+installed is left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -100,6 +100,21 @@ MEASURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
             "SQLite FTS5": ("retrieval_lexical", "search_fts5", {}),
         },
     ),
+    "WordNet, word in a sentence → synset": (
+        "µs/mention",
+        {
+            "retrieval": ("retrieval_linking", "link_with_head", {}),
+            "without the head": ("retrieval_linking", "link_without", {}),
+            "MiniLM alone": ("retrieval_linking", "link_minilm", {}),
+            "first sense": ("retrieval_linking", "link_first_sense", {}),
+            "bm25s": ("retrieval_linking", "link_bm25s", {}),
+        },
+    ),
+    "MetaQA, linking": ("ms/question", {"retrieval": ("retrieval_metaqa", "link", {})}),
+    **{
+        f"MetaQA, {hops} hop": ("ms/question", {"retrieval": ("retrieval_metaqa", "answer", {"hops": hops})})
+        for hops in (1, 2, 3)
+    },
     **PICTURES,
 }
 
