@@ -14,7 +14,7 @@ def mean_where(values: Tensor, chosen: Tensor) -> Tensor:
     """Σ_{chosen} v / |chosen|, a scalar; zero, with a zero gradient, where nothing is chosen.
 
     Args:
-        values: (…,) what is not chosen may be anything, infinite or NaN too.
+        values: (…,) what is not chosen may be any finite number (a NaN there spares the value but not the slope).
         chosen: the same shape, bool.
     """
     kept = precise(values).masked_fill(~chosen, 0.0)
