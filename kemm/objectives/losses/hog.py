@@ -32,6 +32,8 @@ def hog(pixels: Tensor, bins: int = 9, cell: int = 8, patch: int = 16, window: b
 
     w is a Gaussian over the patch of spread ``patch`` / 2, as in the paper's code; each pixel counts in one bin,
     without sharing between neighbours (Dalal and Triggs do share). A cell without any gradient is all zeros.
+    At the mirrored edges g_x is zero but for rounding, whose sign would choose the first bin or the last: here it is
+    zero.
 
     Args:
         pixels: (B, C, H, W), H and W multiples of ``patch``, that one of ``cell``.
@@ -51,6 +53,7 @@ def hog(pixels: Tensor, bins: int = 9, cell: int = 8, patch: int = 16, window: b
     g_x = F.conv2d(padded, across, groups=channels)  # (B, C, H, W)
     g_y = F.conv2d(padded, across.transpose(2, 3), groups=channels)
     size = torch.hypot(g_x, g_y)
+    g_x = torch.where(g_x.abs() <= 1e-5 * size, 0.0, g_x)
     if window:
         size = size * gaussian_window(patch, patch / 2, pixels).repeat(height // patch, width // patch)
     which = (torch.atan2(g_x, g_y) / math.pi * bins).floor().long() % bins

@@ -104,4 +104,4 @@ def hide_unattended(attention: Tensor, share: float, generator: torch.Generator 
     if generator is not None:
         noise = -torch.rand(score.shape, generator=generator).clamp(1e-30, 1 - 1e-7).log()
         score = score.clamp(min=1e-20).log() - noise.log()
-    return score.argsort(1, stable=True).argsort(1) < round(share * score.shape[1])
+    return score.argsort(dim=1, stable=True).argsort(1) < round(share * score.shape[1])
