@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from kemm.compat import mend_torchvision
 from kemm.objectives.losses.hog import hog
 from kemm.objectives.losses.picture_targets import (
     code_loss,
@@ -50,8 +51,6 @@ def test_alignment_is_the_squared_distance_of_unit_vectors() -> None:
 
 def test_pixels_agree_with_masked_autoencoders_of_transformers() -> None:
     pytest.importorskip("transformers")
-    from kemm.compat import mend_torchvision
-
     mend_torchvision()
     from transformers import ViTMAEConfig
     from transformers.models.vit_mae.modeling_vit_mae import ViTMAEForPreTraining
