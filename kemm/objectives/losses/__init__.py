@@ -1,7 +1,8 @@
 """The mathematics of objectives as functions of tensors: no heads, no settings, no batches of ours.
 
 A loss is a scalar, a mean over what counts (words, patches, regions, triples), in float32 or better, and zero with a
-zero gradient where nothing counts. What hides things draws from the generator it is given.
+zero gradient where nothing counts. What hides things works where the loader does, on the CPU, and draws from the
+generator it is given.
 
 | file | what is in it |
 |---|---|

@@ -63,7 +63,7 @@ def linking_likelihood(scores: Tensor, gold: Tensor, is_candidate: Tensor) -> Te
     return choice_loss(scores, torch.arange(scores.shape[-1], device=scores.device) == gold[..., None], is_candidate)
 
 
-def linking_margin(scores: Tensor, gold: Tensor, is_candidate: Tensor, margin: float = 0.2) -> Tensor:
+def linking_margin(scores: Tensor, gold: Tensor, is_candidate: Tensor, margin: float) -> Tensor:
     """L = mean over mentions of max(0, γ − ψ_gold) + Σ_{k ≠ gold} max(0, γ + ψ_mk): KnowBert's other loss.
 
     Arguments as in ``linking_likelihood``; ``margin`` is γ.

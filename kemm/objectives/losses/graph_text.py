@@ -1,7 +1,8 @@
 """Contrasts between a graph and its texts and pictures, and texts enriched by the graph.
 
 Knowledge-CLIP (Pan et al., 2022, arXiv:2210.06901) encodes triples whose ends are pictures or texts by one model and
-contrasts within the batch; K-LITE (Shen et al., 2022, arXiv:2204.09222) writes knowledge into the caption.
+contrasts within the batch (τ = .07 is CLIP's start, not theirs); K-LITE (Shen et al., 2022, arXiv:2204.09222) writes
+knowledge into the caption.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def enriched(name: str, kinds: Sequence[str] = (), definition: str = "") -> str:
 
         takoyaki, dumpling, dish, a ball-shaped Japanese dumpling made of batter
 
-    What the graph doesn't know is left out, so a bare name stays as it was. The paper uses kinds or definition, each in
-    its own prompt; the comma is its separator.
+    What the graph doesn't know is left out, so a bare name stays as it was. The order and the
+    commas are ours.
     """
     known = [name.strip(), *(kind.strip() for kind in kinds), definition.strip().rstrip(".")]
     return ", ".join(part for part in known if part)

@@ -15,8 +15,8 @@ def mask_chances(anchor: Tensor, edges: Tensor, is_node: Tensor, base: float, mo
 
         p_i = 1 at an anchor,   else base + (most − base) · max_{anchors j} e_ij
 
-    There the chance grows with the weight of the edge to the anchor, and what is linked to no anchor keeps the usual
-    one; that it grows linearly is ours.
+    That what an anchor's neighbours tell is hidden more than the rest is the paper's; its own chances were not at hand,
+    the formula is ours.
 
     Args:
         anchor: (B, N) bool. edges: (B, N, N) weights in [0, 1], zero where there is none.

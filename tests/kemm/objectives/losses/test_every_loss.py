@@ -51,6 +51,13 @@ CLASSES = torch.tensor([[1, 4, 0, 2], [3, 3, 1, 0], [2, 2, 2, 2]])
 PREFIX_MASK = torch.tensor([[True, True, True, True], [True, True, True, False], [True, False, False, False]])
 RIGHT = torch.tensor([[True, False, True, False], [False, True, False, False], [False, False, False, False]])
 PATCHES = {"hidden": (1, 0.0)}
+TRIPLES = {
+    "head": normal(3, 6),
+    "relation": normal(3, 6).flip(1),
+    "tail": normal(3, 6).flip(0),
+    "others": normal(3, 4, 6),
+    "wrong": PREFIX_MASK,
+}
 SHARES = normal(3, 4, 5).softmax(-1)
 
 CASES = {
@@ -163,6 +170,7 @@ CASES = {
         entity_alignment.linking_margin,
         ["scores"],
         {"scores": normal(3, 4), "gold": torch.tensor([1, 2, -1]), "is_candidate": PREFIX_MASK},
+        {"margin": 0.2},
         padding={"scores": (1, 9.0), "is_candidate": (1, 0.0)},
     ),
     "TransE": Case(
@@ -173,13 +181,7 @@ CASES = {
             wrong,
         ),
         ["head", "relation", "tail", "others"],
-        {
-            "head": normal(3, 6),
-            "relation": normal(3, 6).flip(1),
-            "tail": normal(3, 6).flip(0),
-            "others": normal(3, 4, 6),
-            "wrong": PREFIX_MASK,
-        },
+        TRIPLES,
         padding={"others": (1, 9.0), "wrong": (1, 0.0)},
     ),
     "DistMult": Case(
@@ -189,13 +191,7 @@ CASES = {
             wrong=wrong,
         ),
         ["head", "relation", "tail", "others"],
-        {
-            "head": normal(3, 6),
-            "relation": normal(3, 6).flip(1),
-            "tail": normal(3, 6).flip(0),
-            "others": normal(3, 4, 6),
-            "wrong": PREFIX_MASK,
-        },
+        TRIPLES,
         padding={"others": (1, 9.0), "wrong": (1, 0.0)},
     ),
     **{
