@@ -1,0 +1,14 @@
+"""Published systems, each a choice of kemm's parts, named in ``SYSTEMS``.
+
+A system is built ``from_config`` of a published checkpoint and can be given that checkpoint's weights: its ``NAMES``
+say which parameter is which (`kemm.systems.names`). ``docs/parity.md`` shows, for each, that the same weights then give
+the numbers of the reference implementation.
+"""
+
+from __future__ import annotations
+
+#: name → "module:Class"
+SYSTEMS = {
+    "bert": "kemm.systems.bert:BERT",
+    "vit": "kemm.systems.vit:ViT",
+}
