@@ -72,7 +72,7 @@ class KEMM(nn.Module):
         )
         self.entity = EntityEncoder(text_width, vision_width, settings.width)
         self.fusion = resolve(FUSIONS, settings.fusion, "fusion")(
-            settings.width, settings.layers, settings.heads, settings.dropout
+            settings.width, settings.layers, settings.heads, dropout=settings.dropout
         )
 
     def fuse(

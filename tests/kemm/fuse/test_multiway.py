@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from kemm.fuse.multiway import MultiwayTransformer
+from kg.errors import InputError
 from tests.kemm import tiny_batch
 
 WIDTH = 8
@@ -28,8 +29,12 @@ def fusion() -> MultiwayTransformer:
 
 
 def test_without_knowledge_it_is_bit_for_bit_a_vision_language_model(fusion: MultiwayTransformer) -> None:
-    two = MultiwayTransformer(WIDTH, layers=2, heads=2, experts=("vision", "language"))
-    weights = {name: value for name, value in fusion.state_dict().items() if ".experts.knowledge." not in name}
+    two = MultiwayTransformer(WIDTH, layers=2, heads=2, modalities=("vision", "language"))
+    weights = {
+        name: value
+        for name, value in fusion.state_dict().items()
+        if "feed_forward.knowledge" not in name and "feed_forward_residual.knowledge" not in name
+    }
     two.load_state_dict(weights)  # strict: nothing else is missing
     x = tokens(vision=3, language=4)
     ours, theirs = fusion(x, all_real(x)), two(x, all_real(x))
@@ -44,10 +49,9 @@ def test_a_modality_can_stand_alone(fusion: MultiwayTransformer, name: str) -> N
     assert list(out) == [name] and out[name].shape == (2, 3, WIDTH)
 
 
-def test_an_unknown_modality_is_our_mistake(fusion: MultiwayTransformer) -> None:
-    x = tokens(sound=3)
-    with pytest.raises(AssertionError, match=r"no expert for \{'sound'\}"):
-        fusion(x, all_real(x))
+def test_an_unknown_modality_is_named_beside_those_that_there_are(fusion: MultiwayTransformer) -> None:
+    with pytest.raises(InputError, match=r"no expert for 'sound' \(there are: vision, language, knowledge\)"):
+        fusion(tokens(sound=3))
 
 
 def test_padding_never_reaches_a_real_token(fusion: MultiwayTransformer) -> None:
@@ -88,7 +92,7 @@ def test_gradients_reach_the_experts_that_were_used_and_no_other(fusion: Multiwa
     x = tokens(vision=3, knowledge=2)
     sum(part.square().sum() for part in fusion(x, all_real(x)).values()).backward()
     for name, parameter in fusion.named_parameters():
-        used = ".experts.language." not in name
+        used = ".language." not in name
         assert (parameter.grad is not None) == used, name
 
 
