@@ -4,8 +4,8 @@
     python -m benchmarks.parity --only 'blip*'
     python -m benchmarks.parity --out docs/parity.md
 
-Both sides are tiny, with random weights that are copied by the system's table of names (``kemm.systems``), in float32 on
-the CPU. A row gives the largest absolute difference of any output or loss, at most 1e-5 to hold, and of any gradient,
+Both sides are tiny, with random weights that are copied by the system's table of names (``kemm.systems``), in float32
+on the CPU. A row gives the largest absolute difference of any output or loss, at most 1e-5 to hold, and of any gradient,
 at most 1e-4 (divided by the gradient's largest entry where that is above 1). A reference whose package is not installed
 is listed as not compared.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import importlib
 import sys
 from pathlib import Path
 
@@ -26,9 +27,10 @@ FAMILIES = ("parity_text",)
 
 def cases() -> list[Case]:
     """Every case, family by family."""
-    import importlib
-
     mend_torchvision()
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     return [case for family in FAMILIES for case in importlib.import_module(f"benchmarks.{family}").CASES]
 
 

@@ -1,15 +1,18 @@
-"""One comparison of a system of ours with its reference implementation: the same weights, the same input, the same numbers."""
+"""One comparison of a system of ours with its reference: the same weights, the same input, the same numbers."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kemm.systems.names import Names, translate
+from kemm.systems.published import read_published
 
 #: The largest difference of outputs and losses, and of gradients, that counts as equal, in float32.
 OUTPUTS, GRADIENTS = 1e-5, 1e-4
@@ -45,7 +48,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The largest absolute differences found. A gradient's is divided by its own largest entry where that is above 1."""
+    """The largest absolute differences. A gradient's is divided by its own largest entry where that is above 1."""
 
     outputs: dict[str, float]
     gradients: float
@@ -63,7 +66,7 @@ def compare(case: Case, seed: int = 0) -> Agreement:
     pair = case.build()
     randomise(pair.reference, seed)
     reference, ours = pair.reference.float().eval(), pair.ours.float().eval()
-    ours.load_state_dict(translate(reference.state_dict(), pair.names, ours.state_dict(), pair.ignored))
+    ours.load_state_dict(translate(published(reference), pair.names, ours.state_dict(), pair.ignored))
     wanted, found = pair.run_reference(reference), pair.run_ours(ours)
     assert wanted.keys() == found.keys(), f"{case.system}: {sorted(wanted)} against {sorted(found)}"
     outputs = {name: _difference(wanted[name], found[name]) for name in wanted}
@@ -71,17 +74,27 @@ def compare(case: Case, seed: int = 0) -> Agreement:
     for outcome, module in ((wanted, reference), (found, ours)):
         module.zero_grad()
         _scalar(outcome, seed).backward()
-    theirs = {name: _gradient(p) for name, p in reference.named_parameters(remove_duplicate=False)}
-    theirs |= {name: torch.zeros_like(buffer) for name, buffer in reference.named_buffers()}
     own = {name: _gradient(p) for name, p in ours.named_parameters()}
-    translated = translate(theirs, pair.names, own, ("*",))
+    with torch.no_grad():
+        for parameter in reference.parameters():
+            parameter.copy_(_gradient(parameter))
+    translated = translate(published(reference), pair.names, own, ("*",))
     differences = {name: _difference(translated[name], own[name]) / _scale(translated[name]) for name in own}
     worst = max(differences, key=differences.__getitem__)
     return Agreement(outputs, differences[worst], worst, sum(p.numel() for p in ours.parameters()))
 
 
+def published(reference: nn.Module) -> dict[str, Tensor]:
+    """The weights under the names that a checkpoint of the reference has on disk, which may not be those in memory."""
+    if not hasattr(reference, "save_pretrained"):
+        return {name: value.clone() for name, value in reference.state_dict().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        reference.save_pretrained(folder)
+        return read_published(Path(folder))[1]
+
+
 def randomise(module: nn.Module, seed: int) -> None:
-    """Give every parameter, and every floating buffer that is not fixed, random numbers: gates at zero would hide much."""
+    """Give every parameter random numbers: gates at zero would hide much."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():

@@ -24,9 +24,7 @@ def bert() -> Pair:
     follows = torch.tensor([0, 1])
 
     def reference(model: Any) -> dict[str, torch.Tensor]:
-        found = model(
-            TOKENS, MASK, sentences, labels=LABELS, next_sentence_label=follows, output_hidden_states=True
-        )
+        found = model(TOKENS, MASK, sentences, labels=LABELS, next_sentence_label=follows, output_hidden_states=True)
         return {
             "states": found.hidden_states[-1],
             "words": found.prediction_logits,

@@ -11,7 +11,9 @@ from kg.errors import InputError
 
 
 class WordInput(nn.Module):
-    """x_i = LN(w_{t_i} + p_i + s_{u_i}): word, position, and which of two sentences (BERT, Devlin et al., 2019, arXiv:1810.04805).
+    """Words with their places: x_i = LN(w_{t_i} + p_i + s_{u_i}), s saying which of two sentences.
+
+    As in BERT (Devlin et al., 2019, arXiv:1810.04805).
 
     Args:
         vocabulary: V.
@@ -67,7 +69,7 @@ class PatchInput(nn.Module):
     faster on processors than the convolution that it equals.
 
     Args:
-        size: (rows, columns) of a picture, in pixels.
+        size: (rows, columns) of a picture, in pixels, or one for both.
         patch: side of a patch, in pixels.
         width: D.
         classes: tokens before the patches.

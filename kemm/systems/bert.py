@@ -93,7 +93,7 @@ def word_head_names(ours: str, theirs: str, words: str) -> dict[str, Source]:
 class BERT(System):
     """BERT with both of its heads (Devlin et al., 2019, arXiv:1810.04805).
 
-        L = L_mlm + L_nsp,   L_nsp = CE(W tanh(W_p x_0 + b_p) + b, y),   y = 0 where the second sentence follows
+    L = L_mlm + L_nsp,   L_nsp = CE(W tanh(W_p x_0 + b_p) + b, y),   y = 0 where the second sentence follows
     """
 
     NAMES: ClassVar[Names] = {

@@ -1,4 +1,4 @@
-"""Whose parameter is whose: a published checkpoint's names beside ours, written out, and the reading of one by the other.
+"""Whose parameter is whose: a published checkpoint's names beside ours, written out.
 
 A system's table gives, for each of our modules or parameters, the module or parameter that it is in the published
 checkpoint::
@@ -11,7 +11,8 @@ checkpoint::
     }
 
 ``{i}`` is the same number on both sides. An entry of modules covers their ``weight`` and ``bias``. Two of ours may read
-the same one of theirs: tied weights.
+the same one of theirs: tied weights. Axes of length 1 may be more or fewer, and a convolution that we have as a linear
+map over patches is read as its matrix.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ MOST_NAMED = 6  # parameters that an error lists
 
 class Transposed(str):
     """The name of a matrix that the checkpoint keeps the other way round, as GPT-2's linear layers do."""
+
+
+class Biasless(str):
+    """The name of a part of a joined projection that has no bias where its fellows have one, as BEiT's key."""
 
 
 Source = str | tuple[str, ...]
@@ -52,7 +57,7 @@ def translate(
         ignored: patterns of their names that have no place in ours on purpose: position numbers, tied copies.
 
     Raises:
-        ForeignCheckpoint: something of ours has no source, something of theirs no place, or a shape differs; names them.
+        ForeignCheckpoint: one of ours has no source, one of theirs no place, or a shape differs; names them.
     """
     patterns = [(_pattern(name), source) for name, source in names.items()]
     found: dict[str, Tensor] = {}
@@ -61,14 +66,16 @@ def translate(
     for name, own in ours.items():
         sources = _sources(name, patterns)
         assert sources, f"the table of names has no entry for {name}"
-        absent = [source for source in sources if source not in theirs]
+        zero = {source for source in sources if isinstance(source, Biasless) and source.endswith(".bias")}
+        absent = [source for source in sources if source not in theirs and source not in zero]
         if absent:
             near = difflib.get_close_matches(absent[0], theirs, n=1)
             faults.append(f"{absent[0]} is missing" + (f" (nearest: {near[0]})" if near else ""))
             continue
         used.update(sources)
-        parts = [theirs[source].T if isinstance(source, Transposed) else theirs[source] for source in sources]
-        value = parts[0] if len(parts) == 1 else torch.cat(parts)
+        rows = own.shape[0] // len(sources) if own.dim() else 0
+        parts = [own.new_zeros(rows) if source in zero else _read(theirs, source) for source in sources]
+        value = _laid_out(parts[0] if len(parts) == 1 else torch.cat(parts), own)
         if value.shape != own.shape:
             faults.append(f"{' + '.join(sources)} has shape {tuple(value.shape)}, {tuple(own.shape)} is wanted")
         found[name] = value.to(own.dtype)
@@ -79,6 +86,19 @@ def translate(
         more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
         raise ForeignCheckpoint("; ".join(faults[:MOST_NAMED]) + more)
     return found
+
+
+def _read(theirs: Mapping[str, Tensor], source: str) -> Tensor:
+    return theirs[source].T if isinstance(source, Transposed) else theirs[source]
+
+
+def _laid_out(value: Tensor, own: Tensor) -> Tensor:
+    """The same numbers with other axes of length 1, or a convolution's kernel as a matrix, where ours is so."""
+    if [n for n in value.shape if n != 1] == [n for n in own.shape if n != 1]:
+        return value.reshape(own.shape)
+    if value.dim() > own.dim() == 2 and value.shape[0] == own.shape[0] and value.numel() == own.numel():
+        return value.flatten(1)
+    return value
 
 
 def _sources(name: str, patterns: Sequence[tuple[re.Pattern[str], Source]]) -> list[str]:

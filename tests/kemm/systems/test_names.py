@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kemm.systems.names import ForeignCheckpoint, Transposed, translate
+from kemm.systems.names import Biasless, ForeignCheckpoint, Transposed, translate
 
 NAMES = {
     "word": "embeddings.word",
@@ -42,7 +42,9 @@ def test_each_parameter_is_read_from_the_one_that_the_table_names():
 
 
 def test_two_of_ours_may_read_one_of_theirs():
-    tied = translate({"e.weight": torch.ones(2, 2)}, {"a": "e", "b": "e"}, {f"{x}.weight": torch.zeros(2, 2) for x in "ab"})
+    tied = translate(
+        {"e.weight": torch.ones(2, 2)}, {"a": "e", "b": "e"}, {f"{x}.weight": torch.zeros(2, 2) for x in "ab"}
+    )
     assert torch.equal(tied["a.weight"], tied["b.weight"])
 
 
@@ -64,3 +66,18 @@ def test_another_shape_is_named_with_both():
     state = published() | {"logit_scale": torch.zeros(2)}
     with pytest.raises(ForeignCheckpoint, match=r"logit_scale has shape \(2,\), \(\) is wanted"):
         translate(state, NAMES, ours())
+
+
+def test_a_convolution_is_read_as_the_matrix_over_its_patches_and_axes_of_one_come_and_go():
+    theirs = {"conv.weight": torch.arange(12.0).view(2, 3, 1, 2), "token": torch.ones(1, 1, 4)}
+    found = translate(
+        theirs, {"map": "conv", "class": "token"}, {"map.weight": torch.zeros(2, 6), "class": torch.zeros(4)}
+    )
+    assert found["map.weight"].tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    assert found["class"].shape == (4,)
+
+
+def test_a_part_without_a_bias_gets_zeros_in_the_joined_one():
+    theirs = {f"{part}.weight": torch.ones(2, 2) for part in "qkv"} | {"q.bias": torch.ones(2), "v.bias": torch.ones(2)}
+    own = {"qkv.weight": torch.zeros(6, 2), "qkv.bias": torch.zeros(6)}
+    assert translate(theirs, {"qkv": ("q", Biasless("k"), "v")}, own)["qkv.bias"].tolist() == [1, 1, 0, 0, 1, 1]
