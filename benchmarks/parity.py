@@ -5,8 +5,8 @@
     python -m benchmarks.parity --out docs/parity.md
 
 Both sides are tiny, with random weights that are copied by the system's table of names (``kemm.systems``), in float32
-on the CPU. A row gives the largest absolute difference of any output or loss, at most 1e-5 to hold, and of any gradient,
-at most 1e-4 (divided by the gradient's largest entry where that is above 1). A reference whose package is not installed
+on the CPU. A row gives the largest absolute difference of any output or loss, at most 1e-5 to hold, and of any
+gradient, at most 1e-4 (divided by the gradient's largest entry where that is above 1). A reference whose package is not installed
 is listed as not compared.
 """
 

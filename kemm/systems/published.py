@@ -1,4 +1,4 @@
-"""A published checkpoint on disk, as the Hugging Face hub has it: ``config.json`` and safetensors, whole or in shards."""
+"""A published checkpoint as the Hugging Face hub has it: ``config.json`` and safetensors, whole or in shards."""
 
 from __future__ import annotations
 
