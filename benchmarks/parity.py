@@ -6,8 +6,8 @@
 
 Both sides are tiny, with random weights that are copied by the system's table of names (``kemm.systems``), in float32
 on the CPU. A row gives the largest absolute difference of any output or loss, at most 1e-5 to hold, and of any
-gradient, at most 1e-4 (divided by the gradient's largest entry where that is above 1). A reference whose package is not installed
-is listed as not compared.
+gradient, at most 1e-4 (divided by the gradient's largest entry where that is above 1). A reference whose package is not
+installed is listed as not compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.parity_case import GRADIENTS, OUTPUTS, Agreement, Case, compare
 from kemm.compat import mend_torchvision
 
 #: Modules that hold ``CASES``, by family.
-FAMILIES = ("parity_text",)
+FAMILIES = ("parity_text", "parity_multiway")
 
 
 def cases() -> list[Case]:

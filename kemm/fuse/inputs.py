@@ -108,8 +108,8 @@ class PatchInput(nn.Module):
         Raises:
             InputError: the pictures are of another size.
         """
+        check_size(pictures, (self.grid[0] * self.patch, self.grid[1] * self.patch))
         x = self.project(unfold(pictures, self.patch))  # (B, P, D)
-        check_grid(pictures, self.patch, self.grid)
         if masked is not None and mask_token is not None:
             x = torch.where(masked[..., None], mask_token, x)
         if self.classes is not None:
@@ -127,10 +127,8 @@ def unfold(pictures: Tensor, patch: int) -> Tensor:
     return parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
 
-def check_grid(pictures: Tensor, patch: int, grid: tuple[int, int]) -> None:
+def check_size(pictures: Tensor, size: tuple[int, int]) -> None:
     """Refuse pictures of another size than the model was built for."""
-    if (pictures.shape[-2] // patch, pictures.shape[-1] // patch) != grid:
-        wanted = f"{grid[0] * patch} × {grid[1] * patch}"
-        raise InputError(
-            f"a picture is of {pictures.shape[-2]} × {pictures.shape[-1]} pixels, the model wants {wanted}: resize it"
-        )
+    rows, columns = pictures.shape[-2:]
+    if (rows, columns) != size:
+        raise InputError(f"a picture has {rows} × {columns} pixels, the model wants {size[0]} × {size[1]}: resize it")

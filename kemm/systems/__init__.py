@@ -9,6 +9,7 @@ from __future__ import annotations
 
 #: name → "module:Class"
 SYSTEMS = {
+    "beit3": "kemm.systems.beit3:BEiT3",
     "bert": "kemm.systems.bert:BERT",
     "vit": "kemm.systems.vit:ViT",
 }
