@@ -11,5 +11,8 @@ from __future__ import annotations
 SYSTEMS = {
     "beit3": "kemm.systems.beit3:BEiT3",
     "bert": "kemm.systems.bert:BERT",
+    "blip-answerer": "kemm.systems.blip:BLIPAnswerer",
+    "blip-captioner": "kemm.systems.blip:BLIPCaptioner",
+    "blip-retrieval": "kemm.systems.blip:BLIPRetrieval",
     "vit": "kemm.systems.vit:ViT",
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from kemm.fuse import masks
+from kemm.fuse.cache import BlockCache
 from kemm.fuse.heads import IGNORED, FirstTokenPooler, WordHead, word_loss
 from kemm.fuse.inputs import WordInput
 from kemm.fuse.transformer import Transformer
@@ -22,19 +23,22 @@ class TextEncoder(nn.Module):
     Args:
         config: keys as in a BERT checkpoint's ``config.json``.
         context_width: of what cross-attention reads, for the systems that have it.
+        sentences: kinds of sentences, unless ``config`` says; 0: none.
         options: of `Transformer`, besides what ``config`` says.
     """
 
-    def __init__(self, config: Mapping[str, Any], context_width: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], context_width: int | None = None, sentences: int = 2, **options: Any
+    ) -> None:
         super().__init__()
-        refuse(config, "BERT", position_embedding_type="absolute", is_decoder=False)
+        refuse(config, "BERT", position_embedding_type="absolute")
         width, eps = config["hidden_size"], config.get("layer_norm_eps", 1e-12)
         dropout = config.get("hidden_dropout_prob", 0.1)
         self.input = WordInput(
             config["vocab_size"],
             width,
             positions=config["max_position_embeddings"],
-            sentences=config.get("type_vocab_size", 2),
+            sentences=config.get("type_vocab_size", sentences),
             eps=eps,
             dropout=dropout,
         )
@@ -53,10 +57,34 @@ class TextEncoder(nn.Module):
             **options,
         )
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, sentences: Tensor | None = None) -> Tensor:
-        """(B, L) ids, (B, L) bool true at real tokens, (B, L) which sentence → (B, L, D)."""
-        x = self.input(tokens, sentences)
-        return self.transformer(x, mask=None if mask is None else masks.keys(mask))
+    def forward(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        sentences: Tensor | None = None,
+        *,
+        is_causal: bool = False,
+        cache: Sequence[BlockCache] | None = None,
+        **reading: Any,
+    ) -> Tensor:
+        """Encode.
+
+        Args:
+            tokens: (B, L) ids.
+            mask: (B, L) bool, true at real tokens; with a cache (B, L_k), those before them as well.
+            sentences: (B, L), which of the two.
+            is_causal: a token reads itself and what stands before it alone.
+            cache, reading: see `Transformer.forward`.
+
+        Returns:
+            (B, L, D).
+        """
+        before = cache[0].attention.length if cache is not None else 0
+        may = None if mask is None else masks.keys(mask.bool())
+        if is_causal:
+            earlier = masks.causal(tokens.shape[1], before + tokens.shape[1]).to(tokens.device)
+            may = earlier if may is None else earlier & may
+        return self.transformer(self.input(tokens, sentences, before), cache=cache, mask=may, **reading)
 
 
 def encoder_names(ours: str, theirs: str) -> dict[str, Source]:
@@ -106,7 +134,7 @@ class BERT(System):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
-        refuse(config, "BERT", tie_word_embeddings=True)
+        refuse(config, "BERT", tie_word_embeddings=True, is_decoder=False)
         self.text = TextEncoder(config)
         self.pooler = FirstTokenPooler(config["hidden_size"])
         self.words = WordHead(self.text.input.word, config.get("layer_norm_eps", 1e-12), activation(config))
