@@ -23,6 +23,7 @@ class WordInput(nn.Module):
         eps: of the LayerNorm; None for none.
         first_position: rows of the table of positions left unused (RoBERTa: 2).
         dropout: at the end.
+        padding: a word that starts at zero and learns nothing by being read.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class WordInput(nn.Module):
         eps: float | None = None,
         first_position: int = 0,
         dropout: float = 0.0,
+        padding: int | None = None,
     ) -> None:
         super().__init__()
-        self.word = nn.Embedding(vocabulary, width)
+        self.word = nn.Embedding(vocabulary, width, padding)
         self.position = LearnedPositions(positions, width, first_position) if positions else None
         self.sentence = nn.Embedding(sentences, width) if sentences else None
         self.norm = nn.LayerNorm(width, eps=eps) if eps is not None else None

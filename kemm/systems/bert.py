@@ -41,6 +41,7 @@ class TextEncoder(nn.Module):
             sentences=config.get("type_vocab_size", sentences),
             eps=eps,
             dropout=dropout,
+            padding=config.get("pad_token_id", 0),
         )
         self.transformer = Transformer(
             width,
