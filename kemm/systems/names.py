@@ -8,9 +8,11 @@ checkpoint::
         "encoder.blocks.{i}.attention.query": "bert.encoder.layer.{i}.attention.self.query",
         "encoder.blocks.{i}.attention.qkv": ("h.{i}.attn.q", "h.{i}.attn.k", "h.{i}.attn.v"),   # put one below another
         "encoder.blocks.{i}.feed_forward.up": Transposed("h.{i}.mlp.c_fc"),
+        "head": Either("lm_head", "shared"),    # the first that the checkpoint has
+        "language.*": "language_model.*",       # a model within, under its own names
     }
 
-``{i}`` is the same number on both sides. An entry of modules covers their ``weight`` and ``bias``. Two of ours may read
+``{i}`` is the same number on both sides, ``*`` the same text. An entry of modules covers their ``weight`` and ``bias``. Two of ours may read
 the same one of theirs: tied weights. Axes of length 1 may be more or fewer, and a convolution that we have as a linear
 map over patches is read as its matrix.
 """
@@ -20,6 +22,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,7 +40,17 @@ class Biasless(str):
     """The name of a part of a joined projection that has no bias where its fellows have one, as BEiT's key."""
 
 
-Source = str | tuple[str, ...]
+@dataclass(frozen=True)
+class Either:
+    """The first that a checkpoint has of several: tied weights are written once, under any name of theirs."""
+
+    sources: tuple[str | tuple[str, ...], ...]
+
+    def __init__(self, *sources: str | tuple[str, ...]) -> None:
+        object.__setattr__(self, "sources", sources)
+
+
+Source = str | tuple[str, ...] | Either
 Names = Mapping[str, Source]
 
 
@@ -64,7 +77,7 @@ def translate(
     used: set[str] = set()
     faults: list[str] = []
     for name, own in ours.items():
-        sources = _sources(name, patterns)
+        sources = _sources(name, patterns, theirs)
         assert sources, f"the table of names has no entry for {name}"
         zero = {source for source in sources if isinstance(source, Biasless) and source.endswith(".bias")}
         absent = [source for source in sources if source not in theirs and source not in zero]
@@ -101,14 +114,20 @@ def _laid_out(value: Tensor, own: Tensor) -> Tensor:
     return value
 
 
-def _sources(name: str, patterns: Sequence[tuple[re.Pattern[str], Source]]) -> list[str]:
+def _sources(name: str, patterns: Sequence[tuple[re.Pattern[str], Source]], theirs: Collection[str]) -> list[str]:
     """What one of our parameters is made of, by the first entry that covers it; [] when none does."""
     for pattern, source in patterns:
         if match := pattern.fullmatch(name):
-            ending = match["ending"] or ""
-            values = {key: value for key, value in match.groupdict().items() if key != "ending"}
-            parts = source if isinstance(source, tuple) else (source,)
-            return [type(part)(part.format(**values) + ending) for part in parts]
+            values = match.groupdict()
+            ending, rest = values.pop("ending") or "", values.pop("rest", None) or ""
+            found = [
+                [
+                    type(part)(part.format(**values).replace("*", rest) + ending)
+                    for part in (choice if isinstance(choice, tuple) else (choice,))
+                ]
+                for choice in (source.sources if isinstance(source, Either) else (source,))
+            ]
+            return next((parts for parts in found if all(part in theirs for part in parts)), found[0])
     return []
 
 
@@ -123,7 +142,7 @@ def _as_expression(name: str) -> str:
 
     def expression(part: str) -> str:
         if part == "*":
-            return ".*"
+            return "(?P<rest>.*)"
         if part.startswith("{"):
             key = part[1:-1]
             if key in seen:

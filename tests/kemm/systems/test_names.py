@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kemm.systems.names import Biasless, ForeignCheckpoint, Transposed, translate
+from kemm.systems.names import Biasless, Either, ForeignCheckpoint, Transposed, translate
 
 NAMES = {
     "word": "embeddings.word",
@@ -81,3 +81,12 @@ def test_a_part_without_a_bias_gets_zeros_in_the_joined_one():
     theirs = {f"{part}.weight": torch.ones(2, 2) for part in "qkv"} | {"q.bias": torch.ones(2), "v.bias": torch.ones(2)}
     own = {"qkv.weight": torch.zeros(6, 2), "qkv.bias": torch.zeros(6)}
     assert translate(theirs, {"qkv": ("q", Biasless("k"), "v")}, own)["qkv.bias"].tolist() == [1, 1, 0, 0, 1, 1]
+
+
+def test_tied_weights_are_found_under_any_of_their_names_and_a_model_within_keeps_its_own():
+    names = {"lm.head": Either("model.head", "model.words"), "lm.*": "model.*"}
+    own = {"lm.head.weight": torch.zeros(2, 2), "lm.words.weight": torch.zeros(2, 2)}
+    tied = translate({"model.words.weight": torch.ones(2, 2)}, names, own)
+    assert torch.equal(tied["lm.head.weight"], tied["lm.words.weight"])
+    both = {"model.words.weight": torch.ones(2, 2), "model.head.weight": torch.full((2, 2), 2.0)}
+    assert translate(both, names, own)["lm.head.weight"].tolist() == [[2, 2], [2, 2]]
