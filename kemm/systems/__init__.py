@@ -14,5 +14,8 @@ SYSTEMS = {
     "blip-answerer": "kemm.systems.blip:BLIPAnswerer",
     "blip-captioner": "kemm.systems.blip:BLIPCaptioner",
     "blip-retrieval": "kemm.systems.blip:BLIPRetrieval",
+    "blip2": "kemm.systems.blip2:BLIP2",
+    "blip2-retrieval": "kemm.systems.blip2:BLIP2Retrieval",
+    "t5": "kemm.systems.t5:T5",
     "vit": "kemm.systems.vit:ViT",
 }
