@@ -17,5 +17,7 @@ SYSTEMS = {
     "blip2": "kemm.systems.blip2:BLIP2",
     "blip2-retrieval": "kemm.systems.blip2:BLIP2Retrieval",
     "t5": "kemm.systems.t5:T5",
+    "beit": "kemm.systems.beit:BEiT",
+    "mae": "kemm.systems.mae:MAE",
     "vit": "kemm.systems.vit:ViT",
 }

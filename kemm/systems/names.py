@@ -12,9 +12,9 @@ checkpoint::
         "language.*": "language_model.*",       # a model within, under its own names
     }
 
-``{i}`` is the same number on both sides, ``*`` the same text. An entry of modules covers their ``weight`` and ``bias``. Two of ours may read
-the same one of theirs: tied weights. Axes of length 1 may be more or fewer, and a convolution that we have as a linear
-map over patches is read as its matrix.
+``{i}`` is the same number on both sides, ``*`` the same text. An entry of modules covers their ``weight`` and
+``bias``. Two of ours may read the same one of theirs: tied weights. Axes of length 1 may be more or fewer, and a
+convolution that we have as a linear map over patches is read as its matrix.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from kemm.generate.decoder import Reading
 from kemm.systems.names import Either, Names, Source
 from kemm.systems.system import System, activation
 
+KIND = "feed_forward_proj"  # config.json's key of the feed-forward part: an activation, "gated-" before it or not
+
 
 def _names(side: str) -> dict[str, Source]:
     """T5's names of one side; the decoder's feed-forward comes third in a block, the encoder's second."""
@@ -90,7 +92,7 @@ class T5(System):
         self.decoder = self._side(config, config.get("num_decoder_layers") or layers, is_decoder=True)
 
     def _side(self, config: Mapping[str, Any], layers: int, is_decoder: bool) -> Transformer:
-        kind = config.get("feed_forward_proj", "relu")
+        kind = config.get(KIND, "relu")
         gated = kind.removeprefix("gated-")
         return Transformer(
             self.width,
