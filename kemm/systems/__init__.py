@@ -19,5 +19,6 @@ SYSTEMS = {
     "t5": "kemm.systems.t5:T5",
     "beit": "kemm.systems.beit:BEiT",
     "mae": "kemm.systems.mae:MAE",
+    "luke": "kemm.systems.luke:LUKE",
     "vit": "kemm.systems.vit:ViT",
 }
