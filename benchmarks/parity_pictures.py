@@ -65,8 +65,6 @@ CASES = (
     Case(
         "beit (a bias each)",
         "transformers BeitForMaskedImageModeling",
-        lambda: beit(
-            use_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=False
-        ),
+        lambda: beit(use_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=False),
     ),
 )

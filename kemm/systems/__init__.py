@@ -20,5 +20,6 @@ SYSTEMS = {
     "beit": "kemm.systems.beit:BEiT",
     "mae": "kemm.systems.mae:MAE",
     "luke": "kemm.systems.luke:LUKE",
+    "idefics": "kemm.systems.idefics:Idefics",
     "vit": "kemm.systems.vit:ViT",
 }
