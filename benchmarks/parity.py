@@ -31,6 +31,8 @@ FAMILIES = (
     "parity_pictures",
     "parity_luke",
     "parity_idefics",
+    "parity_coca",
+    "parity_timm",
 )
 
 

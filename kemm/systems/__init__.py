@@ -21,5 +21,6 @@ SYSTEMS = {
     "mae": "kemm.systems.mae:MAE",
     "luke": "kemm.systems.luke:LUKE",
     "idefics": "kemm.systems.idefics:Idefics",
+    "coca": "kemm.systems.coca:CoCa",
     "vit": "kemm.systems.vit:ViT",
 }
