@@ -18,6 +18,7 @@ class BlockOptions(TypedDict, total=False):
     hidden: int | None
     head_width: int | None
     order: Order
+    has_inner_norms: tuple[bool, bool] | None
     eps: float
     is_rms: bool
     activation: str
@@ -57,6 +58,7 @@ class Block(nn.Module):
         hidden: width of the feed-forward layer; 4 D unless given.
         head_width: d; D / H unless given.
         order: norms before ("pre"), after ("post"), or before and inside ("sub"; not inside cross-attention).
+        has_inner_norms: inside attention and feed-forward, where ``order`` is not to say (EVA-02: the latter alone).
         eps, is_rms: of the norms.
         activation, is_gated, feed_forward_bias: see `FeedForward`.
         attention_bias: of query, key, value and output.
@@ -77,6 +79,7 @@ class Block(nn.Module):
         hidden: int | None = None,
         head_width: int | None = None,
         order: Order = "pre",
+        has_inner_norms: tuple[bool, bool] | None = None,
         eps: float = 1e-5,
         is_rms: bool = False,
         activation: str = "gelu",
@@ -91,7 +94,7 @@ class Block(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        inner_eps = eps if order == "sub" else None
+        inner = has_inner_norms or (order == "sub", order == "sub")
 
         def residual() -> Residual:
             return Residual(
@@ -104,7 +107,7 @@ class Block(nn.Module):
             head_width=head_width,
             bias=attention_bias,
             scale=scale,
-            inner_eps=inner_eps,
+            inner_eps=eps if inner[0] else None,
             has_gates=has_gates,
             rotary=rotary,
             relative=relative,
@@ -129,7 +132,7 @@ class Block(nn.Module):
             activation=activation,
             is_gated=is_gated,
             bias=feed_forward_bias,
-            inner_eps=inner_eps,
+            inner_eps=eps if inner[1] else None,
         )
         self.feed_forward_residual = residual()
 

@@ -22,5 +22,6 @@ SYSTEMS = {
     "luke": "kemm.systems.luke:LUKE",
     "idefics": "kemm.systems.idefics:Idefics",
     "coca": "kemm.systems.coca:CoCa",
+    "timm": "kemm.systems.timm_towers:TimmTower",
     "vit": "kemm.systems.vit:ViT",
 }

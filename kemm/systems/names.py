@@ -80,15 +80,14 @@ def translate(
     for name, own in ours.items():
         sources = _sources(name, patterns, theirs)
         assert sources, f"the table of names has no entry for {name}"
-        zero = {source for source in sources if isinstance(source, Biasless) and source.endswith(".bias")}
-        absent = [whole(source) for source in sources if whole(source) not in theirs and source not in zero]
+        absent = [whole(source) for source in sources if not _there(source, theirs)]
         if absent:
             near = difflib.get_close_matches(absent[0], theirs, n=1)
             faults.append(f"{absent[0]} is missing" + (f" (nearest: {near[0]})" if near else ""))
             continue
         used.update(map(whole, sources))
         rows = own.shape[0] // len(sources) if own.dim() else 0
-        parts = [own.new_zeros(rows) if source in zero else _read(theirs, source) for source in sources]
+        parts = [_read(theirs, source) if whole(source) in theirs else own.new_zeros(rows) for source in sources]
         value = _laid_out(parts[0] if len(parts) == 1 else torch.cat(parts), own)
         if value.shape != own.shape:
             faults.append(f"{' + '.join(sources)} has shape {tuple(value.shape)}, {tuple(own.shape)} is wanted")
@@ -108,6 +107,11 @@ _PART = re.compile(r"\[(\d+):(\d+)/(\d+)\]$")
 def whole(source: str) -> str:
     """The parameter that a source is, or is a part of."""
     return _PART.sub("", source)
+
+
+def _there(source: str, theirs: Collection[str]) -> bool:
+    """Whether a checkpoint has it, or need not."""
+    return whole(source) in theirs or (isinstance(source, Biasless) and source.endswith(".bias"))
 
 
 def _read(theirs: Mapping[str, Tensor], source: str) -> Tensor:
@@ -141,7 +145,7 @@ def _sources(name: str, patterns: Sequence[tuple[re.Pattern[str], Source]], thei
                 ]
                 for choice in (source.sources if isinstance(source, Either) else (source,))
             ]
-            return next((parts for parts in found if all(whole(part) in theirs for part in parts)), found[0])
+            return next((parts for parts in found if all(_there(part, theirs) for part in parts)), found[0])
     return []
 
 
