@@ -29,6 +29,7 @@ class BlockOptions(TypedDict, total=False):
     has_gates: bool
     layer_scale: float | None
     dropout: float
+    hidden_dropout: float
     attention_dropout: float
     drop_path: float
 
@@ -64,7 +65,8 @@ class Block(nn.Module):
         attention_bias: of query, key, value and output.
         scale, has_gates: of self-attention; see `Attention`. Cross-attention shares ``scale``.
         layer_scale: what LayerScale starts at; None for none.
-        dropout: on what each part gives; ``attention_dropout``: on attention's weights.
+        dropout: on what each part gives; ``hidden_dropout``: within the feed-forward part; ``attention_dropout``: on
+            attention's weights.
         drop_path: chance that a sample goes without a part.
     """
 
@@ -90,6 +92,7 @@ class Block(nn.Module):
         has_gates: bool = False,
         layer_scale: float | None = None,
         dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
         attention_dropout: float = 0.0,
         drop_path: float = 0.0,
     ) -> None:
@@ -133,6 +136,7 @@ class Block(nn.Module):
             is_gated=is_gated,
             bias=feed_forward_bias,
             inner_eps=eps if inner[1] else None,
+            dropout=hidden_dropout,
         )
         self.feed_forward_residual = residual()
 

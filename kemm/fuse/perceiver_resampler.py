@@ -43,23 +43,7 @@ class PerceiverResampler(nn.Module):
         super().__init__()
         self.latents = nn.Parameter(torch.randn(latents, width) * width**-0.5)
         self.layers = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    "context_norm": nn.LayerNorm(width, eps=eps),
-                    "latent_norm": nn.LayerNorm(width, eps=eps),
-                    "attention": Attention(
-                        width,
-                        heads,
-                        context_width=width,
-                        head_width=head_width,
-                        bias=(False, False, False, False),
-                        head_norm=head_norm,
-                    ),
-                    "feed_forward_norm": nn.LayerNorm(width, eps=eps),
-                    "feed_forward": FeedForward(width, hidden, activation=activation, bias=False),
-                }
-            )
-            for _ in range(layers)
+            ResamplerLayer(width, heads, head_width, hidden, activation, eps, head_norm) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width, eps=eps)
 
@@ -69,8 +53,34 @@ class PerceiverResampler(nn.Module):
         if mask is not None:
             mask = functional.pad(mask.bool(), (0, len(self.latents)), value=True)[:, None]
         for layer in self.layers:
-            latents = layer["latent_norm"](z)
-            read = torch.cat([layer["context_norm"](context), latents], dim=1)
-            z = z + layer["attention"](latents, read, mask=mask)
-            z = z + layer["feed_forward"](layer["feed_forward_norm"](z))
+            z = layer(z, context, mask)
         return self.norm(z)
+
+
+class ResamplerLayer(nn.Module):
+    """One layer; see `PerceiverResampler`."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        head_width: int | None,
+        hidden: int | None,
+        activation: str,
+        eps: float,
+        head_norm: Callable[[int], nn.Module] | None,
+    ) -> None:
+        super().__init__()
+        self.context_norm, self.latent_norm = nn.LayerNorm(width, eps=eps), nn.LayerNorm(width, eps=eps)
+        no_bias = (False, False, False, False)
+        self.attention = Attention(
+            width, heads, context_width=width, head_width=head_width, bias=no_bias, head_norm=head_norm
+        )
+        self.feed_forward_norm = nn.LayerNorm(width, eps=eps)
+        self.feed_forward = FeedForward(width, hidden, activation=activation, bias=False)
+
+    def forward(self, z: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, latents, D), (B, L, D), true at what may be read of (B, 1, L + latents) → (B, latents, D)."""
+        latents = self.latent_norm(z)
+        z = z + self.attention(latents, torch.cat([self.context_norm(context), latents], dim=1), mask=mask)
+        return z + self.feed_forward(self.feed_forward_norm(z))

@@ -80,8 +80,10 @@ class Read:
     picture: Tensor
 
     def select(self, rows: Tensor) -> None:
-        for cache in (*self.words, *self.fused, *self.crossed):
-            cache.select(rows)
+        for own in (*self.words, *self.fused):
+            own.select(rows)
+        for cross in self.crossed:
+            cross.select(rows)
         self.picture = self.picture[rows]
 
 

@@ -158,8 +158,10 @@ class Read:
     pictures: Tensor
 
     def select(self, rows: Tensor) -> None:
-        for cache in (*self.layers, *self.gates):
-            cache.select(rows)
+        for layer in self.layers:
+            layer.select(rows)
+        for gate in self.gates:
+            gate.select(rows)
         self.mask, self.sees, self.pictures = self.mask[rows], self.sees[rows], self.pictures[rows]
 
 
@@ -192,8 +194,9 @@ class Idefics(System):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
-        refuse(config, "Idefics", tie_word_embeddings=False, alpha_type=("float", "vector"))
+        refuse(config, "Idefics", tie_word_embeddings=False, alpha_type=("float", "vector"), dropout=0.0)
         vision = {**VISION, **config["vision_config"]}
+        refuse(vision, "Idefics", attention_dropout=0.0)
         width, heads, eps = config["hidden_size"], config["num_attention_heads"], config["rms_norm_eps"]
         more = config["additional_vocab_size"]
         self.vision = VisionTower(vision)

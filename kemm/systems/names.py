@@ -41,17 +41,20 @@ class Biasless(str):
     """The name of a part of a joined projection that has no bias where its fellows have one, as BEiT's key."""
 
 
+Plain = str | tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Either:
     """The first that a checkpoint has of several: tied weights are written once, under any name of theirs."""
 
-    sources: tuple[str | tuple[str, ...], ...]
+    sources: tuple[Plain, ...]
 
-    def __init__(self, *sources: str | tuple[str, ...]) -> None:
+    def __init__(self, *sources: Plain) -> None:
         object.__setattr__(self, "sources", sources)
 
 
-Source = str | tuple[str, ...] | Either
+Source = Plain | Either
 Names = Mapping[str, Source]
 
 

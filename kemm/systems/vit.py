@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from kemm.fuse.inputs import PatchInput
 from kemm.fuse.transformer import Transformer
-from kemm.systems.names import Names, Source
+from kemm.systems.names import Names, Plain
 from kemm.systems.system import System, activation, refuse
 
 
@@ -47,9 +47,9 @@ class PictureEncoder(nn.Module):
         return self.transformer(self.input(pictures))
 
 
-def encoder_names(ours: str, theirs: str) -> dict[str, Source]:
-    """ViT's names of a picture encoder: our prefix and theirs, each ending in a dot or empty."""
-    layer, block = f"{theirs}encoder.layer.{{i}}.", f"{ours}transformer.blocks.{{i}}."
+def encoder_names(ours: str, theirs: str, layers: str = "encoder.layer.") -> dict[str, Plain]:
+    """ViT's names of a picture encoder: our prefix and theirs, each ending in a dot or empty, and theirs of blocks."""
+    layer, block = f"{theirs}{layers}{{i}}.", f"{ours}transformer.blocks.{{i}}."
     return {
         f"{ours}input.classes": f"{theirs}embeddings.cls_token",
         f"{ours}input.position": f"{theirs}embeddings.position_embeddings",
