@@ -16,6 +16,8 @@ SYSTEMS = {
     "blip-retrieval": "kemm.systems.blip:BLIPRetrieval",
     "blip2": "kemm.systems.blip2:BLIP2",
     "blip2-retrieval": "kemm.systems.blip2:BLIP2Retrieval",
+    "clip": "kemm.systems.clip:CLIP",
+    "siglip": "kemm.systems.siglip:SigLIP",
     "t5": "kemm.systems.t5:T5",
     "beit": "kemm.systems.beit:BEiT",
     "mae": "kemm.systems.mae:MAE",
