@@ -22,5 +22,8 @@ SYSTEMS = {
     "beit": "kemm.systems.beit:BEiT",
     "mae": "kemm.systems.mae:MAE",
     "luke": "kemm.systems.luke:LUKE",
+    "vilt-masked-words": "kemm.systems.vilt:ViLTMaskedWords",
+    "vilt-retrieval": "kemm.systems.vilt:ViLTRetrieval",
+    "visual-bert": "kemm.systems.visual_bert:VisualBERT",
     "vit": "kemm.systems.vit:ViT",
 }
