@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.parity_case import Case, Pair
 from benchmarks.parity_text import LABELS, MASK, SMALL, TOKENS
+from kemm.systems.git import GIT
 from kemm.systems.vilt import ViLTMaskedWords, ViLTRetrieval
 from kemm.systems.visual_bert import VisualBERT
 
@@ -80,7 +81,30 @@ def visual_bert(has_places: bool) -> Pair:
     return Pair(VisualBertForPreTraining(config), built, reference, ours, VisualBERT.NAMES, VisualBERT.IGNORED)
 
 
+def git(frames: int | None) -> Pair:
+    from transformers import GitConfig, GitForCausalLM
+
+    vision = {**SMALL, "hidden_size": 24, "image_size": 16, "patch_size": 8}
+    config = GitConfig(
+        vision_config=vision, **SMALL, vocab_size=20, max_position_embeddings=12, num_image_with_embedding=frames
+    )
+    pictures = torch.randn(2, *(() if frames is None else (frames,)), 3, 16, 16)
+    labels = TOKENS.masked_fill(MASK == 0, -100)
+
+    def reference(model: Any) -> dict[str, torch.Tensor]:
+        found = model(TOKENS, MASK, pixel_values=pictures, labels=labels)
+        return {"words": found.logits[:, -TOKENS.shape[1] :], "loss": found.loss}
+
+    def ours(model: Any) -> dict[str, torch.Tensor]:
+        found = model(pictures, TOKENS, MASK, labels)
+        return {name: found[name] for name in ("words", "loss")}
+
+    return Pair(GitForCausalLM(config), GIT.from_config(config.to_diff_dict()), reference, ours, GIT.NAMES, GIT.IGNORED)
+
+
 CASES = (
+    Case("git", "transformers GitForCausalLM", lambda: git(None)),
+    Case("git", "transformers GitForCausalLM, videos of three pictures", lambda: git(3)),
     Case("vilt-masked-words", "transformers ViltForMaskedLM, padded pictures", lambda: vilt(True)),
     Case("vilt-retrieval", "transformers ViltForImageAndTextRetrieval, padded pictures", lambda: vilt(False)),
     Case("visual-bert", "transformers VisualBertForPreTraining", lambda: visual_bert(False)),

@@ -17,6 +17,8 @@ SYSTEMS = {
     "blip2": "kemm.systems.blip2:BLIP2",
     "blip2-retrieval": "kemm.systems.blip2:BLIP2Retrieval",
     "clip": "kemm.systems.clip:CLIP",
+    "git": "kemm.systems.git:GIT",
+    "lxmert": "kemm.systems.lxmert:LXMERT",
     "siglip": "kemm.systems.siglip:SigLIP",
     "t5": "kemm.systems.t5:T5",
     "beit": "kemm.systems.beit:BEiT",
