@@ -17,6 +17,7 @@ SYSTEMS = {
     "blip2": "kemm.systems.blip2:BLIP2",
     "blip2-retrieval": "kemm.systems.blip2:BLIP2Retrieval",
     "clip": "kemm.systems.clip:CLIP",
+    "flava": "kemm.systems.flava:FLAVA",
     "git": "kemm.systems.git:GIT",
     "lxmert": "kemm.systems.lxmert:LXMERT",
     "siglip": "kemm.systems.siglip:SigLIP",
