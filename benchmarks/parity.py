@@ -33,6 +33,9 @@ FAMILIES = (
     "parity_idefics",
     "parity_coca",
     "parity_timm",
+    "parity_pairs",
+    "parity_single_stream",
+    "parity_two_streams",
 )
 
 

@@ -18,6 +18,7 @@ from kemm.fuse.cache import BlockCache, Cache
 from kemm.fuse.feed_forward import FeedForward
 from kemm.fuse.inputs import PatchInput, WordInput
 from kemm.fuse.transformer import Transformer
+from kemm.systems.clip import contrast
 from kemm.systems.names import Either, Names, Source, Transposed
 from kemm.systems.system import System, refuse
 from kg.errors import InputError
@@ -230,8 +231,7 @@ class CoCa(System):
         """
         (image, picture), (text, states) = self.encode_image(pictures), self.encode_text(tokens)
         words = self.write(states[:, :-1], picture)
-        similarity, own = self.scale.exp() * image @ text.T, torch.arange(len(image), device=image.device)
-        itc = (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.T, own)) / 2
+        itc = contrast(self.scale.exp() * image @ text.T)
         caption = functional.cross_entropy(words.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=self.padding)
         loss = itc + 2 * caption
         return {"image": image, "text": text, "words": words, "itc": itc, "caption": caption, "loss": loss}

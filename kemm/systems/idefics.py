@@ -16,11 +16,10 @@ from kemm.fuse.block import Block
 from kemm.fuse.cache import BlockCache, Cache
 from kemm.fuse.gated_cross_attention import GatedCrossAttention
 from kemm.fuse.heads import next_word_loss
-from kemm.fuse.inputs import PatchInput
 from kemm.fuse.perceiver_resampler import PerceiverResampler
 from kemm.fuse.positions import Rotary
 from kemm.fuse.residual import make_norm
-from kemm.fuse.transformer import Transformer
+from kemm.systems.clip import PictureEncoder, picture_names
 from kemm.systems.names import Names, Source
 from kemm.systems.system import System, activation, refuse
 
@@ -52,6 +51,7 @@ VISION = {
     "num_channels": 3,
     "hidden_act": "gelu",
     "layer_norm_eps": 1e-5,
+    "attention_dropout": 0.0,
 }
 RESAMPLER = {
     "resampler_n_latents": 64,
@@ -60,23 +60,6 @@ RESAMPLER = {
     "resampler_head_dim": 96,
     "qk_layer_norms_perceiver": False,
 }
-
-
-def _vision_names() -> dict[str, Source]:
-    theirs, block = "model.vision_model.", "vision.transformer.blocks.{i}."
-    layer = f"{theirs}encoder.layers.{{i}}."
-    return {
-        "vision.input.classes": f"{theirs}embeddings.class_embedding",
-        "vision.input.position": f"{theirs}embeddings.position_embedding.weight",
-        "vision.input.project": f"{theirs}embeddings.patch_embedding",
-        "vision.norm": f"{theirs}pre_layrnorm",
-        f"{block}attention.qkv": tuple(f"{layer}self_attn.{part}_proj" for part in "qkv"),
-        f"{block}attention.out": f"{layer}self_attn.out_proj",
-        f"{block}attention_residual.norm": f"{layer}layer_norm1",
-        f"{block}feed_forward.up": f"{layer}mlp.fc1",
-        f"{block}feed_forward.down": f"{layer}mlp.fc2",
-        f"{block}feed_forward_residual.norm": f"{layer}layer_norm2",
-    }
 
 
 def _resampler_names() -> dict[str, Source]:
@@ -121,31 +104,6 @@ def _language_names() -> dict[str, Source]:
     }
 
 
-class VisionTower(nn.Module):
-    """CLIP's ViT without its last norm: a norm after the input, patches without a bias."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__()
-        width, eps = config["embed_dim"], config["layer_norm_eps"]
-        self.input = PatchInput(
-            config["image_size"], config["patch_size"], width, bias=False, channels=config["num_channels"]
-        )
-        self.norm = nn.LayerNorm(width, eps=eps)
-        self.transformer = Transformer(
-            width,
-            config["num_hidden_layers"],
-            config["num_attention_heads"],
-            hidden=config["intermediate_size"],
-            eps=eps,
-            activation=activation(config),
-            has_final_norm=False,
-        )
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(B, C, rows, columns) → (B, 1 + P, D_v)."""
-        return self.transformer(self.norm(self.input(pictures)))
-
-
 @dataclass
 class Read:
     """What has been read: keys and values of words and of pictures, true at real words of (B, L), which pictures the
@@ -179,7 +137,7 @@ class Idefics(System):
     NAMES: ClassVar[Names] = {
         "words": "model.embed_tokens",
         "more_words": "model.embed_tokens.additional_embedding",
-        **_vision_names(),
+        **picture_names("vision.", "model.vision_model."),
         **_resampler_names(),
         **_language_names(),
         "norm": "model.norm",
@@ -196,10 +154,9 @@ class Idefics(System):
         super().__init__()
         refuse(config, "Idefics", tie_word_embeddings=False, alpha_type=("float", "vector"), dropout=0.0)
         vision = {**VISION, **config["vision_config"]}
-        refuse(vision, "Idefics", attention_dropout=0.0)
         width, heads, eps = config["hidden_size"], config["num_attention_heads"], config["rms_norm_eps"]
         more = config["additional_vocab_size"]
-        self.vision = VisionTower(vision)
+        self.vision = PictureEncoder({**vision, "hidden_size": vision["embed_dim"]}, has_final_norm=False)
         resampler = {**RESAMPLER, **(config.get("perceiver_config") or {})}
         self.resampler = (
             PerceiverResampler(

@@ -13,13 +13,13 @@ from kemm.fuse.positions import sinusoidal_grid
 from kemm.fuse.transformer import Transformer
 from kemm.systems.names import Either, Names, Source
 from kemm.systems.system import System, activation
-from kemm.systems.vit import PictureEncoder, encoder_names
+from kemm.systems.vit import PictureEncoder, block_names, encoder_names
 
 
 def _painter_names() -> dict[str, Source]:
     """The decoder's blocks are ViT's, under the name that published checkpoints have, or that transformers 5 writes."""
-    published = encoder_names("", "decoder.", "decoder_layers.")
-    later = encoder_names("", "decoder.", "decoder_encoder.layer.")
+    published = block_names("", "decoder.", "decoder_layers.")
+    later = block_names("", "decoder.", "decoder_encoder.layer.")
     return {ours: Either(theirs, later[ours]) for ours, theirs in published.items() if ".blocks." in ours}
 
 

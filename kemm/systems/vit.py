@@ -10,8 +10,25 @@ from torch.nn import functional
 
 from kemm.fuse.inputs import PatchInput
 from kemm.fuse.transformer import Transformer
-from kemm.systems.names import Names, Plain
+from kemm.systems.names import Names, Plain, Source
 from kemm.systems.system import System, activation, refuse
+
+
+def blocks(config: Mapping[str, Any], **options: Any) -> Transformer:
+    """ViT's blocks: norms before them and one at the end; ``options`` of `Transformer`, besides what ``config`` says."""
+    has_bias = config.get("qkv_bias", True)
+    return Transformer(
+        config["hidden_size"],
+        config["num_hidden_layers"],
+        config["num_attention_heads"],
+        hidden=config["intermediate_size"],
+        eps=config.get("layer_norm_eps", 1e-12),
+        activation=activation(config),
+        attention_bias=(has_bias, has_bias, has_bias, True),
+        dropout=config.get("hidden_dropout_prob", 0.0),
+        attention_dropout=config.get("attention_probs_dropout_prob", 0.0),
+        **options,
+    )
 
 
 class PictureEncoder(nn.Module):
@@ -28,32 +45,27 @@ class PictureEncoder(nn.Module):
         self.input = PatchInput(
             config["image_size"], config["patch_size"], width, channels=config.get("num_channels", 3)
         )
-        has_bias = config.get("qkv_bias", True)
-        self.transformer = Transformer(
-            width,
-            config["num_hidden_layers"],
-            config["num_attention_heads"],
-            hidden=config["intermediate_size"],
-            eps=config.get("layer_norm_eps", 1e-12),
-            activation=activation(config),
-            attention_bias=(has_bias, has_bias, has_bias, True),
-            dropout=config.get("hidden_dropout_prob", 0.0),
-            attention_dropout=config.get("attention_probs_dropout_prob", 0.0),
-            **options,
-        )
+        self.transformer = blocks(config, **options)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(B, 3, rows, columns) normalised pixels → (B, 1 + P, D)."""
         return self.transformer(self.input(pictures))
 
 
-def encoder_names(ours: str, theirs: str, layers: str = "encoder.layer.") -> dict[str, Plain]:
-    """ViT's names of a picture encoder: our prefix and theirs, each ending in a dot or empty, and theirs of blocks."""
-    layer, block = f"{theirs}{layers}{{i}}.", f"{ours}transformer.blocks.{{i}}."
+def encoder_names(ours: str, theirs: str) -> dict[str, Source]:
+    """ViT's names of a picture encoder: our prefix and theirs, each ending in a dot or empty."""
     return {
         f"{ours}input.classes": f"{theirs}embeddings.cls_token",
         f"{ours}input.position": f"{theirs}embeddings.position_embeddings",
         f"{ours}input.project": f"{theirs}embeddings.patch_embeddings.projection",
+        **block_names(ours, theirs),
+    }
+
+
+def block_names(ours: str, theirs: str, layers: str = "encoder.layer.") -> dict[str, Plain]:
+    """ViT's names of blocks and of the norm after them; ``layers`` is their name of all blocks."""
+    layer, block = f"{theirs}{layers}{{i}}.", f"{ours}transformer.blocks.{{i}}."
+    return {
         f"{block}attention.qkv": (
             f"{layer}attention.attention.query",
             f"{layer}attention.attention.key",
