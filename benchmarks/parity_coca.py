@@ -64,5 +64,5 @@ def coca(width: int) -> Pair:
 
 CASES = (
     Case("coca", "open_clip CoCa", lambda: coca(24)),
-    Case("coca (one width)", "open_clip CoCa", lambda: coca(16)),
+    Case("coca", "open_clip CoCa, one width", lambda: coca(16)),
 )

@@ -73,13 +73,13 @@ CASES = (
         lambda: idefics(use_resampler=True, freeze_text_layers=False, freeze_vision_layers=False),
     ),
     Case(
-        "idefics (norms of heads, wide gates, frozen)",
-        "transformers IdeficsForVisionText2Text",
+        "idefics",
+        "transformers IdeficsForVisionText2Text, head norms, wide gates, frozen",
         lambda: idefics(norms=True, use_resampler=True, alpha_type="vector", additional_vocab_size=3),
     ),
     Case(
-        "idefics (all patches)",
-        "transformers IdeficsForVisionText2Text",
+        "idefics",
+        "transformers IdeficsForVisionText2Text, no resampler",
         lambda: idefics(cross_layer_interval=2, freeze_text_layers=False, freeze_lm_head=True),
     ),
 )

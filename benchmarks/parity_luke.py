@@ -49,5 +49,5 @@ def luke(inner: int = 8) -> Pair:
 
 CASES = (
     Case("luke", "transformers LukeForMaskedLM", luke),
-    Case("luke (wide entities)", "transformers LukeForMaskedLM", lambda: luke(SMALL["hidden_size"])),
+    Case("luke", "transformers LukeForMaskedLM, entities as wide", lambda: luke(SMALL["hidden_size"])),
 )

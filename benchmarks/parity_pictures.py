@@ -65,11 +65,11 @@ def beit(**options: Any) -> Pair:
 
 CASES = (
     Case("mae", "transformers ViTMAEForPreTraining", mae),
-    Case("mae (even patches)", "transformers ViTMAEForPreTraining", lambda: mae(norm_pix_loss=True)),
+    Case("mae", "transformers ViTMAEForPreTraining, patches evened", lambda: mae(norm_pix_loss=True)),
     Case("beit", "transformers BeitForMaskedImageModeling", lambda: beit(use_shared_relative_position_bias=True)),
     Case(
-        "beit (a bias each)",
-        "transformers BeitForMaskedImageModeling",
+        "beit",
+        "transformers BeitForMaskedImageModeling, a bias each layer",
         lambda: beit(use_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=False),
     ),
 )

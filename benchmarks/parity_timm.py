@@ -40,18 +40,14 @@ def tower(is_eva: bool, **options: Any) -> Pair:
 
 EVA02 = {"swiglu_mlp": True, "use_rot_pos_emb": True, "ref_feat_shape": (2, 2), "mlp_ratio": 8 / 3}
 CASES = (
-    Case("timm ViT", "timm VisionTransformer", lambda: tower(False)),
+    Case("timm", "timm VisionTransformer", lambda: tower(False)),
+    Case("timm", "timm VisionTransformer, mean, LayerScale", lambda: tower(False, global_pool="avg", init_values=0.1)),
+    Case("timm", "timm Eva, EVA", lambda: tower(True)),
+    Case("timm", "timm Eva, EVA-02 tiny and small", lambda: tower(True, **EVA02)),
+    Case("timm", "timm Eva, EVA-02 base and large", lambda: tower(True, **EVA02, qkv_fused=False, scale_mlp=True)),
     Case(
-        "timm ViT (mean, LayerScale)",
-        "timm VisionTransformer",
-        lambda: tower(False, global_pool="avg", init_values=0.1),
-    ),
-    Case("timm EVA", "timm Eva", lambda: tower(True)),
-    Case("timm EVA-02 (tiny, small)", "timm Eva", lambda: tower(True, **EVA02)),
-    Case("timm EVA-02 (base, large)", "timm Eva", lambda: tower(True, **EVA02, qkv_fused=False, scale_mlp=True)),
-    Case(
-        "timm EVA-02 (CLIP's)",
-        "timm Eva",
+        "timm",
+        "timm Eva, EVA-02 as CLIP's",
         lambda: tower(True, **EVA02, qkv_fused=False, scale_mlp=True, scale_attn_inner=True, global_pool="token"),
     ),
 )
