@@ -8,7 +8,8 @@ import torch
 
 from benchmarks.parity_case import Case, Pair
 from benchmarks.parity_text import LABELS, MASK, SMALL, TOKENS
-from kemm.systems.blip import BLIPAnswerer, BLIPCaptioner, BLIPRetrieval
+from kemm.systems.blip import BLIPRetrieval
+from kemm.systems.blip_writer import BLIPAnswerer, BLIPCaptioner
 
 VISION = {**SMALL, "hidden_size": 16, "num_attention_heads": 2, "image_size": 24, "patch_size": 8}
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from benchmarks.parity_case import Case, Pair
 from benchmarks.parity_text import MASK, SMALL, TOKENS
-from kemm.systems.blip2 import BLIP2, Q_FORMER, BLIP2Retrieval, q_former, q_former_names
+from kemm.systems.blip2 import Q_FORMER, BLIP2Retrieval, q_former, q_former_names
+from kemm.systems.blip2_writer import BLIP2
 
 VISION = {**SMALL, "hidden_size": 16, "num_attention_heads": 2, "image_size": 24, "patch_size": 8}
 QUERIES, IMAGE = 3, 19  # queries, and the word that stands for one in the reference's input

@@ -64,6 +64,6 @@ class GatedCrossAttention(nn.Module):
         """
         read = self.cross(self.cross_norm(x), context, mask=mask, cache=cache)
         if mask is not None:
-            read = read * mask.any(dim=-1)[..., None]
+            read = read.masked_fill(~mask.any(dim=-1)[..., None], 0.0)
         x = x + self.cross_gate.tanh() * read
         return x + self.feed_forward_gate.tanh() * self.feed_forward(self.feed_forward_norm(x))

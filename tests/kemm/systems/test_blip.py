@@ -8,7 +8,7 @@ import torch
 from benchmarks.parity_case import published, randomise
 from kemm.compat import mend_torchvision
 from kemm.generate.one_by_one import greedy
-from kemm.systems.blip import BLIPAnswerer, BLIPCaptioner
+from kemm.systems.blip_writer import BLIPAnswerer, BLIPCaptioner
 from kg.errors import InputError
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}

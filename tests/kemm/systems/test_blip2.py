@@ -12,7 +12,8 @@ from benchmarks.parity_case import published, randomise
 from kemm.compat import mend_torchvision
 from kemm.generate.beams import beam_search
 from kemm.generate.one_by_one import greedy
-from kemm.systems.blip2 import BLIP2, BLIP2Retrieval
+from kemm.systems.blip2 import BLIP2Retrieval
+from kemm.systems.blip2_writer import BLIP2
 from kg.errors import InputError
 
 Q_FORMER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}

@@ -54,3 +54,14 @@ def test_the_resampler_does_not_read_padding():
     resampler = PerceiverResampler(16, 2, 2, latents=3)
     tokens, mask = torch.randn(2, 5, 16), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     torch.testing.assert_close(resampler(tokens, mask)[1:], resampler(tokens[1:, :3]))
+
+
+def test_a_text_without_pictures_is_read_by_the_language_model_alone():
+    idefics = model()
+    with torch.no_grad():
+        for gate in idefics.gates:
+            gate.cross_gate.fill_(1.0)
+    none = idefics(torch.randn(2, 0, 3, 16, 16), TOKENS)
+    unseen = idefics(torch.randn(2, 1, 3, 16, 16), TOKENS, sees=torch.zeros(2, 4, 1))
+    assert none["pictures"].shape == (2, 0, 3, 16)
+    torch.testing.assert_close(none["words"], unseen["words"])
