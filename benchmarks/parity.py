@@ -22,7 +22,18 @@ from benchmarks.parity_case import GRADIENTS, OUTPUTS, Agreement, Case, compare
 from kemm.compat import mend_torchvision
 
 #: Modules that hold ``CASES``, by family.
-FAMILIES = ("parity_text", "parity_multiway", "parity_blip", "parity_blip2", "parity_t5", "parity_pictures", "parity_luke", "parity_pairs", "parity_single_stream", "parity_two_streams")
+FAMILIES = (
+    "parity_text",
+    "parity_multiway",
+    "parity_blip",
+    "parity_blip2",
+    "parity_t5",
+    "parity_pictures",
+    "parity_luke",
+    "parity_pairs",
+    "parity_single_stream",
+    "parity_two_streams",
+)
 
 
 def cases() -> list[Case]:

@@ -63,9 +63,7 @@ def visual_bert(has_places: bool) -> Pair:
             "visual_attention_mask": REGION_MASK,
             "image_text_alignment": shown,
         }
-        found = model(
-            TOKENS, MASK, **given, labels=labels, sentence_image_labels=matches, output_hidden_states=True
-        )
+        found = model(TOKENS, MASK, **given, labels=labels, sentence_image_labels=matches, output_hidden_states=True)
         return {
             "states": found.hidden_states[-1],
             "words": found.prediction_logits,

@@ -54,9 +54,7 @@ def lxmert() -> Pair:
         }
 
     def ours(model: Any) -> dict[str, torch.Tensor]:
-        found = model(
-            REGIONS, boxes, TOKENS, MASK, REGION_MASK, SENTENCES, LABELS, matches, answers, shown
-        )
+        found = model(REGIONS, boxes, TOKENS, MASK, REGION_MASK, SENTENCES, LABELS, matches, answers, shown)
         names = ("text", "vision", "pooled", "words", "matches", "answers", "loss")
         return {name: found[name] for name in names}
 

@@ -15,7 +15,7 @@ class AttentionPool(nn.Module):
 
         y = MHA(p, x, x),   z = y + FFN(LN(y))
 
-    Multi-head attention pooling as in SigLIP (Zhai et al., 2023, arXiv:2303.15343; Zhai et al., 2022, arXiv:2106.04560).
+    As in SigLIP (Zhai et al., 2023, arXiv:2303.15343), after Zhai et al., 2022, arXiv:2106.04560.
 
     Args:
         width: D.
