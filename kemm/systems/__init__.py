@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: name → "module:Class"
 SYSTEMS = {
+    "align": "kemm.systems.align:ALIGN",
     "beit3": "kemm.systems.beit3:BEiT3",
     "bert": "kemm.systems.bert:BERT",
     "blip-answerer": "kemm.systems.blip:BLIPAnswerer",
