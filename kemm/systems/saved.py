@@ -41,7 +41,7 @@ def save(system: System, folder: Path, origin: str | None = None) -> Path:
         raise InputError(f"{type(system).__name__} was not built by from_config, so nobody could build it again")
     if folder.exists() and not _is_free(folder):
         raise InputError(f"{folder}: holds something else than a saved system; name a new folder")
-    settings = {"system": name_of(type(system)), "version": __version__, "config": dict(system.config)}
+    settings: dict[str, Any] = {"system": name_of(type(system)), "version": __version__, "config": dict(system.config)}
     if origin is not None:
         settings["origin"] = origin
     try:
