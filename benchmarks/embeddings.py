@@ -8,6 +8,9 @@ most, the same by processor time, and the most memory that the process ever held
 (FB15k-237), dimension (128; of ComplEx and RotatE 128 complex numbers), batch and number of threads. What is measured,
 and how: ``embedding_measures`` and ``embedding_graph_measures``. That ranks and scores are the same as PyKEEN's, and
 what graph encoders give the same as PyG's and PyKEEN's, are tests: tests/kg/embeddings, tests/kg/gnn.
+
+LibKGE has no wheel and is no contender here. What was measured of it elsewhere, on two cores, with this data and
+dimension: filtered ranks of 1,393 triples/s when warm, 1-vs-all ComplEx of 1,340 pairs/s.
 """
 
 from __future__ import annotations

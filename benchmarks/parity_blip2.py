@@ -114,7 +114,7 @@ def writer(text: dict[str, Any]) -> Pair:
     pictures, labels = torch.randn(2, 3, 24, 24), TOKENS.masked_fill(MASK == 0, -100)
     placed = torch.cat([torch.full((2, QUERIES), IMAGE), TOKENS], dim=1)
     real = torch.cat([torch.ones(2, QUERIES, dtype=torch.long), MASK], dim=1)
-    is_decoder = text is OPT
+    is_decoder = text["model_type"] == "opt"
     wanted = torch.cat([torch.full((2, QUERIES), -100), labels], dim=1) if is_decoder else labels
 
     def reference(model: Any) -> dict[str, torch.Tensor]:
@@ -134,8 +134,8 @@ def writer(text: dict[str, Any]) -> Pair:
 
 
 CASES = (
-    Case("blip2-q-former", "transformers Blip2QFormerModel", alone),
+    Case("blip2", "transformers Blip2QFormerModel", alone),
     Case("blip2-retrieval", "transformers Blip2ForImageTextRetrieval", retrieval),
-    Case("blip2 (OPT)", "transformers Blip2ForConditionalGeneration", lambda: writer(OPT)),
-    Case("blip2 (T5)", "transformers Blip2ForConditionalGeneration", lambda: writer(T5)),
+    Case("blip2", "transformers Blip2ForConditionalGeneration, OPT", lambda: writer(OPT)),
+    Case("blip2", "transformers Blip2ForConditionalGeneration, T5", lambda: writer(T5)),
 )

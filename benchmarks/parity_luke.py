@@ -19,9 +19,7 @@ ENTITY_LABELS = torch.tensor([[-100, 6, -100], [1, -100, -100]])
 def luke(inner: int = 8) -> Pair:
     from transformers import LukeConfig, LukeForMaskedLM
 
-    config = LukeConfig(
-        **SMALL, vocab_size=20, entity_vocab_size=9, entity_emb_size=inner, max_position_embeddings=12
-    )
+    config = LukeConfig(**SMALL, vocab_size=20, entity_vocab_size=9, entity_emb_size=inner, max_position_embeddings=12)
 
     def pick(states: torch.Tensor, words: torch.Tensor) -> dict[str, torch.Tensor]:
         real = MASK.bool()  # the reference gives padding a position of its own, which only padding can see
@@ -29,9 +27,7 @@ def luke(inner: int = 8) -> Pair:
 
     def reference(model: Any) -> dict[str, torch.Tensor]:
         given = {"entity_ids": ENTITIES, "entity_attention_mask": REAL, "entity_position_ids": MENTIONS}
-        found = model(
-            TOKENS, MASK, **given, labels=LABELS, entity_labels=ENTITY_LABELS, output_hidden_states=True
-        )
+        found = model(TOKENS, MASK, **given, labels=LABELS, entity_labels=ENTITY_LABELS, output_hidden_states=True)
         alone = model.luke(TOKENS, MASK).last_hidden_state
         return {
             **pick(found.hidden_states[-1], found.logits),
@@ -53,5 +49,5 @@ def luke(inner: int = 8) -> Pair:
 
 CASES = (
     Case("luke", "transformers LukeForMaskedLM", luke),
-    Case("luke (wide entities)", "transformers LukeForMaskedLM", lambda: luke(SMALL["hidden_size"])),
+    Case("luke", "transformers LukeForMaskedLM, entities as wide", lambda: luke(SMALL["hidden_size"])),
 )

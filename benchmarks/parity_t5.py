@@ -67,8 +67,8 @@ def t5(**options: Any) -> Pair:
 CASES = (
     Case("t5", "transformers T5ForConditionalGeneration", t5),
     Case(
-        "t5 (v1.1)",
-        "transformers T5ForConditionalGeneration",
+        "t5",
+        "transformers T5ForConditionalGeneration, v1.1",
         lambda: t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False),
     ),
 )

@@ -6,8 +6,9 @@
 
 Every measure runs in a fresh process, the contenders in turn; a row gives the median of the rounds, the least and the
 most, and the most memory that the process ever held. Times are of the processor, on one thread, so that a busy machine
-matters little. What is measured, and how: `retrieval_dense`, `retrieval_lexical`. A peer that is not installed is left
-out, and the table says so.
+matters little. What is measured, and how: `retrieval_dense`, `retrieval_lexical`,
+`retrieval_linking`, `retrieval_metaqa`, `retrieval_pictures` (accuracies, the same every round). A peer that is not
+installed is left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -27,6 +28,48 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_PICTURES = "retrieval_pictures"
+#: Photos → entities: accuracies in percent on a test part, once; see `retrieval_pictures`.
+PICTURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
+    "photo → entity, Caltech-101, 97 synsets": (
+        "% top-1",
+        {
+            "zero-shot, ImageNet's classes": (_PICTURES, "caltech", {"how": "classes"}),
+            "zero-shot, and made-up classifiers": (_PICTURES, "caltech", {"how": "among"}),
+            "1-shot": (_PICTURES, "caltech", {"how": "1-shot"}),
+            "1-shot with zero-shot": (_PICTURES, "caltech", {"how": "1-shot with zero-shot"}),
+            "trained, linear head": (_PICTURES, "caltech", {"how": "linear head"}),
+            "trained, entity_image": (_PICTURES, "caltech", {"how": "entity_image"}),
+        },
+    ),
+    "photo → entity, Grocery, 81 products": (
+        "% top-1",
+        {
+            "zero-shot, iconic picture": (_PICTURES, "grocery", {"how": "iconic"}),
+            "zero-shot, iconic, both centred": (_PICTURES, "grocery", {"how": "iconic, centred"}),
+            "1-shot": (_PICTURES, "grocery", {"how": "1-shot"}),
+            "trained, linear head": (_PICTURES, "grocery", {"how": "linear head"}),
+            "trained, entity_image": (_PICTURES, "grocery", {"how": "entity_image"}),
+        },
+    ),
+    "photo → entity, all of WordNet": (
+        "% true first links",
+        {"zero-shot, climbing": (_PICTURES, "open_wordnet", {})},
+    ),
+    "photo → none of these": (
+        "% of absent refused",
+        {
+            "zero-shot, ImageNet's classes": (_PICTURES, "none_of_these", {"how": "classes"}),
+            "zero-shot, and made-up classifiers": (_PICTURES, "none_of_these", {"how": "among"}),
+            "1-shot": (_PICTURES, "none_of_these", {"how": "1-shot"}),
+            "trained, entity_image": (_PICTURES, "none_of_these", {"how": "entity_image"}),
+        },
+    ),
+    "collage of two photos": (
+        "% both found",
+        {"zero-shot, regions": (_PICTURES, "collages", {"count": 100})},
+    ),
+}
 #: measure → (unit, less is better; contender → (module, function, its arguments)), ours first.
 MEASURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
     **{
@@ -57,6 +100,22 @@ MEASURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
             "SQLite FTS5": ("retrieval_lexical", "search_fts5", {}),
         },
     ),
+    "WordNet, word in a sentence → synset": (
+        "µs/mention",
+        {
+            "retrieval": ("retrieval_linking", "link_with_head", {}),
+            "without the head": ("retrieval_linking", "link_without", {}),
+            "MiniLM alone": ("retrieval_linking", "link_minilm", {}),
+            "first sense": ("retrieval_linking", "link_first_sense", {}),
+            "bm25s": ("retrieval_linking", "link_bm25s", {}),
+        },
+    ),
+    "MetaQA, linking": ("ms/question", {"retrieval": ("retrieval_metaqa", "link", {})}),
+    **{
+        f"MetaQA, {hops} hop": ("ms/question", {"retrieval": ("retrieval_metaqa", "answer", {"hops": hops})})
+        for hops in (1, 2, 3)
+    },
+    **PICTURES,
 }
 
 
@@ -71,7 +130,7 @@ def main() -> int:
         print(f"error: no measure is called {options.only}: there are {', '.join(MEASURES)}", file=sys.stderr)
         return 2
     work = tempfile.mkdtemp(prefix="kemm-benchmark-")
-    common = {"work": work, "size": options.size, "index": options.index or ""}
+    common = {"work": work, "size": options.size, "index": options.index or "", "features": options.features or ""}
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     try:
         for number in range(1, options.rounds + 1):
@@ -115,6 +174,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="alternating rounds (default 3)")
     parser.add_argument("--size", type=int, default=120_000, help="vectors drawn, and synsets read at most")
     parser.add_argument("--index", help="folder that `kemm index` wrote: its text vectors instead of drawn ones")
+    parser.add_argument("--features", help="folder to keep the features of photos in; by default they go with the run")
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has bm25s, where this one has not")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     return parser.parse_args()
@@ -149,7 +209,8 @@ def _show(rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
         if row["skipped"]:
             table.add_row(name, row["contender"], "", "", "", "", "", "", f"left out: {row['skipped']}")
             continue
-        ratio = "" if row["contender"] == "retrieval" else f"{row['median'] / ours[row['measure']]:.2f}× as fast"
+        is_time = "% " not in row["unit"] and row["contender"] != "retrieval"
+        ratio = f"{row['median'] / ours[row['measure']]:.2f}× as fast" if is_time else ""
         figures = [f"{value:,.1f}" for value in (row["median"], min(row["values"]), max(row["values"]))]
         table.add_row(name, row["contender"], *figures, row["unit"], ratio, f"{max(row['peak_mb']):,.0f}", row["note"])
     console = Console()

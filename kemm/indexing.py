@@ -9,6 +9,7 @@ from typing import Any
 from kemm.progress import Progress, bars
 
 TOKENS = 12  # of "label: description" are embedded; the lexical index has all of it
+FACT_TOKENS = 24  # of a fact's text
 
 
 def build(
@@ -18,6 +19,7 @@ def build(
     text: str = "minilm",
     vision: str = "efficientnet-lite0",
     labels_only: bool = False,
+    facts: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Embed a store's entities and pictures and write an index of them, or bring one up to date.
@@ -27,6 +29,7 @@ def build(
         update: embed only what changed since.
         labels_only: embed the labels of entities without their descriptions, several times faster; the lexical index
             has both in any case. An update goes on as the index was built.
+        facts: embed every fact, too, so that a question alone finds the fact that answers it.
 
     Returns:
         Counts, the KG version and seconds.
@@ -36,7 +39,7 @@ def build(
     """
     if progress is None:
         with bars() as shown:
-            return build(store, out, update, text, vision, labels_only, shown)
+            return build(store, out, update, text, vision, labels_only, facts, shown)
     import time
 
     from kemm.encoders import build_encoder
@@ -48,12 +51,14 @@ def build(
     started = time.perf_counter()
     with KnowledgeGraph.open(store, create=False) as graph:
         has_pictures = next(iter(graph.pictures()), None) is not None
-        texts = TextEmbedder(build_encoder(text), TOKENS)
+        tower = build_encoder(text)
+        texts, longer = TextEmbedder(tower, TOKENS), TextEmbedder(tower, FACT_TOKENS)
         images = PictureEmbedder(build_encoder(vision)) if has_pictures else None
         if update:
-            made = update_index(graph, out, texts, images, staged(progress))
+            made = update_index(graph, out, texts, images, staged(progress), facts=longer)
         else:
-            made = build_index(graph, out, texts, images, staged(progress), labels_only=labels_only)
+            chosen = longer if facts else None
+            made = build_index(graph, out, texts, images, staged(progress), labels_only=labels_only, facts=chosen)
     return {**made, "seconds": round(time.perf_counter() - started, 2)}
 
 
@@ -80,10 +85,14 @@ def open_retriever(store: str, index: Path, text: str = "minilm", vision: str = 
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
+    from kemm.picture_linking import link_when_asked
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import EntityIndex
     from retrieval.retriever import Retriever
 
     graph = KnowledgeGraph.open(store, create=False)
     found = EntityIndex.open(index, graph)
-    return Retriever(graph, found, TextBank(build_encoder(text), 64), PictureEmbedder(build_encoder(vision)))
+    bank, tower = TextBank(build_encoder(text), 64), build_encoder(vision)
+    named = None if found.pictures else link_when_asked(graph, tower)
+    facts = found.fact_index(graph, bank) if found.manifest.get("facts") else None
+    return Retriever(graph, found, bank, PictureEmbedder(tower), link_image=named, facts=facts)

@@ -151,6 +151,8 @@ class Objectives(Section):
     entity_image: EntityImage | None = None
     entity_text: EntityText | None = None
     answering: Answering | None = None
+    reader_distillation: ObjectiveSettings | None = None
+    joint_retrieval: ObjectiveSettings | None = None
 
 
 class TrainSettings(Section):

@@ -3,16 +3,19 @@
     p(e | mention) = w_e / (Σ w + nil),   w_e = name(e) · case(e) · popularity(e) / max popularity · context(e)
 
 name: 1 for a label, ½ for an alias; case: what the casing of the mention says of a name that is written otherwise;
-popularity: 1 + log(1 + triples around e), pictures counted too; nil: the weight of "none of them", larger for a single
-word in lower case than for a proper name. The weights were set by hand on questions over WordNet and the countries.
+popularity: 1 + log(1 + triples around e), pictures counted too; context: what a judge of the sentence says, and how
+well e goes with what the other mentions may mean (`kg.coherence`); nil: the weight of "none of them", larger for a
+single word in lower case than for a proper name. The weights were set by hand on questions over WordNet and the
+countries.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kg.mentions import (
@@ -21,9 +24,12 @@ from kg.mentions import (
     STOP_WORDS,
     Mention,
     NameIndex,
+    best_cover,
     casing,
     fold_with_offsets,
-    leftmost_longest,
+    is_asked_for,
+    is_word,
+    square_of_length,
     surface_of,
 )
 from kg.records import Entity, Link
@@ -31,16 +37,24 @@ from kg.records import Entity, Link
 if TYPE_CHECKING:
     from kg.store.graph import KnowledgeGraph
 
-#: IRIs of one mention's candidates → a score each, the higher the better; differences of 0.2 count as a factor of e.
-Context = Callable[[list[str]], Sequence[float]]
+#: IRIs of one mention's candidates, and where it stands in the text → a score each, the higher the better; differences
+#: of 0.2 count as a factor of e. One score more is that of "none of them", in place of nil.
+Context = Callable[[list[str], tuple[int, int]], Sequence[float]]
+#: The candidates of every mention, IRI → probability → a factor for each.
+Coherence = Callable[[list[dict[str, float]]], list[dict[str, float]]]
 
 _ALIAS = 0.5
 _NIL, _NIL_COMMON = 0.1, 0.5
-_TEMPERATURE = 0.2
+#: Differences of a context's scores that count as a factor of e.
+TEMPERATURE = 0.2
+#: Characters before and behind a mention that tell how its text is written.
+_AROUND = 200
 #: What a name of one casing is worth for a mention of another.
 _LOWERED = 0.2  # "turkey" for Turkey
 _RAISED = 0.4  # "Turkey" for turkey, in the middle of a sentence
 _PLURAL = 0.9
+_RESPELT = 0.8  # "Deja Vu" for Déjà Vu
+_MISCASED = 0.1  # of a mention's length: "in The House" is not the film In the House
 #: Names added by ``update`` that are searched beside the others before all are put together anew.
 _MOST_LATE = 5_000
 
@@ -64,7 +78,7 @@ class EntityLinker:
 
     def __init__(self, source: KnowledgeGraph | Iterable[tuple[str, str, Iterable[str]]]) -> None:
         self._known: dict[str, _Known] = {}
-        self._senses: dict[str, list[tuple[_Known, bool, int]]] = {}  # surface → (entity, is its label, casing)
+        self._senses: dict[str, list[tuple[_Known, bool, str]]] = {}  # surface → (entity, is its label, as written)
         self._indexes: list[NameIndex] = []
         self._late: set[str] = set()  # names that came after the first index was made
         self.version = 0
@@ -85,6 +99,7 @@ class EntityLinker:
         *,
         per_mention: int = 3,
         context: Context | None = None,
+        coherence: Coherence | None = None,
         among: AbstractSet[str] | None = None,
         types: AbstractSet[str] | None = None,
     ) -> list[Link]:
@@ -97,28 +112,36 @@ class EntityLinker:
             limit: at most so many mentions.
             per_mention: at most so many entities of each.
             context: re-scores the candidates of a mention, such as by the similarity of their texts to the question.
+            coherence: re-scores those of all mentions by what goes together, such as `kg.coherence.Coherence`.
             among: only these entities.
             types: only entities of one of these types.
         """
         folded, offsets = fold_with_offsets(text)
         found = [m for index in self._indexes for m in index.find(folded, offsets, text)]
         shouted = text.isupper()
-        linked: list[tuple[float, list[Link]]] = []
         found = [m for m in found if self._may_be(m, text, shouted, among, types)]
-        chosen = leftmost_longest(found)
+        chosen = best_cover(found, lambda m: self._length(m, text))
         inner = self._inside(chosen, found, text, shouted)
+        at = [m.start for m in inner]
+        linked: list[tuple[float, list[Link]]] = []
         for mention in [*chosen, *inner]:
             written = text[mention.start : mention.end]
             style = None if shouted or _begins_sentence(text, mention.start) else casing(written)
             links = self._score(mention, written, style, context, among, types)
             if links:
-                is_proper = casing(written) != LOWER and not shouted
+                is_proper = not shouted and any(c.isupper() or c.isdigit() for c in written)
                 telling = len(mention.surface.split()) + is_proper + 1 / len(self._senses[mention.surface])
-                if any(mention.start <= m.start < mention.end and m is not mention for m in inner):
+                if any(m is not mention for m in inner[bisect_left(at, mention.start) : bisect_left(at, mention.end)]):
                     telling = 0.5  # a description of something by the name inside it
-                linked.append((telling, links[:per_mention]))
+                elif not is_proper and is_asked_for(text, mention.start):
+                    telling = 0.25
+                linked.append((telling, links))
         linked.sort(key=lambda pair: (-pair[0], pair[1][0].start))
-        return [link for _, links in linked[:limit] for link in links]
+        found_links = [links for _, links in linked[:limit]]
+        if coherence is not None and len(found_links) > 1:
+            factors = coherence([{link.entity: link.score for link in links} for links in found_links])
+            found_links = [_times(links, factor) for links, factor in zip(found_links, factors, strict=True)]
+        return [link for links in found_links for link in links[:per_mention]]
 
     def candidates(self, mention: str) -> list[Link]:
         """Return all entities that a name may mean, the likeliest first; none when nothing is called so."""
@@ -168,15 +191,15 @@ class EntityLinker:
         self._index_all()
 
     def _add(self, entity: Entity, degree: int) -> None:
-        names: dict[str, tuple[bool, int]] = {}
+        names: dict[str, tuple[bool, str]] = {}
         for at, name in enumerate((entity.label, *entity.aliases)):
             if surface := surface_of(name):
-                names.setdefault(surface, (at == 0, casing(name)))
+                names.setdefault(surface, (at == 0, surface if name == surface else name))
         popularity = 1 + math.log1p(degree + len(entity.pictures))
         known = _Known(entity.iri, popularity, entity.types, tuple(names))
         self._known[entity.iri] = known
-        for surface, (is_label, style) in names.items():
-            self._senses.setdefault(surface, []).append((known, is_label, style))
+        for surface, (is_label, name) in names.items():
+            self._senses.setdefault(surface, []).append((known, is_label, name))
 
     def _forget(self, iri: str) -> None:
         known = self._known.pop(iri, None)
@@ -193,12 +216,31 @@ class EntityLinker:
         self, mention: Mention, text: str, shouted: bool, among: AbstractSet[str] | None, types: AbstractSet[str] | None
     ) -> bool:
         """Tell whether a name found is a mention: not a mere function word, and of an entity that is asked for."""
-        senses = self._senses.get(mention.surface, ())
-        if mention.surface in STOP_WORDS or text[mention.start : mention.end].lower() in STOP_WORDS:
-            if shouted or casing(text[mention.start : mention.end]) != ALL_CAPITALS or mention.end - mention.start < 2:
+        written = text[mention.start : mention.end]
+        senses = self._senses.get(mention.surface, [])
+        if mention.surface in STOP_WORDS or written.lower() in STOP_WORDS:
+            if shouted or len(written) < 2:
                 return False
-            senses = [sense for sense in senses if sense[2] == ALL_CAPITALS]  # "US", "IT"
+            style = casing(written)
+            says_nothing = _begins_sentence(text, mention.start) or _is_title(text, mention.start)
+            if style != ALL_CAPITALS and (style == LOWER or says_nothing):
+                return False
+            senses = [
+                sense for sense in senses if casing(sense[2]) == ALL_CAPITALS or sense[2] == written
+            ]  # "US", "IT"
+        elif not is_word(mention.surface):  # "M", "300", "$"
+            if len(written) == 1 and (written.islower() or (written.isalpha() and shouted)):
+                return False
+            senses = [sense for sense in senses if sense[2] == written]
         return any(_is_wanted(known, among, types) for known, _, _ in senses)
+
+    def _length(self, mention: Mention, text: str) -> float:
+        """The weight of a mention among those that overlap it."""
+        written = text[mention.start : mention.end]
+        is_cased = written[:1].islower() and any(map(str.isupper, written))
+        if is_cased and all(name[:1].isupper() for _, _, name in self._senses[mention.surface]):
+            return _MISCASED * square_of_length(mention)
+        return square_of_length(mention)
 
     def _inside(self, chosen: list[Mention], found: list[Mention], text: str, shouted: bool) -> list[Mention]:
         """Return the proper names inside longer mentions that are descriptions: Italy in "capital of Italy".
@@ -206,17 +248,19 @@ class EntityLinker:
         WordNet has "capital of Italy" as an alias of Rome; who asks for it means Italy. Not so York in "New York".
         """
         inside: list[Mention] = []
+        by_start = sorted(found, key=lambda m: m.start)
+        starts = [m.start for m in by_start]
         is_cased = any(map(str.isupper, text[1:])) and not shouted
         for outer in chosen:
             is_alias = not any(is_label for _, is_label, _ in self._senses[outer.surface])
-            if " " not in outer.surface or (text[outer.start].isupper() and not shouted):
+            if " " not in outer.surface or not (text[outer.start].islower() or shouted):
                 continue
-            for m in found:
+            for m in by_start[bisect_left(starts, outer.start) : bisect_left(starts, outer.end)]:
                 is_within = outer.start <= m.start and m.end <= outer.end and m.end - m.start < outer.end - outer.start
-                is_name = any(style != LOWER for _, _, style in self._senses[m.surface])
+                is_name = is_word(m.surface) and any(casing(name) != LOWER for _, _, name in self._senses[m.surface])
                 if is_within and is_name and (text[m.start].isupper() if is_cased else is_alias):
                     inside.append(m)
-        return leftmost_longest(inside)
+        return best_cover(inside)
 
     def _score(
         self,
@@ -229,24 +273,31 @@ class EntityLinker:
     ) -> list[Link]:
         senses = [sense for sense in self._senses[mention.surface] if _is_wanted(sense[0], among, types)]
         if mention.surface in STOP_WORDS:
-            senses = [sense for sense in senses if sense[2] == ALL_CAPITALS] or senses
+            senses = [one for one in senses if casing(one[2]) == ALL_CAPITALS or one[2] == written] or senses
         most = max((known.popularity for known, _, _ in senses), default=1.0)
         weights = []
-        for known, is_label, name_style in senses:
+        for known, is_label, name in senses:
             weight = (1.0 if is_label else _ALIAS) * known.popularity / most
+            name_style = casing(name)
             if style is not None and name_style != LOWER and style == LOWER:
                 weight *= _LOWERED
             elif style is not None and name_style == LOWER and style != LOWER:
                 weight *= _RAISED
             elif name_style == ALL_CAPITALS and style not in (None, ALL_CAPITALS):
                 weight *= _LOWERED
+            elif name != written:
+                weight *= _RESPELT
             weights.append(weight * (1.0 if mention.is_exact else _PLURAL))
+        is_common = (casing(written) == LOWER and " " not in mention.surface) or not is_word(mention.surface)
+        nil = _NIL_COMMON if is_common else _NIL
         if context is not None and senses:
-            scores = [float(score) for score in context([known.iri for known, _, _ in senses])]
-            best = max(scores)
-            weights = [w * math.exp((s - best) / _TEMPERATURE) for w, s in zip(weights, scores, strict=True)]
-        is_common = casing(written) == LOWER and " " not in mention.surface
-        total = sum(weights) + (_NIL_COMMON if is_common else _NIL)
+            span = mention.start, mention.end
+            scores = [float(score) for score in context([known.iri for known, _, _ in senses], span)]
+            best = max(scores[: len(senses)])
+            factors = [math.exp(min(50.0, (score - best) / TEMPERATURE)) for score in scores]
+            weights = [weight * factor for weight, factor in zip(weights, factors, strict=False)]
+            nil = factors[-1] if len(factors) > len(senses) else nil
+        total = sum(weights) + nil
         links = [
             Link(known.iri, weight / total, written, mention.start, mention.end)
             for (known, _, _), weight in zip(senses, weights, strict=True)
@@ -258,7 +309,22 @@ def _is_wanted(known: _Known, among: AbstractSet[str] | None, types: AbstractSet
     return (among is None or known.iri in among) and (types is None or not types.isdisjoint(known.types))
 
 
+def _times(links: list[Link], factors: dict[str, float]) -> list[Link]:
+    """The links of one mention, re-weighed; how likely "none of them" is stays as it was."""
+    total = sum(link.score for link in links)
+    weights = [link.score * factors.get(link.entity, 1.0) for link in links]
+    scale = total / max(sum(weights), 1e-12)
+    scored = [replace(link, score=weight * scale) for link, weight in zip(links, weights, strict=True)]
+    return sorted(scored, key=lambda link: -link.score)
+
+
+def _is_title(text: str, start: int) -> bool:
+    """Tell whether most words around a place have a capital, so that a capital says nothing."""
+    words = [word for word in text[max(0, start - _AROUND) : start + _AROUND].split() if word[0].isalpha()]
+    return 2 * sum(word[0].isupper() for word in words) > len(words)
+
+
 def _begins_sentence(text: str, start: int) -> bool:
     """Tell whether a capital at ``start`` says nothing, since any word has one there."""
-    before = text[:start].rstrip(" \t\n\"'“‘(¿¡")
+    before = text[max(0, start - _AROUND) : start].rstrip(" \t\n\"'“‘(¿¡")
     return not before or before[-1] in ".!?:"

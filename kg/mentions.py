@@ -1,11 +1,12 @@
-"""Find known names in a text: whole words only, case and accents ignored, the leftmost longest name winning.
+"""Find known names in a text: whole words only, case and accents ignored, the longest names winning.
 
 The names are searched all at once (Aho and Corasick, 1975) in the folded text; spans are given in the text as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ahocorasick_rs import AhoCorasick, MatchKind
@@ -67,13 +68,15 @@ def fold_with_offsets(text: str) -> tuple[str, list[int]]:
 
 
 def surface_of(name: str) -> str:
-    """Return a name as it is searched for; empty when it is no use as one (a stray letter, a number)."""
+    """Return a name as it is searched for."""
     if name.isascii():
-        folded = " ".join(name.lower().translate(_BLANKS).split())
-    else:
-        folded = fold_with_offsets(name)[0].strip()
-    is_word = len(folded) > 1 and any(map(str.isalpha, folded))
-    return folded if is_word or (len(folded) == 1 and _is_unspaced(folded)) else ""
+        return " ".join(name.lower().translate(_BLANKS).split())
+    return fold_with_offsets(name)[0].strip()
+
+
+def is_word(surface: str) -> bool:
+    """Tell whether a name is one wherever it stands; a stray letter, a number or a sign is so only as it is written."""
+    return (len(surface) > 1 and any(map(str.isalpha, surface))) or (len(surface) == 1 and _is_unspaced(surface))
 
 
 _BLANKS = str.maketrans({"-": " ", "_": " ", "`": "'"})
@@ -109,6 +112,8 @@ class NameIndex:
             if not _is_edge(folded, start):
                 continue
             surface, is_exact = self._surfaces[number], self._patterns[number] == self._surfaces[number]
+            if not any(map(str.isalnum, surface)) and folded[max(0, start - 1) : end + 1].strip() != surface:
+                continue  # a sign is a name between blanks only: "$" is none in "$5"
             if not _is_edge(folded, end):
                 tail = _plural(folded, end)
                 if not tail or not is_exact:
@@ -120,21 +125,61 @@ class NameIndex:
             yield Mention(surface, offsets[start], last, is_exact)
 
 
-def leftmost_longest(mentions: Iterable[Mention]) -> list[Mention]:
-    """Return the mentions that don't overlap: from the left, the longest at each place, exact ones before plurals."""
+def square_of_length(mention: Mention) -> float:
+    """The weight of a mention that longer names outweigh; an exact name comes before a plural."""
+    return (mention.end - mention.start) ** 2 + 0.5 * mention.is_exact
+
+
+def best_cover(mentions: Iterable[Mention], weight: Callable[[Mention], float] = square_of_length) -> list[Mention]:
+    """Return the mentions that don't overlap and weigh most together, from left to right.
+
+        best(j) = max(best(j − 1), w_j + best(last that ends before j begins)),   w_j = length²
+
+    Of names inside each other that is the longest, as leftmost-longest search has it; of names that overlap in part it
+    is the better reading: "in The House of the Devil" is not about "in the house".
+    """
+    ordered = sorted(mentions, key=lambda m: (m.end, -m.start))
+    ends = [mention.end for mention in ordered]
+    best, came = [0.0], list[int]()
+    for place, mention in enumerate(ordered):
+        before = bisect_right(ends, mention.start, 0, place)
+        with_it = best[before] + weight(mention)
+        came.append(before if with_it > best[-1] else -1)
+        best.append(max(best[-1], with_it))
     chosen: list[Mention] = []
-    end = 0
-    for mention in sorted(mentions, key=lambda m: (m.start, -m.end, not m.is_exact)):
-        if mention.start >= end:
-            chosen.append(mention)
-            end = mention.end
-    return chosen
+    place = len(ordered)
+    while place > 0:
+        if came[place - 1] < 0:
+            place -= 1
+        else:
+            chosen.append(ordered[place - 1])
+            place = came[place - 1]
+    return chosen[::-1]
+
+
+_DETERMINERS = ("which", "what", "whose", "how many", "how much")
+_KINDS = frozenset(["kind", "kinds", "type", "types", "sort", "sorts"])
+
+
+def is_asked_for(text: str, start: int) -> bool:
+    """Tell whether a word says what the answer is, not what is asked about: films in "which films are about Rome?"."""
+    words = text[max(0, start - 40) : start].lower().split()  # a long text is not read anew for every mention
+    if len(words) > 1 and words[-1] == "of" and words[-2] in _KINDS:
+        del words[-2:]
+    return bool(words) and " ".join(words).endswith(_DETERMINERS) and text[start - 1 : start].isspace()
 
 
 def _written(surface: str) -> list[str]:
-    """A name as it may stand in a text: itself, and with -ies for -y (other plurals are seen when it is found)."""
+    """A name as it may stand in a text: itself, and with -ies for -y, -ves for -f, -men for -man.
+
+    Other plurals are seen when the name is found.
+    """
     if len(surface) > 3 and surface[-1] == "y" and surface[-2].isalpha() and surface[-2] not in "aeiou":
         return [surface, surface[:-1] + "ies"]
+    if len(surface) > 3 and surface.endswith(("lf", "af", "ife")):
+        return [surface, surface.removesuffix("e")[:-1] + "ves"]
+    if surface.endswith("man") and surface != "human":
+        return [surface, surface[:-2] + "en"]
     return [surface]
 
 

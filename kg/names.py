@@ -7,6 +7,8 @@ import unicodedata
 from urllib.parse import unquote
 
 _CAMEL = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-Z])")
+#: An IRI, absolute or a path; anything else is a name as a table of facts gives it.
+_IRI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:|[/#])\S*")
 
 
 def fold_character(character: str) -> str:
@@ -30,12 +32,18 @@ def fold(text: str) -> str:
 def local_name(iri: str) -> str:
     """Return a readable name from an IRI: ``http://x/#countryOfOrigin`` → ``country of origin``.
 
-    What follows the last ``#`` or ``/``; underscores become blanks, camelCase is split.
+    What follows the last ``#`` or ``/``; underscores become blanks, camelCase is split. A plain name that is no IRI is
+    kept as it is, as "F/X" and "RoboCop 3"; only one like ``starredActors`` or ``starred_actors`` is split.
     """
-    text = iri.removeprefix("_:").rstrip("#/")
-    text = unquote(re.split(r"[#/]", text)[-1])
+    text = iri.removeprefix("_:")
+    pieces = _CAMEL.split(text)
+    if _IRI.fullmatch(text):
+        text = unquote(re.split(r"[#/]", text.rstrip("#/"))[-1])
+        pieces = _CAMEL.split(text)
+    elif not (text[:1].islower() and text.isalnum() and min(map(len, pieces)) > 1):
+        pieces = [text]  # nor are iPhone and eXistenZ words run together
     if text[:1].islower() and text.isalnum():
-        text = _CAMEL.sub(" ", text).lower()
+        text = " ".join(pieces).lower() if len(pieces) > 1 else text
     else:
-        text = _CAMEL.sub(" ", text)
+        text = " ".join(pieces)
     return " ".join(text.replace("_", " ").split()) or iri

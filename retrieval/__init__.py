@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from retrieval.evidence import Evidence as Evidence
     from retrieval.evidence import EvidenceFact as EvidenceFact
     from retrieval.evidence import Query as Query
+    from retrieval.fact_index import FactIndex as FactIndex
     from retrieval.index import INDEXES as INDEXES
     from retrieval.index import Hit as Hit
     from retrieval.index import Index as Index
     from retrieval.index.graph_walk import GraphWalk as GraphWalk
+    from retrieval.linker_head import LinkerHead as LinkerHead
     from retrieval.retriever import Retriever as Retriever
+    from retrieval.step_scorer import StepScorer as StepScorer
 
 _EXPORTS = {
     "Retriever": "retrieval.retriever",
@@ -32,11 +35,14 @@ _EXPORTS = {
     "Evidence": "retrieval.evidence",
     "EvidenceFact": "retrieval.evidence",
     "EntityIndex": "retrieval.entity_index",
+    "FactIndex": "retrieval.fact_index",
     "build_index": "retrieval.catalogue",
     "update_index": "retrieval.catalogue",
     "Embedder": "retrieval.embed",
     "EmbeddingCache": "retrieval.embed",
     "GraphWalk": "retrieval.index.graph_walk",
+    "LinkerHead": "retrieval.linker_head",
+    "StepScorer": "retrieval.step_scorer",
     "INDEXES": "retrieval.index",
     "Index": "retrieval.index",
     "Hit": "retrieval.index",

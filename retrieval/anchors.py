@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from kg.mentions import STOP_WORDS
+from kg.mentions import STOP_WORDS, is_asked_for
 from kg.records import Link
 from retrieval.entity_index import EntityIndex
 from retrieval.index.graph_walk import fold
@@ -14,6 +15,7 @@ from retrieval.ranking import reciprocal_rank_fusion
 
 #: Words that frame any question: "what kind of …", "how many …".
 _FRAME = {"kind", "type", "sort", "name", "number", "amount"}
+_ENDING = re.compile(r"(?<=\w{3})(?:t?en|ed|ing|[eo]rs?|es|s|e)$")
 #: How sharply picture similarity becomes probability: a lead of 0.05 in cosine is a factor e.
 TEMPERATURE = 0.05
 #: An anchor nobody named, found only by likeness, is believed at most this much.
@@ -21,19 +23,31 @@ SEARCHED = 0.25
 
 
 def relation_words(labels: Iterable[str]) -> frozenset[str]:
-    """The words of relation labels, singular and plural: "the capital of Italy" asks for a capital, of Italy."""
+    """The words of relation labels and their stems: "the capital of Italy" asks for a capital, of Italy."""
     words = {word for label in labels for word in fold(label).split()} | _FRAME
-    return frozenset(words | {word + "s" for word in words} | {word.removesuffix("s") for word in words})
+    forms = words | {word + "s" for word in words} | {word.removesuffix("s") for word in words}
+    return frozenset(forms | {stem(word) for word in words})
+
+
+def stem(word: str) -> str:
+    """What directed, director and directing share, roughly: "direct-", an English word without its ending."""
+    short = _ENDING.sub("", word)
+    return (short[:-1] if len(short) > 3 and short[-1] == short[-2] else short) + "-"
 
 
 def best_mentions(
-    links: Sequence[Link], label: Callable[[str], str], asking: frozenset[str], has_picture: bool, limit: int
+    links: Sequence[Link],
+    label: Callable[[str], str],
+    asking: frozenset[str],
+    has_picture: bool,
+    limit: int,
+    text: str = "",
 ) -> list[Link]:
     """Keep the mentions that name something, and of each its best candidates, at most ``limit`` in all.
 
     A name, written with a capital in text and store or made of several words that matter, beats a common word, and that
     beats a word that only says what is asked for. Lesser ones are kept only when there is nothing better; a picture is
-    better than either.
+    better than either. In ``text``, "which films" says what is asked for, too.
     """
     by_mention: dict[tuple[int, int], list[Link]] = {}
     for link in links:
@@ -41,7 +55,10 @@ def best_mentions(
 
     def rank(candidates: list[Link]) -> int:
         words = [word for word in fold(candidates[0].mention).split() if word not in STOP_WORDS]
-        if all(word in asking for word in words):
+        is_plain = candidates[0].mention.islower()
+        if words and all(word in asking or (is_plain and stem(word) in asking) for word in words):
+            return 2
+        if is_plain and (not words or is_asked_for(text, candidates[0].start)):
             return 2
         has_capital = any(c.isupper() or c.isdigit() for c in candidates[0].mention)
         is_name = has_capital and any(label(link.entity) != label(link.entity).lower() for link in candidates)
@@ -95,6 +112,12 @@ def search_anchors(
     links = [Link(names[key], SEARCHED * score / both) for key, score in fused if key in names]
     by = [(*(name for name, ranking in found.items() if key in ranking), "graph") for key, _ in fused if key in names]
     return links, by
+
+
+def ways(anchors: Sequence[Link], found: Mapping[str, Sequence[Link]]) -> list[tuple[str, ...]]:
+    """How each anchor's facts come about: what linked it ("picture", "mention"), and the walk from it ("graph")."""
+    linked = {name: {link.entity for link in links} for name, links in found.items()}
+    return [(*(name for name in linked if anchor.entity in linked[name]), "graph") for anchor in anchors]
 
 
 def without_mentions(question: str, links: Iterable[Link]) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,6 +20,7 @@ from kg.errors import InputError
 from retrieval.embed import Embedder, EmbeddingCache, Progress, checked
 from retrieval.entity_index import FORMAT, EntityIndex
 from retrieval.entries import entity_text, picture_rows, row_identity
+from retrieval.fact_index import FactTable, build_facts
 from retrieval.index.dense import DenseIndex, kind_for
 from retrieval.index.lexical import LexicalIndex
 from retrieval.overlay import changed_ids
@@ -38,11 +40,14 @@ def build_index(
     progress: Progress | None = None,
     cache: EmbeddingCache | None = None,
     labels_only: bool = False,
+    facts: Embedder | None = None,
 ) -> dict[str, Any]:
     """Index every entity of a store, and every picture outside the held-out splits; return the manifest.
 
     Args:
         labels_only: embed labels without descriptions, several times faster; the lexical index has both in any case.
+        facts: index every fact as well, a text that this embeds (`retrieval.fact_index`); ``text``, or one that differs
+            from it in the length it cuts at.
 
     Raises:
         InputError: ``out`` is a file.
@@ -64,6 +69,9 @@ def build_index(
             vectors = _embed(images, [_file(row) for row in table.values()], cache, "embed pictures", progress)
             shown.add(list(table), vectors)
             shown.save(new.folder / "pictures.faiss")
+        if facts is not None:
+            embed = partial(_embed, facts, cache=cache, stage="embed facts", progress=progress)
+            build_facts(graph, new.folder / "facts", embed, facts.dimension)
         return new.publish(graph, version, text, images, labels_only, len(ids), table, cache, progress)
 
 
@@ -74,8 +82,12 @@ def update_index(
     images: Embedder | None = None,
     progress: Progress | None = None,
     cache: EmbeddingCache | None = None,
+    facts: Embedder | None = None,
 ) -> dict[str, Any]:
     """Bring an index up to the store's version by embedding only what changed since; return the new manifest.
+
+    Args:
+        facts: embeds those, where the index has them; ``text`` if not given.
 
     Raises:
         IndexStale: the index is another store's.
@@ -117,6 +129,9 @@ def update_index(
                 list(added), _embed(images, [_file(row) for row in added.values()], cache, "embed pictures", progress)
             )
             _fit(shown).save(new.folder / "pictures.faiss")
+        if (old.folder / "facts").exists():
+            embed = partial(_embed, facts or text, cache=cache, stage="embed facts", progress=progress)
+            build_facts(graph, new.folder / "facts", embed, text.dimension, old.folder / "facts")
         counted = len(dense), table
         return new.publish(graph, version, text, images, labels_only, *counted, cache, progress, old.path_vectors())
 
@@ -181,6 +196,7 @@ class _Generation:
             "images": {"name": images.name, "dimension": images.dimension} if images else None,
             "labels_only": labels_only,
             "entities": num_entities,
+            "facts": len(FactTable(self.folder / "facts")) if (self.folder / "facts").exists() else None,
             "pictures": len(table),
             "paths": len(paths),
             "generation": self.folder.name,

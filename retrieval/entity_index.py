@@ -5,6 +5,7 @@
                      pictures.faiss   picture vectors, by position
                      pictures.jsonl   position → entity, path, root, sha256
                      lexical/         words
+                     facts/           every fact as a text, where asked for: `retrieval.fact_index`
                      paths.npy        vectors of the common paths of one and two steps; paths.json has their texts
 
 `retrieval.catalogue` writes it.
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kg.errors import IndexStale, InputError
-from retrieval.embed import Embedder, share_space
+from retrieval.embed import Embedder, TokenEmbedder, share_space
 from retrieval.index import Hit
 from retrieval.index.dense import DenseIndex
 from retrieval.index.lexical import LexicalIndex
@@ -29,6 +30,8 @@ from retrieval.overlay import Overlay
 
 if TYPE_CHECKING:
     from kg import KnowledgeGraph
+    from retrieval.fact_index import FactIndex
+    from retrieval.fact_ranker import FactRanker
 
 FORMAT = 2  # 1 cut words of non-Latin scripts apart at their marks
 
@@ -95,6 +98,19 @@ class EntityIndex:
         if manifest["kg_version"] != version and not allow_stale:
             raise IndexStale(f"{at}: run `kemm index --update`")
         return manifest
+
+    def fact_index(self, graph: KnowledgeGraph, text: TokenEmbedder, ranker: FactRanker | None = None) -> FactIndex:
+        """The facts of the store, to be searched by a question alone.
+
+        Raises:
+            InputError: the index was built without them, or by another embedder.
+        """
+        from retrieval.fact_index import FactIndex
+
+        self.require(text, None)
+        if not (self.folder / "facts").exists():
+            raise InputError(f"{self.out} was built without facts: run `kemm index --facts`")
+        return FactIndex(self.folder / "facts", graph, self.kg_version, text, ranker)
 
     def follow(self, graph: KnowledgeGraph, text: Embedder) -> None:
         """From now on, see edits of the store at once: `retrieval.overlay`.

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kg.errors import InputError
 from retrieval.embed import TokenEmbedder
+from retrieval.learned import open_weights, padded
 
 if TYPE_CHECKING:
     from retrieval.index.graph_walk import PathVectors
@@ -106,8 +106,8 @@ class PathScorer:
 
         generator = torch.Generator().manual_seed(seed)
         said, of_question = np.unique(np.asarray(questions), return_inverse=True)
-        q, q_mask = _padded(text.tokens(said.tolist()))  # (Q, T, D), (Q, T)
-        p, p_mask = _padded(text.tokens(paths.texts))  # (P, J, D), (P, J)
+        q, q_mask = padded(text.tokens(said.tolist()))  # (Q, T, D), (Q, T)
+        p, p_mask = padded(text.tokens(paths.texts))  # (P, J, D), (P, J)
         q_vector, p_vector = torch.from_numpy(text.embed(said.tolist())), torch.from_numpy(paths.vectors)
         identity, deviation = torch.eye(q_vector.shape[1]), float(q[q_mask].std())
         flat = p[p_mask]
@@ -170,26 +170,4 @@ class PathScorer:
         Raises:
             InputError: the file holds something else.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            weights = load_file(path)
-            if {name: array.ndim for name, array in weights.items()} != _SHAPES:
-                raise ValueError(f"it holds {', '.join(weights) or 'nothing'}")
-        except (OSError, ValueError, SafetensorError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: not a path scorer ({reason}); run `kemm pretrain` again") from None
-        return cls(text, weights)
-
-
-def _padded(rows: Sequence[np.ndarray]) -> tuple[Any, Any]:
-    """Token states of N texts as one tensor (N, T, D) and its mask (N, T)."""
-    import torch
-
-    states = torch.zeros(len(rows), max(map(len, rows)), rows[0].shape[1])
-    mask = torch.zeros(states.shape[:2], dtype=torch.bool)
-    for number, row in enumerate(rows):
-        states[number, : len(row)] = torch.from_numpy(row.astype(np.float32))
-        mask[number, : len(row)] = True
-    return states, mask
+        return cls(text, open_weights(path, _SHAPES, "a path scorer", "run `kemm pretrain` again"))

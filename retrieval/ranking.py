@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence, Set
+from collections.abc import Hashable, Mapping, Sequence, Set
 from math import log2
 from typing import TypeVar
+
+from retrieval.index import Hit
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -21,6 +23,14 @@ def reciprocal_rank_fusion(rankings: Sequence[Sequence[Item]], k: float = 60.0) 
         for rank, item in enumerate(dict.fromkeys(ranking), start=1):
             scores[item] = scores.get(item, 0.0) + 1.0 / (k + rank)
     return sorted(scores.items(), key=lambda pair: -pair[1])
+
+
+def fused(found: Mapping[str, Sequence[Hit]], k: int | None = None) -> list[Hit]:
+    """The hits of several searches as one ranking by reciprocal ranks, each saying which of them found it."""
+    rankings = {name: [hit.id for hit in hits] for name, hits in found.items()}
+    held = {name: set(ids) for name, ids in rankings.items()}
+    both = reciprocal_rank_fusion(list(rankings.values()))[:k]
+    return [Hit(one, score, tuple(name for name in held if one in held[name])) for one, score in both]
 
 
 def recall_at_k(ranking: Sequence[Item], relevant: Set[Item], k: int) -> float:

@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kg.errors import InputError
+from kg.link import TEMPERATURE
 from kg.records import Link
 from retrieval import anchors as find
 from retrieval.embed import Embedder
 from retrieval.entity_index import EntityIndex
-from retrieval.evidence import Evidence, Query
+from retrieval.evidence import Evidence, EvidenceFact, Query
+from retrieval.fact_index import FactIndex
 from retrieval.index.graph_walk import GraphWalk
+from retrieval.index.path_walk import PathWalk
+from retrieval.packing import evidence_facts, pack
 from retrieval.path_scorer import PathScorer
 from retrieval.selection import Judge, by_cosine, select
+from retrieval.step_scorer import StepScorer
 
 if TYPE_CHECKING:
     from kg import EntityLinker, KnowledgeGraph
+    from kg.coherence import Coherence
+    from retrieval.linker_head import LinkerHead
 
 MAX_MENTIONS = 4
 MAX_PICTURE_LINKS = 3
@@ -32,23 +39,28 @@ class Retriever:
     """Evidence for questions about one store.
 
     Args:
-        index: of the same store, made with the same embedders.
+        index: of the same store, made with the same embedders; without one, nothing is found by mere likeness.
         images: needed for pictures unless ``link_image`` is given.
         linker: of text mentions; made from the graph when first needed.
         link_image: ``(image, k) -> list[Link]``, a model's own way to name what a picture shows; by default the
             nearest pictures of the index.
-        hops: 1 or 2.
+        hops: 1 or 2 lay out all facts around an anchor and judge them; from 3 on, paths are followed that
+            ``step_scorer`` reads in the question.
         k: how many facts at most, unless a call says otherwise.
         path_scorer: a learned judge of paths in place of the cosine.
+        step_scorer: a learned reader of paths; needed from 3 hops on, and used only then.
+        linker_head: a learned judge of what a mention means in its sentence, and whether any of its candidates.
+        coherence: weighs what several mentions may mean by what goes together in the graph.
+        facts: searched where nothing is named or shown, in place of entities like the question.
 
     Raises:
-        InputError: the index was made with other embedders.
+        InputError: the index was made with other embedders, or there is no ``step_scorer`` for so many hops.
     """
 
     def __init__(
         self,
         graph: KnowledgeGraph,
-        index: EntityIndex,
+        index: EntityIndex | None,
         text: Embedder,
         images: Embedder | None = None,
         linker: EntityLinker | None = None,
@@ -56,14 +68,24 @@ class Retriever:
         hops: int = 2,
         k: int = 32,
         path_scorer: PathScorer | None = None,
+        step_scorer: StepScorer | None = None,
+        linker_head: LinkerHead | None = None,
+        coherence: Coherence | None = None,
+        facts: FactIndex | None = None,
     ) -> None:
-        index.require(text, images)
-        index.follow(graph, text)
+        if hops > 2 and step_scorer is None:
+            raise InputError(f"{hops} hops need a step scorer: train one (StepScorer.train), or ask for 2 hops")
+        if index is not None:
+            index.require(text, images)
+            index.follow(graph, text)
         self.graph, self.index, self.text, self.images, self.k = graph, index, text, images, k
         self.link_image = link_image
-        self.path_scorer = path_scorer
-        self.walk = GraphWalk(graph, text.embed, hops=hops)
-        self.walk.paths.learn(*index.path_vectors())
+        self.path_scorer, self.linker_head, self.coherence = path_scorer, linker_head, coherence
+        self.facts = facts
+        self.step_scorer, self.paths = step_scorer, PathWalk(graph, hops) if hops > 2 else None
+        self.walk = GraphWalk(graph, text.embed, hops=min(hops, 2))
+        if index is not None:
+            self.walk.paths.learn(*index.path_vectors())
         self._linker = linker
         self._asking: tuple[int, frozenset[str]] = (-1, frozenset())
         self._linked: dict[tuple[str, bool], list[Link]] = {}  # at that version: "this" is asked about many pictures
@@ -79,10 +101,13 @@ class Retriever:
         if not question and query.image is None:
             raise InputError("empty question: give a text, a picture, or both")
         shown = self.link_picture(query.image) if query.image is not None else []
-        vector = self.text.embed([question])[0] if question else None
-        mentioned = self.link_text(question, bool(shown), vector) if question else []
-        anchors, found_by = merged(shown, mentioned), None
-        if not anchors and vector is not None:
+        mentioned = self.link_text(question, bool(shown)) if question else []
+        anchors = merged(shown, mentioned)
+        found_by = find.ways(anchors, {"picture": shown, "mention": mentioned})
+        if not anchors and question and self.facts is not None:
+            return self.facts.evidence(question, self.k if k is None else k)
+        if not anchors and question and self.index is not None:
+            vector = self.text.embed([question])[0]
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
         asked = find.without_mentions(question, mentioned)  # a name says which entity, not which relation
         return self.gather(anchors, asked, k, question, found_by)
@@ -103,14 +128,29 @@ class Retriever:
             found_by: one an anchor; ``("graph",)`` when not given.
         """
         version = self.walk.refresh()
-        near = [self.walk.candidates(link.entity) for link in anchors]
-        facts = select(near, anchors, self._judge(asked), self.k if k is None else k, question, found_by or ())
+        most = self.k if k is None else k
+        if self.paths is not None and asked:
+            facts = self._follow(anchors, asked, most, found_by or ())
+        else:
+            near = [self.walk.candidates(link.entity) for link in anchors]
+            facts = select(near, anchors, self._judge(asked), most, question, found_by or ())
         ends = [link.entity for link in anchors]
         for fact in facts:
             ends += (fact.statement.head, fact.statement.relation)
             if isinstance(fact.statement.tail, str):
                 ends.append(fact.statement.tail)
         return Evidence(tuple(facts), tuple(anchors), version, self.walk.labels(ends))
+
+    def _follow(
+        self, anchors: Sequence[Link], asked: str, k: int, found_by: Sequence[tuple[str, ...]]
+    ) -> list[EvidenceFact]:
+        """The facts along the paths that the question asks for."""
+        assert self.paths is not None and self.step_scorer is not None
+        self.paths.refresh()
+        reading = self.step_scorer.read(asked, self.paths.steps)
+        trails = [self.paths.trails(link.entity, reading) for link in anchors]
+        named = {trail.anchor for several in trails for trail in several}
+        return evidence_facts(self.paths, pack(trails, [link.score for link in anchors], k, named), found_by)
 
     def _judge(self, asked: str) -> Judge | None:
         if not asked:
@@ -119,9 +159,7 @@ class Retriever:
             return self.path_scorer.judge(asked, self.walk.paths)
         return by_cosine(self.text.embed([asked])[0], self.walk.paths)
 
-    def link_text(
-        self, question: str, has_picture: bool = False, question_vector: np.ndarray | None = None
-    ) -> list[Link]:
+    def link_text(self, question: str, has_picture: bool = False) -> list[Link]:
         """Entities named in a question, at most four; common words only where nothing better is named or shown.
 
         Of two entities of one name, the one is meant that has facts of the kind asked for.
@@ -129,19 +167,37 @@ class Retriever:
         linker = self._current_linker()
         if (question, has_picture) in self._linked:
             return list(self._linked[question, has_picture])
-        vector = self.text.embed([question])[0] if question_vector is None else question_vector
 
-        def closeness(iris: list[str]) -> list[float]:
-            self.walk.read(iris)
-            return [self.walk.closeness(iri, vector) for iri in iris]
+        def closeness(iris: list[str], span: tuple[int, int]) -> Sequence[float]:
+            scores = self._closeness(iris, question, span) if len(iris) > 1 else [0.0]
+            if self.linker_head is None:
+                return scores
+            judged = self.linker_head.context(question)(iris, span)
+            return [*(one + other for one, other in zip(scores, judged, strict=False)), judged[-1]]
 
-        links = linker.link(question, context=closeness)
+        links = linker.link(question, context=closeness, coherence=self.coherence)
         names = self.walk.labels(link.entity for link in links)
-        best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS)
+        best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS, question)
         if len(self._linked) >= MOST_LINKED:
             self._linked.clear()
         self._linked[question, has_picture] = best
         return list(best)
+
+    def _closeness(self, iris: list[str], question: str, span: tuple[int, int]) -> list[float]:
+        """How well entities fit as what a question is about, by the facts around them.
+
+        The cosine of the question and their likeliest one-step path; with a step scorer, τ log of the chance that the
+        question's first step can be taken from them.
+        """
+        if self.paths is None or self.step_scorer is None:
+            self.walk.read(iris)
+            vector = self.text.embed([question])[0]  # the embedder remembers it
+            return [self.walk.closeness(iri, vector) for iri in iris]
+        self.paths.refresh()
+        asked = f"{question[: span[0]]}this{question[span[1] :]}"
+        reading = self.step_scorer.read(asked, self.paths.steps)
+        chances = np.exp(reading.next(reading.start())[0][0, :-1])
+        return [TEMPERATURE * float(np.log(chances[self.paths.ways_on(iri)].sum() + 1e-3)) for iri in iris]
 
     def look_ahead(self, questions: Sequence[tuple[str, bool]], entities: Iterable[str] = ()) -> None:
         """Link many questions, and read what is around what they name: several times faster than one by one.
@@ -175,8 +231,9 @@ class Retriever:
         """Entities that a picture may show, at most three, by the model's linker or the nearest pictures."""
         if self.link_image is not None:
             return self.link_image(image, MAX_PICTURE_LINKS)
-        if self.images is None or self.index.shown is None:
-            raise InputError(f"a picture was given, but {self.index.out} was built or opened without an image embedder")
+        if self.index is None or self.images is None or self.index.shown is None:
+            place = "the retriever" if self.index is None else self.index.out
+            raise InputError(f"a picture was given, but {place} was built or opened without an image embedder")
         vector = self.images.embed([image])[0]
         return find.nearest_pictures(self.index, vector, self.graph.iris, MAX_PICTURE_LINKS)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kg.records import Literal
+from kg.records import Literal, Statement
 from retrieval.evidence import Evidence, EvidenceFact
 
 
@@ -31,13 +31,22 @@ def path_text(steps: Sequence[tuple[str, bool]]) -> str:
     return f"{words[1]} {first}" if first_forward else f"{words[1]} what it {words[0]}"
 
 
+def fact_text(statement: Statement, label: Callable[[str], str]) -> str:
+    """Say a fact as it is stored: "Italy, capital: Rome"; a literal's unit follows it.
+
+    Args:
+        label: IRI → readable name; asked about units too, which may be names already.
+    """
+    tail = statement.tail
+    said = tail.value if isinstance(tail, Literal) else label(tail)
+    if isinstance(tail, Literal) and tail.unit:
+        said = f"{said} {label(tail.unit)}"
+    return f"{label(statement.head)}, {label(statement.relation)}: {said}"
+
+
 def verbalise_fact(evidence: Evidence, fact: EvidenceFact) -> str:
-    """Say a fact as it is stored: "Italy, capital: Rome"; a literal's unit follows it."""
-    statement = fact.statement
-    tail = evidence.label(statement.tail)
-    if isinstance(statement.tail, Literal) and statement.tail.unit:
-        tail = f"{tail} {evidence.label(statement.tail.unit)}"
-    return f"{evidence.label(statement.head)}, {evidence.label(statement.relation)}: {tail}"
+    """Say one fact of the evidence by its labels."""
+    return fact_text(fact.statement, evidence.label)
 
 
 def verbalise(evidence: Evidence) -> list[Span]:

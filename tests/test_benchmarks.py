@@ -68,3 +68,9 @@ def test_the_benchmark_of_retrieval_searches_the_same_index_with_each_contender(
         for contender in ("retrieval", "FAISS")
     ]
     assert all(row["median"] > 0 and row["note"].startswith("recall@10 ") for row in rows)
+
+
+def test_the_benchmark_of_writing_times_every_way_of_it() -> None:
+    result = json.loads(run("benchmarks/generation.py", "--rounds", "1", "--tokens", "2", "--batch", "1", "--json"))
+    assert [row["contender"] for row in result["rows"]][:3] == ["cached", "uncached", "GPT-2 of transformers"]
+    assert all(row["median"] > 0 for row in result["rows"])

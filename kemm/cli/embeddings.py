@@ -68,7 +68,9 @@ def train(
 
 
 def rank(
-    run: Run,
+    run: Annotated[
+        Path, typer.Option("--run", help="Folder that `kemm kg train` or `kemm kg combine` wrote", show_default=False)
+    ],
     split: Annotated[str, typer.Option("--split", help="Which triples to rank")] = "valid",
     json: Json = False,
 ) -> None:
@@ -136,14 +138,17 @@ def combine(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `kemm kg train` wrote", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="Folder to write the weights to")],
     hops: Annotated[int, typer.Option(min=0, help="Weigh distances in the training graph up to this; 0: don't")] = 0,
+    by_relation: Annotated[
+        bool, typer.Option("--by-relation/--shared", help="Weights of each relation beside those that all share")
+    ] = True,
     test: Annotated[bool, typer.Option("--test", help="Rank the test split: once, when all is chosen")] = False,
     json: Json = False,
 ) -> None:
     """Weigh the scores of trained models on the validation split, so that together they rank best."""
     with screen.work(json):
-        from kg.embeddings.sums import combine as run
+        from kg.embeddings.combined_runs import combine as run
 
-        result = run(runs, out, hops=hops, test=test)
+        result = run(runs, out, hops=hops, by_relation=by_relation, test=test)
 
     def people() -> None:
         screen.line(f"the weights are in {result['run']}")

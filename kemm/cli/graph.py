@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from kemm.cli import screen, stores, terms
 from kemm.cli.screen import Json
 from kemm.cli.stores import Author, Limit, Note, Store, Version
+from kg.records import Link
 
 kg_commands = typer.Typer(no_args_is_help=True, help="Look into a store, and edit it.")
 
@@ -145,27 +147,63 @@ def drop_load(store: Store, json: Json = False) -> None:
 
 
 def link(
-    text: Annotated[str, typer.Argument(help="A sentence or a question", show_default=False)],
     store: Store,
+    text: Annotated[str, typer.Argument(help="A sentence or a question", show_default=False)] = "",
+    image: Annotated[Path | None, typer.Option("--image", help="A picture instead of a text")] = None,
+    index: Annotated[
+        Path | None, typer.Option("--index", help="With --image: look among the pictures of this index too")
+    ] = None,
+    regions: Annotated[bool, typer.Option("--regions", help="With --image: what is where in the picture")] = False,
     limit: Annotated[int, typer.Option("-k", min=1, help="Most links")] = 10,
     json: Json = False,
 ) -> None:
-    """Find the entities that a text mentions."""
+    """Find the entities that a text mentions, or that a picture shows."""
+    if bool(text.strip()) == (image is not None):
+        raise typer.BadParameter("give either a text or --image")
+    if image is None and (index is not None or regions):
+        raise typer.BadParameter("--index and --regions go with --image")
+    if image is not None:
+        _link_image(store, image, index, regions, limit, json)
+        return
     from kg import EntityLinker
 
     with stores.existing(store, json) as graph:
         links = EntityLinker(graph).link(text, limit=limit)
         labels = graph.labels([link.entity for link in links])
-    found = [
-        {
-            "mention": link.mention,
-            "start": link.start,
-            "end": link.end,
-            "entity": link.entity,
-            "label": labels.get(link.entity, link.entity),
-            "score": link.score,
-        }
-        for link in links
-    ]
+    found = [{"mention": link.mention, "start": link.start, "end": link.end, **_named(link, labels)} for link in links]
     rows = [(hit["mention"], hit["label"], hit["score"], hit["entity"]) for hit in found]
     screen.show({"links": found}, json, lambda: screen.table(("mention", "label", "score", "entity"), rows))
+
+
+def _link_image(store: str, image: Path, index: Path | None, regions: bool, limit: int, json: bool) -> None:
+    from kemm.picture_linking import open_naming
+
+    with stores.existing(store, json) as graph:
+        naming = open_naming(graph, index)
+        if regions:
+            parts = [(region.box, region.links) for region in naming.regions(image, limit)]
+        else:
+            parts = [((0.0, 0.0, 1.0, 1.0), tuple(naming.link_image(image, limit)))]
+        labels = graph.labels([link.entity for _, links in parts for link in links])
+    found = [
+        {"box": [round(side, 4) for side in box], "links": [_named(link, labels) for link in links]}
+        for box, links in parts
+    ]
+    result = {"regions": found} if regions else {"links": found[0]["links"]}
+
+    def people() -> None:
+        rows = [
+            (*([f"{100 * x0:.0f}–{100 * x1:.0f} %, {100 * y0:.0f}–{100 * y1:.0f} %"] if regions else []), *hit)
+            for (x0, y0, x1, y1), links in parts
+            for hit in [(labels.get(link.entity, link.entity), link.score, link.entity) for link in links]
+        ]
+        if rows:
+            screen.table((*(("across, down",) if regions else ()), "label", "score", "entity"), rows)
+        else:
+            screen.line("none of the store's entities")
+
+    screen.show(result, json, people)
+
+
+def _named(link: Link, labels: dict[str, str]) -> dict[str, Any]:
+    return {"entity": link.entity, "label": labels.get(link.entity, link.entity), "score": link.score}

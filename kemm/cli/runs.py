@@ -43,13 +43,16 @@ def index(
     labels_only: Annotated[
         bool, typer.Option("--labels-only", help="Embed labels without descriptions, several times faster")
     ] = False,
+    facts: Annotated[
+        bool, typer.Option("--facts", help="Embed facts as well: a question alone finds its fact")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Embed a store's texts and pictures and index them for retrieval."""
     with screen.work(json):
         from kemm.indexing import build
 
-        result = build(store, out, update=update, labels_only=labels_only)
+        result = build(store, out, update=update, labels_only=labels_only, facts=facts)
     screen.show(result, json)
 
 

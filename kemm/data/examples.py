@@ -14,6 +14,9 @@ from kemm.data.fact_table import FactTable
 from kemm.data.questions import Question
 from kemm.data.world import World
 
+#: Types of questions whose answers stand in facts; others are answered by a word: yes, no, not known.
+ANSWERED_BY_FACTS = ("one-hop", "two-hop")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -26,7 +29,7 @@ class Example:
 
 def right_rows(table: FactTable, question: Question) -> tuple[int, ...]:
     """Rows of the facts that answer a question by its own path."""
-    if question.type not in ("one-hop", "two-hop"):
+    if question.type not in ANSWERED_BY_FACTS:
         return ()
     answers = set(question.answers)
     return tuple(

@@ -13,7 +13,7 @@ import torch
 
 from kemm.data.batch import Batch, Edges, Pairs, Pictures, Questions, jitter
 from kemm.data.entity_vectors import UNKNOWN
-from kemm.data.examples import Example, batch_questions, muted
+from kemm.data.examples import ANSWERED_BY_FACTS, Example, batch_questions, muted
 from kemm.data.questions import NOT_KNOWN
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ class StepBatches:
         self._number = {name: number for number, name in enumerate(data.names)}
         self._word = {answer: number for number, answer in enumerate(data.vocabulary)}
         pools: dict[tuple[str, ...], set[str]] = {}
-        for example in data.examples:
-            pools.setdefault(example.question.path[-1:], set()).update(example.question.answers)
+        for question in (example.question for example in data.examples):
+            if question.type in ANSWERED_BY_FACTS:  # "yes" and "not known" are nobody's tail
+                pools.setdefault(question.path[-1:], set()).update(question.answers)
         self._vector = {  # answer → row of its vector, so that a swapped answer is no node without one
             example.table.answers[row]: int(example.table.node_entity[example.table.far[row]])
             for example in data.examples
@@ -150,7 +151,7 @@ class StepBatches:
         return jitter(questions, answering.noise, int(rng.integers(2**31)))
 
     def _other_answer(self, example: Example, rng: np.random.Generator) -> str:
-        """An answer that other questions of the same relation have."""
+        """An answer that questions of the same relation have."""
         pool = self._pools[example.question.path[-1:]]
         return pool[rng.integers(len(pool))]
 

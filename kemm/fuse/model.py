@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from kemm.data.batch import Batch, Facts
 from kemm.data.entity_vectors import EntityVectors
 from kemm.fuse import FUSIONS
 from kemm.fuse.knowledge import EntityEncoder, FactEncoder
+from kemm.fuse.pretrained import from_pretrained, save_pretrained
 from kemm.settings import ModelSettings
 from kg.registry import resolve
 
@@ -102,6 +105,15 @@ class KEMM(nn.Module):
             masks["knowledge"] = facts.mask
             biases["knowledge"] = facts.lay_out(facts.log_score)
         return self.fusion(tokens, masks, biases)
+
+    def save_pretrained(self, folder: str | Path, lineage: dict[str, Any] | None = None) -> Path:
+        """Write weights, settings and a card; see ``kemm.fuse.pretrained.save_pretrained``."""
+        return save_pretrained(self, folder, lineage)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, vectors: EntityVectors | None = None) -> KEMM:
+        """Load what ``save_pretrained`` wrote; see ``kemm.fuse.pretrained.from_pretrained``."""
+        return from_pretrained(folder, vectors)
 
 
 class Encoded:

@@ -57,7 +57,9 @@ def sinusoidal(length: int, width: int, is_interleaved: bool = True) -> Tensor:
 
 
 def sinusoidal_grid(rows: int, columns: int, width: int, first: int = 1) -> Tensor:
-    """MAE's: half of the numbers for the column, half for the row, sines first; ``first`` tokens of zeros before.
+    """Half of the numbers for the row, half for the column, sines first; ``first`` tokens of zeros before.
+
+    As transformers has it for MAE, whose own code has the column first.
 
     Returns:
         (first + rows · columns, D).
@@ -65,7 +67,7 @@ def sinusoidal_grid(rows: int, columns: int, width: int, first: int = 1) -> Tens
     y, x = torch.meshgrid(
         torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
     )
-    parts = [_sines(axis.reshape(-1, 1) * _frequencies(width // 2), False) for axis in (x, y)]
+    parts = [_sines(axis.reshape(-1, 1) * _frequencies(width // 2), False) for axis in (y, x)]
     return torch.cat([torch.zeros(first, width, dtype=torch.float64), torch.cat(parts, dim=1)]).float()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import torch
@@ -27,7 +27,9 @@ class Reading:
         layers: keys and values.
         mask: ``(B, L)`` bool, false at padding of what was read.
         seen: how many of those are text.
-        context, context_mask: what cross-attention reads; the context goes once its keys and values are in ``layers``.
+        context, context_mask: what cross-attention reads.
+        texts: ``(B,)`` which of the first rows each row has come from: while beams of a text change places among
+            themselves, what they read across stays where it is.
     """
 
     layers: list[BlockCache] | MultiwayCache
@@ -35,11 +37,23 @@ class Reading:
     seen: int = 0
     context: Tensor | None = None
     context_mask: Tensor | None = None
+    texts: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.texts = torch.arange(len(self.mask), device=self.mask.device)
 
     def select(self, rows: Tensor) -> None:
-        for layer in [self.layers] if isinstance(self.layers, MultiwayCache) else self.layers:
-            layer.select(rows)
-        self.mask, self.context, self.context_mask = select_rows((self.mask, self.context, self.context_mask), rows)
+        self.mask, texts = self.mask[rows], self.texts[rows]
+        if isinstance(self.layers, MultiwayCache):
+            self.layers.select(rows)
+        else:
+            for layer in self.layers:
+                layer.attention.select(rows)
+            if not torch.equal(texts, self.texts):
+                self.context, self.context_mask = select_rows((self.context, self.context_mask), rows)
+                for layer in self.layers:
+                    layer.cross.select(rows)
+        self.texts = texts
 
 
 class TextEnds(nn.Module):

@@ -17,4 +17,6 @@ OBJECTIVES = {
     "entity_image": "kemm.objectives.contrastive:EntityImage",
     "entity_text": "kemm.objectives.contrastive:EntityText",
     "answering": "kemm.objectives.answering:Answering",
+    "reader_distillation": "kemm.objectives.reader_distillation:ReaderDistillation",
+    "joint_retrieval": "kemm.objectives.joint_retrieval:JointRetrieval",
 }

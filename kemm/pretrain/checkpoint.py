@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from kemm.weights import first_difference, read_safetensors
 from kg.errors import InputError
 
 
@@ -52,18 +53,10 @@ def load_weights(folder: Path, module: nn.Module) -> None:
     path = folder / "model.safetensors"
     if not path.is_file():
         raise InputError(f"{folder}: no model there; run `kemm pretrain` first")
-    try:
-        state = load_file(path)
-    except Exception as error:  # safetensors raises its own bare exception type for a damaged file
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
-    own = module.state_dict()
-    for name in sorted(own.keys() | state.keys()):
-        if name not in state or name not in own or own[name].shape != state[name].shape:
-            theirs = tuple(state[name].shape) if name in state else "absent"
-            ours = tuple(own[name].shape) if name in own else "absent"
-            raise InputError(
-                f"{path}: {name} is {theirs} there and {ours} in this configuration; train anew with --no-resume"
-            )
+    state = read_safetensors(path)
+    wrong = first_difference(module.state_dict(), state)
+    if wrong is not None:
+        raise InputError(f"{path}: {wrong}; train anew with --no-resume")
     module.load_state_dict(state)
 
 

@@ -260,4 +260,5 @@ class BLIPAnswerer(System):
 def both(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of text and vision, with what config.json leaves unsaid."""
     refuse(config, "BLIP", tie_word_embeddings=True)
+    refuse(config["vision_config"], "BLIP", attention_dropout=0.0)
     return {**TEXT, **config["text_config"]}, {**VISION, **config["vision_config"]}

@@ -122,6 +122,7 @@ class BLIP2Retrieval(System):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         vision, q_former_config = {**VISION, **config["vision_config"]}, {**Q_FORMER, **config["qformer_config"]}
+        refuse(vision, "BLIP-2", attention_dropout=0.0)
         refuse(q_former_config, "BLIP-2's retrieval", use_qformer_text_input=True)
         return cls(
             vision, q_former_config, config.get("num_query_tokens", 32), config.get("image_text_hidden_size", 256)
@@ -202,19 +203,25 @@ class BLIP2(System):
         self.vision = PictureEncoder(vision)
         self.q_former = q_former(q_former_config, vision["hidden_size"], queries, has_words=False)
         self.language: Any = language.requires_grad_(False)
-        self.is_encoder_decoder = bool(self.language.config.is_encoder_decoder)
-        self.project = nn.Linear(q_former_config["hidden_size"], self.language.config.hidden_size)
+        of_language: Any = language.config
+        self.is_encoder_decoder = bool(of_language.is_encoder_decoder)
+        self.project = nn.Linear(q_former_config["hidden_size"], of_language.hidden_size)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
         vision, q_former_config = {**VISION, **config["vision_config"]}, {**Q_FORMER, **config["qformer_config"]}
+        refuse(vision, "BLIP-2", attention_dropout=0.0)
         refuse(q_former_config, "BLIP-2", use_qformer_text_input=False)
         text = dict(config["text_config"])
         text_config = AutoConfig.for_model(text.pop("model_type", "opt"), **text)
         kind = AutoModelForSeq2SeqLM if text_config.is_encoder_decoder else AutoModelForCausalLM
-        return cls(vision, q_former_config, kind.from_config(text_config), config.get("num_query_tokens", 32))
+        language = kind.from_config(text_config)
+        if text.get("tie_word_embeddings") is False and text_config.is_encoder_decoder:
+            # transformers 5 ties T5's nevertheless; those published since v1.1 have a matrix of their own
+            language.lm_head.weight = nn.Parameter(language.lm_head.weight.detach().clone())
+        return cls(vision, q_former_config, language, config.get("num_query_tokens", 32))
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         """(B, 3, rows, columns) → what stands before the text, (B, Q, D)."""

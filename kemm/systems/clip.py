@@ -82,16 +82,16 @@ class TextEncoder(nn.Module):
 
 
 class PictureEncoder(nn.Module):
-    """A class token and patches with positions, a norm, blocks, a norm at the end."""
+    """A class token and patches with positions, a norm, blocks, and a norm at the end, unless told otherwise."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], has_final_norm: bool = True) -> None:
         super().__init__()
         width = config["hidden_size"]
         self.input = PatchInput(
             config["image_size"], config["patch_size"], width, bias=False, channels=config["num_channels"]
         )
         self.norm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
-        self.transformer = blocks(config)
+        self.transformer = blocks(config, has_final_norm=has_final_norm)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(B, 3, rows, columns) normalised pixels → (B, 1 + P, D)."""

@@ -11,9 +11,16 @@ from torch import Tensor, nn
 from kemm.fuse.inputs import unfold
 from kemm.fuse.positions import sinusoidal_grid
 from kemm.fuse.transformer import Transformer
-from kemm.systems.names import Names
+from kemm.systems.names import Either, Names, Source
 from kemm.systems.system import System, activation
-from kemm.systems.vit import PictureEncoder, encoder_names
+from kemm.systems.vit import PictureEncoder, block_names, encoder_names
+
+
+def _painter_names() -> dict[str, Source]:
+    """The decoder's blocks are ViT's, under the name that published checkpoints have, or that transformers 5 writes."""
+    published = block_names("", "decoder.", "decoder_layers.")
+    later = block_names("", "decoder.", "decoder_encoder.layer.")
+    return {ours: Either(theirs, later[ours]) for ours, theirs in published.items() if ".blocks." in ours}
 
 
 class MAE(System):
@@ -33,11 +40,7 @@ class MAE(System):
         "widen": "decoder.decoder_embed",
         "mask_token": "decoder.mask_token",
         "positions": "decoder.decoder_pos_embed",
-        **{
-            ours: theirs
-            for ours, theirs in encoder_names("", "decoder.decoder_").items()
-            if ours.startswith("transformer.blocks")
-        },
+        **_painter_names(),
         "transformer.norm": "decoder.decoder_norm",
         "paint": "decoder.decoder_pred",
     }

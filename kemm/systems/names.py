@@ -10,6 +10,7 @@ checkpoint::
         "encoder.blocks.{i}.feed_forward.up": Transposed("h.{i}.mlp.c_fc"),
         "head": Either("lm_head", "shared"),    # the first that the checkpoint has
         "language.*": "language_model.*",       # a model within, under its own names
+        "query.weight": "in_proj[0:1/3]",       # the first of three equal parts that are put one below another
     }
 
 ``{i}`` is the same number on both sides, ``*`` the same text. An entry of modules covers their ``weight`` and
@@ -40,17 +41,20 @@ class Biasless(str):
     """The name of a part of a joined projection that has no bias where its fellows have one, as BEiT's key."""
 
 
+Plain = str | tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Either:
     """The first that a checkpoint has of several: tied weights are written once, under any name of theirs."""
 
-    sources: tuple[str | tuple[str, ...], ...]
+    sources: tuple[Plain, ...]
 
-    def __init__(self, *sources: str | tuple[str, ...]) -> None:
+    def __init__(self, *sources: Plain) -> None:
         object.__setattr__(self, "sources", sources)
 
 
-Source = str | tuple[str, ...] | Either
+Source = Plain | Either
 Names = Mapping[str, Source]
 
 
@@ -79,15 +83,14 @@ def translate(
     for name, own in ours.items():
         sources = _sources(name, patterns, theirs)
         assert sources, f"the table of names has no entry for {name}"
-        zero = {source for source in sources if isinstance(source, Biasless) and source.endswith(".bias")}
-        absent = [source for source in sources if source not in theirs and source not in zero]
+        absent = [whole(source) for source in sources if not _there(source, theirs)]
         if absent:
             near = difflib.get_close_matches(absent[0], theirs, n=1)
             faults.append(f"{absent[0]} is missing" + (f" (nearest: {near[0]})" if near else ""))
             continue
-        used.update(sources)
+        used.update(map(whole, sources))
         rows = own.shape[0] // len(sources) if own.dim() else 0
-        parts = [own.new_zeros(rows) if source in zero else _read(theirs, source) for source in sources]
+        parts = [_read(theirs, source) if whole(source) in theirs else own.new_zeros(rows) for source in sources]
         value = _laid_out(parts[0] if len(parts) == 1 else torch.cat(parts), own)
         if value.shape != own.shape:
             faults.append(f"{' + '.join(sources)} has shape {tuple(value.shape)}, {tuple(own.shape)} is wanted")
@@ -101,8 +104,26 @@ def translate(
     return found
 
 
+_PART = re.compile(r"\[(\d+):(\d+)/(\d+)\]$")
+
+
+def whole(source: str) -> str:
+    """The parameter that a source is, or is a part of."""
+    return _PART.sub("", source)
+
+
+def _there(source: str, theirs: Collection[str]) -> bool:
+    """Whether a checkpoint has it, or need not."""
+    return whole(source) in theirs or (isinstance(source, Biasless) and source.endswith(".bias"))
+
+
 def _read(theirs: Mapping[str, Tensor], source: str) -> Tensor:
-    return theirs[source].T if isinstance(source, Transposed) else theirs[source]
+    value = theirs[whole(source)]
+    if match := _PART.search(source):
+        first, end, parts = map(int, match.groups())
+        rows = len(value) // parts
+        return value[first * rows : end * rows]
+    return value.T if isinstance(source, Transposed) else value
 
 
 def _laid_out(value: Tensor, own: Tensor) -> Tensor:
@@ -127,7 +148,7 @@ def _sources(name: str, patterns: Sequence[tuple[re.Pattern[str], Source]], thei
                 ]
                 for choice in (source.sources if isinstance(source, Either) else (source,))
             ]
-            return next((parts for parts in found if all(part in theirs for part in parts)), found[0])
+            return next((parts for parts in found if all(_there(part, theirs) for part in parts)), found[0])
     return []
 
 

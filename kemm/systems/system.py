@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from kemm.systems.names import ForeignCheckpoint, Names, translate
@@ -93,6 +94,14 @@ class System(nn.Module):
             found = translate(state, self.NAMES, self.state_dict(), self.IGNORED)
         except ForeignCheckpoint as error:
             raise ForeignCheckpoint(f"{folder}: not a checkpoint of {type(self).__name__}: {error}") from None
+        first: dict[int, str] = {}
+        for name, parameter in self.named_parameters(remove_duplicate=False):
+            other = first.setdefault(id(parameter), name)
+            if not torch.equal(found[name], found[other]):
+                raise ForeignCheckpoint(
+                    f"{folder}: {other} and {name} are one matrix in {type(self).__name__}, but differ here; "
+                    "does config.json say that they are tied?"
+                )
         self.load_state_dict(found)
 
 

@@ -117,6 +117,7 @@ class T5(System):
             feed_forward_bias=False,
             scale=1.0,
             dropout=self.dropout,
+            hidden_dropout=self.dropout,
             attention_dropout=self.dropout,
         )
 

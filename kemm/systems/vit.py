@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from kemm.fuse.inputs import PatchInput
 from kemm.fuse.transformer import Transformer
-from kemm.systems.names import Names, Source
+from kemm.systems.names import Names, Plain, Source
 from kemm.systems.system import System, activation, refuse
 
 
@@ -62,9 +62,9 @@ def encoder_names(ours: str, theirs: str) -> dict[str, Source]:
     }
 
 
-def block_names(ours: str, theirs: str) -> dict[str, Source]:
-    """ViT's names of blocks and of the norm after them."""
-    layer, block = f"{theirs}encoder.layer.{{i}}.", f"{ours}transformer.blocks.{{i}}."
+def block_names(ours: str, theirs: str, layers: str = "encoder.layer.") -> dict[str, Plain]:
+    """ViT's names of blocks and of the norm after them; ``layers`` is their name of all blocks."""
+    layer, block = f"{theirs}{layers}{{i}}.", f"{ours}transformer.blocks.{{i}}."
     return {
         f"{block}attention.qkv": (
             f"{layer}attention.attention.query",

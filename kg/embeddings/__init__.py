@@ -9,7 +9,7 @@
     from kg.embeddings.cold import embed_cold             # a vector for a new entity, without training
 
     from kg.embeddings.bi_encoder import BiEncoder        # entities by their texts; not in the table: it needs them
-    from kg.embeddings.combined import Combined           # the weighted sum of several models
+    from kg.embeddings.combination import Combination     # the weighted sum of several models
 
 The contract is ``kg.embeddings.model.KGEModel``. torch is imported by the files of this package, not by ``kg``.
 """

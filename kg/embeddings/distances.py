@@ -30,14 +30,14 @@ _BLOCK = 1 << 27
 
 def distances(query: Tensor, keys: Tensor, norm: Norm) -> Tensor:
     """Return the distances of all pairs, (B, D), (E, D) → (B, E)."""
-    if torch.is_grad_enabled() and (query.requires_grad or keys.requires_grad):
+    has_slope = torch.is_grad_enabled() and (query.requires_grad or keys.requires_grad)
+    if has_slope and (norm == 2 or not is_compiled(query)):  # of norm 2, matrix products are faster than our kernels
         return _plain(query, keys, norm, query.device.type != "cpu")
     if not is_compiled(query):
         size = max(1, _BLOCK // max(1, keys.numel()))
         parts = [_plain(part, keys, norm, True) for part in query.split(size)]
         return torch.cat(parts) if parts else query.new_empty(0, len(keys))
-    result = torch.empty(len(query), len(keys), dtype=query.dtype)
-    _to_all(query.detach().contiguous().numpy(), keys.detach().contiguous().numpy(), _CODES[norm], result.numpy())
+    result: Tensor = _ToAll.apply(query, keys, _CODES[norm])
     return result
 
 
@@ -71,6 +71,32 @@ def distances_to_rows(query: Tensor, keys: Tensor, candidates: Tensor, norm: Nor
 def _moduli(difference: Tensor) -> Tensor:
     a, b = difference.chunk(2, -1)
     return torch.sqrt(a * a + b * b + torch.finfo(difference.dtype).tiny)  # so that the derivative at 0 is 0
+
+
+class _ToAll(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, query: Tensor, keys: Tensor, code: int) -> Tensor:
+        q, k = query.detach().contiguous(), keys.detach().contiguous()
+        found = torch.empty(len(q), len(k), dtype=q.dtype)
+        _to_all(q.numpy(), k.numpy(), code, found.numpy())
+        context.save_for_backward(q, k)
+        context.code = code
+        return found
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        assert context.code != 2, "its derivative would have to be divided by the distance"
+        q, k = context.saved_tensors
+        slopes: list[Tensor | None] = []
+        for is_needed, a, b, slope in (
+            (context.needs_input_grad[0], q, k, gradients[0]),
+            (context.needs_input_grad[1], k, q, gradients[0].T),  # distances are the same from both ends
+        ):
+            found = torch.empty_like(a) if is_needed else None
+            if found is not None:
+                _slope_of_all(slope.contiguous().numpy(), a.numpy(), b.numpy(), context.code, found.numpy())
+            slopes.append(found)
+        return *slopes, None
 
 
 class _ToRows(torch.autograd.Function):
@@ -152,6 +178,15 @@ def _add_slope(a: np.ndarray, b: np.ndarray, factor: Any, code: int, out: np.nda
             scale = factor / math.sqrt(x * x + y * y + np.float32(1e-37))
             out[d] += scale * x
             out[half + d] += scale * y
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+def _slope_of_all(slope: np.ndarray, a: np.ndarray, b: np.ndarray, code: int, result: np.ndarray) -> None:
+    """Write Σ_j slope_ij times the derivative of ‖a_i − b_j‖ by a_i."""
+    for i in prange(len(a)):
+        result[i] = 0
+        for j in range(len(b)):
+            _add_slope(a[i], b[j], slope[i, j], code, result[i])
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)

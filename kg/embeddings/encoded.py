@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from kg.embeddings.product import ProductModel
 from kg.errors import InputError
 from kg.gnn import GRAPH_STACKS
+from kg.gnn.messages import full
 from kg.gnn.stacks import TrainingGraph
 from kg.registry import resolve
 
@@ -86,7 +87,7 @@ class EncodedModel(ProductModel):
         changes = tuple(parameter._version for parameter in self.parameters())
         state = changes, self.training, torch.is_grad_enabled()
         if self._held is None or self._held[0] != state:
-            x, z = self.encoder(*self.given)
+            x, z = (full(vectors) for vectors in self.encoder(*self.given))  # autocast may have left 16 bits
             for vectors in (x, z):
                 if vectors.requires_grad and not vectors.is_leaf:
                     vectors.register_hook(self._forget)  # a graph can be gone back through once

@@ -104,6 +104,19 @@ class SACN(Section):
     dropout: Probability = 0.0
 
 
+class SAGE(Section):
+    kind: Literal["sage"]
+    layers: PositiveInt = 1
+    dropout: Probability = 0.0
+
+
+class HGT(Section):
+    kind: Literal["hgt"]
+    layers: PositiveInt = 1
+    heads: PositiveInt = 1
+    dropout: Probability = 0.0
+
+
 class ProductDecoder(Section):
     name: Literal["distmult", "complex"]
 
@@ -120,7 +133,7 @@ class Encoded(Common):
     """A graph encoder over the training triples, and the model that scores its vectors."""
 
     name: Literal["encoded"]
-    encoder: Annotated[RGCN | CompGCN | RGAT | SACN, Field(discriminator="kind")]
+    encoder: Annotated[RGCN | CompGCN | RGAT | SACN | SAGE | HGT, Field(discriminator="kind")]
     decoder: Annotated[ProductDecoder | PictureDecoder | SignalDecoder, Field(discriminator="name")]
 
 

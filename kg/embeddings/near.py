@@ -2,7 +2,7 @@
 
 SimKGC (Wang et al., 2022, arXiv:2203.02167) adds a weight to the scores of the entities within some hops of the head
 ("graph-based re-ranking"): facts tend to hold between what is near, and texts don't say what is. Here each distance has
-a weight of its own, and one a relation: see ``kg.embeddings.combined``.
+a weight of its own, and one a relation: see ``kg.embeddings.combination``.
 
 How a set was split can tell by distances, too: FB15k-237's validation and test triples were chosen so that no pair of
 theirs is linked in training (Toutanova & Chen, 2015), and the weight of distance 1 will learn to say so. SimKGC's

@@ -25,4 +25,6 @@ GRAPH_STACKS = {
     "compgcn": "kg.gnn.stacks:CompGCNStack",
     "rgat": "kg.gnn.stacks:RGATStack",
     "sacn": "kg.gnn.stacks:SACNStack",
+    "sage": "kg.gnn.stacks:SAGEStack",
+    "hgt": "kg.gnn.stacks:HGTStack",
 }

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from kg.errors import InputError
 from kg.gnn.composition import Composition, CompositionLayer
+from kg.gnn.hgt import HGTLayer
 from kg.gnn.plan import EdgePlan
 from kg.gnn.rgat import RGATLayer
 from kg.gnn.rgcn import RGCN
 from kg.gnn.sacn import WeightedConvolution
+from kg.gnn.sage import SAGELayer
 
 
 class TrainingGraph(NamedTuple):
@@ -124,8 +126,7 @@ class RGATStack(GraphStack):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise InputError(f"model.encoder.heads ({heads}) must divide the width of entities ({width})")
+        _check_heads(heads, width)
         self.plan = EdgePlan.both_ways(*graph)
         self.layers = nn.ModuleList(
             RGATLayer(width, width // heads, 2 * graph.num_relations, heads=heads) for _ in range(layers)
@@ -166,3 +167,70 @@ class SACNStack(GraphStack):
         for layer, norm in zip(self.layers, self.norms):
             x = self.dropout(torch.tanh(norm(layer(x, plan))))
         return x, z
+
+
+class SAGEStack(GraphStack):
+    """GraphSAGE as in Hamilton et al., 2017 (arXiv:1706.02216): ReLU between layers, none at the end.
+
+    It takes no notice of relations, which only the decoder tells apart: a measure of what telling them apart is worth.
+
+    Args:
+        graph, width, layers: as of ``RGCNStack``.
+        dropout: of node vectors between layers.
+    """
+
+    def __init__(
+        self,
+        graph: TrainingGraph,
+        width: int,
+        layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.plan = EdgePlan.both_ways(*graph)
+        self.layers = nn.ModuleList(SAGELayer(width, width) for _ in range(layers))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        plan = self.plan.on(x.device)
+        for number, layer in enumerate(self.layers):
+            x = layer(self.dropout(torch.relu(x)) if number else x, plan)
+        return x, z
+
+
+class HGTStack(GraphStack):
+    """HGT as in Hu et al., 2020 (arXiv:2003.01332), all entities being of one type; each layer has its own way past it.
+
+    Args:
+        graph, width, layers: as of ``RGCNStack``.
+        heads: of attention; they divide the width.
+        dropout: of node vectors after each layer.
+    """
+
+    def __init__(
+        self,
+        graph: TrainingGraph,
+        width: int,
+        layers: int = 1,
+        heads: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _check_heads(heads, width)
+        self.plan = EdgePlan.both_ways(*graph)
+        self.register_buffer("node_type", torch.zeros(graph.num_entities, dtype=torch.int64), persistent=False)
+        self.layers = nn.ModuleList(
+            HGTLayer(width, width, 1, 2 * graph.num_relations, heads=heads) for _ in range(layers)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        plan = self.plan.on(x.device)
+        for layer in self.layers:
+            x = self.dropout(layer(x, self.node_type, plan))
+        return x, z
+
+
+def _check_heads(heads: int, width: int) -> None:
+    if width % heads:
+        raise InputError(f"model.encoder.heads ({heads}) must divide the width of entities ({width})")

@@ -6,9 +6,10 @@
 | pgvector   | entities  | the same and cosine, in PostgreSQL                   |
 | lexical    | entities  | words of label, aliases and description (tantivy)    |
 | graph_walk | facts     | walking the graph around anchors; holds no files     |
+| path_walk  | facts     | following the paths that a learned scorer reads      |
 
-The first three follow `Index`. The walk starts from entities rather than from a query, so it has its own call,
-`GraphWalk.candidates`.
+The first three follow `Index`. The walks start from entities rather than from a query, so they have their own calls,
+`GraphWalk.candidates` and `PathWalk.trails`.
 """
 
 from __future__ import annotations
@@ -23,15 +24,20 @@ INDEXES = {
     "pgvector": "retrieval.index.pgvector:PgVectorIndex",
     "lexical": "retrieval.index.lexical:LexicalIndex",
     "graph_walk": "retrieval.index.graph_walk:GraphWalk",
+    "path_walk": "retrieval.index.path_walk:PathWalk",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An id that a search found, with the search's own score: higher is better, comparable within one search only."""
+    """An id that a search found, with the search's own score: higher is better, comparable within one search only.
+
+    ``found_by`` names the searches that brought it where several were fused; empty where one index was asked.
+    """
 
     id: int
     score: float
+    found_by: tuple[str, ...] = ()
 
 
 class Index(Protocol):

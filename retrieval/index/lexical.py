@@ -1,7 +1,8 @@
-"""Search by words over labels, aliases and descriptions: BM25 in a persistent tantivy index."""
+"""Search by words over labels, aliases and descriptions, or over plain texts: BM25 in a persistent tantivy index."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +25,16 @@ from retrieval.index.words import readable
 BOOSTS = {"label": 1.5, "alias": 1.25, "description": 1.0}
 #: How much of a word's lesser fields counts beside its best: a sum lets a short label of one common word win.
 TIE = 0.3
+#: Lucene's words that say nothing of a text; those of `STOP_WORDS` beyond them ("can", "have") say which relation.
+_EMPTY = frozenset(
+    """
+    a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to
+    was will with
+    """.split()  # noqa: SIM905
+)
+#: How words are folded: name → the language whose endings go ("carries" is found by "carry"), and the common words.
+#: On validation questions of FVQA, facts as texts: recall@1 0.46 folded, 0.50 english, 0.54 with Lucene's words.
+TOKENIZERS = {"folded": ("", STOP_WORDS), "english": ("english", _EMPTY)}
 _MAX_WORDS = 64  # of a query; a question longer than that is a document
 _LONGEST = 200  # bytes of a word; what is longer is data that somebody put into a text
 _HEAP = 64_000_000  # bytes, for the writer
@@ -31,29 +42,34 @@ _K1 = 1.2  # BM25's, as tantivy has it
 
 
 class LexicalIndex:
-    """Entities by their words, case and accents folded; a folder on disk, changed in place.
+    """Entities, or texts, by their words, case and accents folded; a folder on disk, changed in place.
 
     A query is any text. Its words are looked up as terms, joined by OR: no query syntax is parsed, so nothing in it
-    needs escaping.
+    needs escaping. A plain text counts as a description without a label.
+
+    Args:
+        tokenizer: a name of `TOKENIZERS`, by which words are folded; an index keeps the one it was made with.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], index: tantivy.Index) -> None:
+    def __init__(self, folder: str | os.PathLike[str], index: tantivy.Index, tokenizer: str = "folded") -> None:
         self.folder = Path(folder)
         self._index = index
         self._schema = index.schema
-        self._analyzer = _analyzer()
-        index.register_tokenizer("folded", self._analyzer)
+        self._analyzer = _analyzer(tokenizer)
+        index.register_tokenizer(tokenizer, self._analyzer)
+        self._common = frozenset(self._analyzer.analyze(" ".join(TOKENIZERS[tokenizer][1])))
         self._searcher = index.searcher()
 
     @classmethod
-    def create(cls, folder: str | os.PathLike[str]) -> Self:
+    def create(cls, folder: str | os.PathLike[str], tokenizer: str = "folded") -> Self:
         """Make an empty index in a new or empty folder."""
+        assert tokenizer in TOKENIZERS
         Path(folder).mkdir(parents=True, exist_ok=True)
         builder = tantivy.SchemaBuilder()
         builder.add_integer_field("id", stored=True, indexed=True, fast=True)
         for name in BOOSTS:
-            builder.add_text_field(name, stored=False, tokenizer_name="folded")
-        return cls(folder, tantivy.Index(builder.build(), path=os.fspath(folder)))
+            builder.add_text_field(name, stored=False, tokenizer_name=tokenizer)
+        return cls(folder, tantivy.Index(builder.build(), path=os.fspath(folder)), tokenizer)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -64,13 +80,15 @@ class LexicalIndex:
         """
         if not (os.path.isdir(path) and tantivy.Index.exists(os.fspath(path))):
             raise InputError(f"{os.fspath(path)}: no lexical index; build it again with `kemm index`")
-        return cls(path, tantivy.Index.open(os.fspath(path)))
+        schema = json.loads((Path(path) / "meta.json").read_text(encoding="utf-8"))["schema"]
+        kept = next(one["options"]["indexing"]["tokenizer"] for one in schema if one["type"] == "text")
+        return cls(path, tantivy.Index.open(os.fspath(path)), kept)
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
-    def add(self, ids: Sequence[int], items: Sequence[Entity]) -> None:
-        """Add entities under ids; all of them count, or none."""
+    def add(self, ids: Sequence[int], items: Sequence[Entity | str]) -> None:
+        """Add entities or texts under ids; all of them count, or none."""
         self._change([], zip(ids, items, strict=True))
 
     def remove(self, ids: Sequence[int]) -> int:
@@ -78,7 +96,7 @@ class LexicalIndex:
         self._change(ids, ())
         return before - len(self)
 
-    def update(self, ids: Sequence[int], items: Sequence[Entity], gone: Sequence[int] = ()) -> None:
+    def update(self, ids: Sequence[int], items: Sequence[Entity | str], gone: Sequence[int] = ()) -> None:
         """Forget ``gone``, and what is held of ``ids``, and add ``ids`` anew: one change."""
         self._change([*ids, *gone], zip(ids, items, strict=True))
 
@@ -119,9 +137,9 @@ class LexicalIndex:
     def _words(self, query: str) -> list[str]:
         """The different words of a query, folded as the index's are; common ones only where there are no others."""
         words = list(dict.fromkeys(self._analyzer.analyze(readable(query))))
-        return ([word for word in words if word not in STOP_WORDS] or words)[:_MAX_WORDS]
+        return ([word for word in words if word not in self._common] or words)[:_MAX_WORDS]
 
-    def scores(self, query: str, items: Sequence[Entity]) -> list[float]:
+    def scores(self, query: str, items: Sequence[Entity | str]) -> list[float]:
         """About what `search` would give entities that aren't in the index: its word counts, fields of mean length.
 
         BM25(w, e_f) ≈ idf(w, f) · (k1 + 1) · tf / (tf + k1),   idf = ln(1 + (N − n + ½) / (n + ½))
@@ -152,12 +170,16 @@ class LexicalIndex:
         assert Path(path) == self.folder, "a lexical index lives in its folder; copy the folder instead"
 
 
-def _fields(entity: Entity) -> list[tuple[str, str]]:
+def _fields(entity: Entity | str) -> list[tuple[str, str]]:
+    if isinstance(entity, str):
+        return [("description", entity)]
     said = [("label", entity.label), *(("alias", alias) for alias in entity.aliases)]
     return [*said, ("description", entity.description)] if entity.description else said
 
 
-def _analyzer() -> tantivy.TextAnalyzer:
+def _analyzer(tokenizer: str) -> tantivy.TextAnalyzer:
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     builder = builder.filter(tantivy.Filter.remove_long(_LONGEST)).filter(tantivy.Filter.lowercase())
-    return builder.filter(tantivy.Filter.ascii_fold()).build()
+    builder = builder.filter(tantivy.Filter.ascii_fold())
+    language, _ = TOKENIZERS[tokenizer]
+    return (builder.filter(tantivy.Filter.stemmer(language)) if language else builder).build()

@@ -9,7 +9,7 @@ import pytest
 
 from kemm.cli import main
 from kemm.config import load
-from kg.embeddings import sums
+from kg.embeddings import combined_runs
 from kg.embeddings.figures import figures
 from kg.embeddings.ranking import rank
 from kg.embeddings.settings import EmbeddingSettings
@@ -130,8 +130,13 @@ def test_texts_are_trained_and_summed_with_a_structure_model(
     assert main(["kg", "combine", *parts, "--out", str(tmp_path / "both"), "--hops", "2", "--test", "--json"]) == 0
     combined = json.loads(capsys.readouterr().out)
     assert list(combined["weights"]) == parts and combined["valid"]["count"] == 4
-    model, triples = sums.load(tmp_path / "both")
+    model, triples = combined_runs.load(tmp_path / "both")
     assert figures(rank(model, triples, "test"), triples)["both"] == combined["test"]["both"]
+    assert main(["kg", "rank", "--run", str(tmp_path / "both"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["both"] == combined["valid"]
+    assert main(["kg", "combine", *parts, "--out", str(tmp_path / "late"), "--shared", "--json"]) == 0
+    assert not combined_runs.load(tmp_path / "late")[0].offsets.any() and model.offsets.any()
+    capsys.readouterr()
     assert main(["kg", "combine", *parts, str(tmp_path), "--out", str(tmp_path / "three")]) == 2
     assert "there is no run of `kemm kg train`" in capsys.readouterr().err and not (tmp_path / "three").exists()
 

@@ -172,7 +172,8 @@ def test_training_and_ranks_are_the_same_in_plain_torch(both: Any, kind: str, tm
 
 
 @pytest.mark.parametrize("encoder", [{"kind": "rgcn", "num_bases": 2}, {"kind": "compgcn", "composition": "corr"},
-                                     {"kind": "rgat", "heads": 2}, {"kind": "sacn"}, None])  # fmt: skip
+                                     {"kind": "rgat", "heads": 2}, {"kind": "sacn"}, {"kind": "sage"},
+                                     {"kind": "hgt", "heads": 2}, None])  # fmt: skip
 def test_losses_under_autocast_are_near_those_in_float32(both: Any, encoder: dict[str, Any] | None) -> None:
     # On the processor here, with the sums of a GPU: each kind of layer takes what autocast gives it.
     rows = ring()["train"]

@@ -94,7 +94,7 @@ def test_the_entity_of_which_more_is_said_is_likelier(europe: KnowledgeGraph) ->
 
 
 def test_a_context_can_turn_the_choice(linker: EntityLinker) -> None:
-    links = linker.link("Georgia", context=lambda iris: [iri == "x:Georgia2" for iri in iris])
+    links = linker.link("Georgia", context=lambda iris, _: [iri == "x:Georgia2" for iri in iris])
     assert entities(links) == ["x:Georgia2", "x:Georgia1"] and links[0].score > 0.9 > 0.1 > links[1].score
 
 
@@ -115,3 +115,35 @@ def test_names_follow_the_store(europe: KnowledgeGraph) -> None:
 
 def test_nothing_to_link_is_no_error(linker: EntityLinker) -> None:
     assert linker.link("") == [] and linker.link("???") == [] and EntityLinker([]).link("Italy") == []
+
+
+def test_an_entity_is_found_by_its_label_in_any_language(europe: KnowledgeGraph) -> None:
+    europe.add("x:Italy", RDFS + "label", Literal("Italien", language="de"), source="s")
+    europe.add("x:Italy", RDFS + "label", Literal("イタリア", language="ja"), source="s")
+    linker = EntityLinker(europe)
+    assert entities(linker.link("Wo liegt Italien?")) == entities(linker.link("イタリアの首都は?")) == ["x:Italy"]
+
+
+def test_numbers_letters_and_function_words_are_names_only_as_they_are_written() -> None:
+    linker = EntityLinker([(name, name, []) for name in ("300", "M", "Her", "s", "film", "2-Headed Shark", "Shark")])
+    assert set(entities(linker.link("who acted in 300 and in M"))) == {"300", "M"}
+    assert entities(linker.link("who stars in Her")) == ["Her"] and linker.link("who saw her") == []
+    assert linker.link("Italy's m and 3000") == [] and linker.link("Her house") == []
+    assert entities(linker.link("what genre is 2-Headed Shark")) == ["2-Headed Shark"]
+
+
+def test_what_is_asked_for_comes_after_what_is_asked_about() -> None:
+    linker = EntityLinker([("x:film", "film", []), ("x:palestine", "palestine", [])])
+    assert entities(linker.link("which films are about palestine"))[0] == "x:palestine"
+
+
+def test_a_context_may_say_that_none_of_them_is_meant(linker: EntityLinker) -> None:
+    sure = linker.link("Georgia", context=lambda iris, _: [1.0, 0.0, -5.0])
+    unsure = linker.link("Georgia", context=lambda iris, _: [1.0, 0.0, 5.0])
+    assert sum(link.score for link in sure) > 0.99 and sum(link.score for link in unsure) < 0.01
+
+
+def test_a_long_text_is_linked_in_time_that_grows_with_its_length() -> None:
+    linker = EntityLinker([("x:house", "in the house", []), ("x:rome", "Rome", []), ("x:her", "Her", [])])
+    text = "Did Her cat sit in the house at Rome, "
+    assert len(linker.link(text * 3_000)) == 3_000 * len(linker.link("and so: " + text))  # took a minute before

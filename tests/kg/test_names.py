@@ -32,6 +32,13 @@ def test_folding_takes_off_case_and_european_accents_only(text: str, folded: str
         ("/m/027rn", "027rn"),
         ("_:b0", "b0"),
         ("Paris", "Paris"),
+        ("F/X", "F/X"),
+        ("RoboCop 3", "RoboCop 3"),
+        ("eXistenZ", "eXistenZ"),
+        ("61*", "61*"),
+        ("starredActors", "starred actors"),
+        ("starred_actors", "starred actors"),
+        ("/film/film/genre", "genre"),
         ("http://", "http:"),
     ],
 )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
+from kemm.fuse import masks as masks_of
 from kemm.fuse.multiway import MultiwayTransformer
+from kemm.fuse.positions import Rotary
+from kemm.fuse.transformer import Transformer
 from kg.errors import InputError
 from tests.kemm import tiny_batch
 
@@ -94,6 +99,174 @@ def test_gradients_reach_the_experts_that_were_used_and_no_other(fusion: Multiwa
     for name, parameter in fusion.named_parameters():
         used = ".language." not in name
         assert (parameter.grad is not None) == used, name
+
+
+# ── what every choice of experts and norms owes ───────────────────────────────────────────────────────────────────
+
+KINDS = [
+    pytest.param({"experts": experts, "order": order, "joint_layers": joint}, id=f"{experts}-{order}-{joint}")
+    for experts in ("ffn", "all")
+    for order in ("pre", "post", "sub")
+    for joint in (0, 1)
+]
+
+
+def build(modalities: tuple[str, ...] = ("vision", "language", "knowledge"), **options: Any) -> MultiwayTransformer:
+    torch.manual_seed(1)
+    fusion = MultiwayTransformer(WIDTH, 2, 2, modalities, **options)
+    with torch.no_grad():
+        for weight in fusion.parameters():
+            weight.add_(torch.randn(weight.shape) * 0.1)  # norms and biases, too, differ by modality
+    return fusion
+
+
+def uneven(x: dict[str, Tensor], **lengths: tuple[int, int]) -> dict[str, Tensor]:
+    """Masks with so many real tokens in the first and in the second row."""
+    return all_real(x) | {
+        name: torch.arange(x[name].shape[1]) < torch.tensor(n)[:, None] for name, n in lengths.items()
+    }
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_a_third_expert_leaves_what_two_computed_as_it_was_bit_for_bit(options: dict[str, Any]) -> None:
+    fusion = build(("vision", "language"), **options)
+    x = tokens(vision=3, language=4)
+    masks = uneven(x, language=(4, 2))
+    before = fusion(x, masks)
+    fusion.add_expert("knowledge", like="language")
+    after = fusion(x, masks)
+    assert all(torch.equal(before[name], after[name]) for name in x)
+    assert fusion(tokens(vision=3, language=4, knowledge=2))["knowledge"].shape == (2, 2, WIDTH)
+    same = fusion({"knowledge": x["language"]})["knowledge"]
+    assert torch.equal(same, fusion({"language": x["language"]})["language"])  # it starts as the other's equal
+    names = {name for name, _ in fusion.named_parameters() if ".knowledge." in name}
+    assert names == {n.replace(".language.", ".knowledge.") for n, _ in fusion.named_parameters() if ".language." in n}
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_with_one_modality_it_is_the_plain_transformer(options: dict[str, Any]) -> None:
+    fusion = build(**options)
+    plain = Transformer(WIDTH, 2, 2, order=options["order"])
+    own = "language" if options["experts"] == "all" else "shared"
+    weights = {
+        name: fusion.state_dict()[
+            name.replace("attention.", f"attention.{own}.")
+            .replace("attention_residual.", f"attention_residual.{own}.")
+            .replace("feed_forward.", "feed_forward.language.")
+            .replace("feed_forward_residual.", "feed_forward_residual.language.")
+            .replace("norm.", f"norm.{own}.", 1 if name.startswith("norm.") else 0)
+        ]
+        for name in plain.state_dict()
+    }
+    plain.load_state_dict(weights)
+    x = tokens(language=4)
+    masks = uneven(x, language=(4, 2))
+    ours, theirs = fusion(x, masks)["language"], plain(x["language"], mask=masks["language"][:, None])
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_packed_is_what_padded_is_gradients_too(options: dict[str, Any]) -> None:
+    fusion = build(**options)
+    x = tokens(vision=3, language=4, knowledge=5)
+    masks = uneven(x, language=(4, 1), knowledge=(0, 3))
+    results = []
+    for is_packed in (False, True):
+        fusion.zero_grad()
+        out = fusion(x, masks, is_packed=is_packed)
+        real = torch.cat([out[name][masks[name]] for name in x])
+        (real * torch.linspace(-1, 1, WIDTH)).sum().backward()
+        results.append((out, real, {n: p.grad for n, p in fusion.named_parameters() if p.grad is not None}))
+    (_, padded, wanted), (out, packed, grads) = results
+    torch.testing.assert_close(packed, padded, atol=1e-5, rtol=0)
+    assert all((out[name][~masks[name]] == 0).all() for name in x)
+    assert wanted.keys() == grads.keys()
+    for name in wanted:
+        torch.testing.assert_close(grads[name], wanted[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("options", KINDS)
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_more_padding_or_other_neighbours_change_nothing(options: dict[str, Any], is_packed: bool) -> None:
+    fusion = build(**options)
+    x = tokens(vision=3, language=4)
+    masks = uneven(x, language=(4, 2))
+    together = fusion(x, masks, is_packed=is_packed)
+    alone = fusion({"vision": x["vision"][1:], "language": x["language"][1:, :2]})
+    for name, length in (("vision", 3), ("language", 2)):
+        torch.testing.assert_close(together[name][1:, :length], alone[name], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_modality_without_tokens_or_with_none_that_is_real_is_an_absent_one(is_packed: bool) -> None:
+    fusion = build()
+    x = tokens(vision=3, language=4)
+    alone = fusion({"vision": x["vision"]})["vision"]
+    hidden = fusion(x, {"language": torch.zeros(2, 4, dtype=torch.bool)}, is_packed=is_packed)
+    empty = fusion({"vision": x["vision"], "language": x["language"][:, :0]}, is_packed=is_packed)
+    torch.testing.assert_close(hidden["vision"], alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(empty["vision"], alone, atol=1e-6, rtol=0)
+    assert empty["language"].shape == (2, 0, WIDTH)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_where_all_is_masked_numbers_and_gradients_are_finite(is_packed: bool) -> None:
+    fusion = build(order="sub")
+    x = {name: part.requires_grad_() for name, part in tokens(vision=3, language=4).items()}
+    masks = {name: torch.zeros(part.shape[:2], dtype=torch.bool) for name, part in x.items()}
+    out = fusion(x, masks, is_packed=is_packed)
+    sum(part.sum() for part in out.values()).backward()
+    assert all(part.isfinite().all() for part in out.values())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in fusion.parameters())
+
+
+def test_captions_from_a_cache_are_those_of_the_whole_sequence() -> None:
+    fusion = build(rotary={"language": Rotary(WIDTH // 2)})
+    x = tokens(vision=3, language=4)
+    whole = fusion(x, mask=masks_of.prefix(7, 3))["language"]
+    cache = fusion.new_cache()
+    first = fusion({"vision": x["vision"], "language": x["language"][:, :2]}, mask=masks_of.prefix(5, 3), cache=cache)
+    parts = [first["language"]]
+    for place in (2, 3):
+        parts.append(fusion({"language": x["language"][:, place : place + 1]}, cache=cache)["language"])
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=0)
+
+
+def test_top_layers_joint_expert_reads_pairs_and_lets_single_modalities_be() -> None:
+    fusion = build(joint_layers=1)
+    x = tokens(vision=3, language=4)
+    before = fusion(x)["vision"], fusion({"vision": x["vision"]})["vision"]
+    with torch.no_grad():
+        for parameter in fusion.blocks[1].feed_forward["joint"].parameters():
+            parameter.add_(1.0)
+    assert "joint" not in fusion.blocks[0].feed_forward
+    assert not torch.allclose(fusion(x)["vision"], before[0])
+    assert torch.equal(fusion({"vision": x["vision"]})["vision"], before[1])
+
+
+def test_checkpointed_it_computes_and_learns_the_same() -> None:
+    x, gradients = tokens(vision=3, language=4), []
+    for is_checkpointed in (False, True):
+        fusion = build(is_checkpointed=is_checkpointed, drop_path=0.5, dropout=0.1).train()
+        torch.manual_seed(2)
+        sum(part.square().sum() for part in fusion(x).values()).backward()
+        gradients.append([p.grad for p in fusion.parameters() if p.grad is not None])
+    assert len(gradients[0]) > 20
+    assert all(torch.equal(a, b) for a, b in zip(*gradients))
+
+
+def test_shapes_that_do_not_agree_are_named() -> None:
+    fusion, x = build(), tokens(vision=3, language=4)
+    with pytest.raises(InputError, match=r"language tokens of shape \(1, 4, 8\) do not go with vision tokens"):
+        fusion(x | {"language": x["language"][:1]})
+    with pytest.raises(InputError, match=r"the mask of language, \(2, 3\), does not go with tokens"):
+        fusion(x, {"language": torch.ones(2, 3, dtype=torch.bool)})
+    with pytest.raises(InputError, match=r"a mask of shape \(6, 6\) does not go with 7 tokens"):
+        fusion(x, mask=torch.ones(6, 6, dtype=torch.bool))
+    with pytest.raises(InputError, match="no modality 'sound' to start from"):
+        fusion.add_expert("depth", like="sound")
+    with pytest.raises(InputError, match="'vision' cannot be a further modality"):
+        fusion.add_expert("vision", like="language")
 
 
 # ── the whole model ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -95,6 +95,25 @@ def test_padding_of_the_context_is_never_read(way: Any) -> None:
 
 
 @pytest.mark.parametrize("way", [greedy, beam_search])
+def test_reading_a_context_the_same_is_written_with_and_without_a_cache(way: Any) -> None:
+    begin, context = torch.full((3, 1), END), torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(1))
+    mask, ended = torch.arange(6) < torch.tensor([[4], [6], [1]]), set()
+    for seed in range(4):
+        torch.manual_seed(seed)
+        model = stretch(TextDecoder(V, WIDTH, 2, 2, longest=24, context_width=8))
+        free = way(model, begin, model.start(context=context, context_mask=mask), end=V + 1, longest=9)
+        end = int(free.tokens[0, 0, 2 + seed])  # then one row at least ends early
+        found = [
+            way(each, begin, model.start(context=context, context_mask=mask), end=end, longest=9)
+            for each in (model, Uncached(model))
+        ]
+        assert torch.equal(found[0].tokens, found[1].tokens)
+        torch.testing.assert_close(found[0].scores, found[1].scores, atol=1e-5, rtol=0)
+        ended |= set(found[0].lengths.flatten().tolist())
+    assert len(ended) > 2  # rows end at different times, so that contexts do move
+
+
+@pytest.mark.parametrize("way", [greedy, beam_search])
 def test_after_a_prefix_the_same_is_written_with_and_without_a_cache(way: Any) -> None:
     model = prefix_decoder()
     begin = torch.full((2, 1), END)

@@ -90,3 +90,12 @@ def test_tied_weights_are_found_under_any_of_their_names_and_a_model_within_keep
     assert torch.equal(tied["lm.head.weight"], tied["lm.words.weight"])
     both = {"model.words.weight": torch.ones(2, 2), "model.head.weight": torch.full((2, 2), 2.0)}
     assert translate(both, names, own)["lm.head.weight"].tolist() == [[2, 2], [2, 2]]
+
+
+def test_a_part_of_theirs_is_read_by_its_place_among_equal_parts():
+    theirs = {"in_proj": torch.arange(6.0).view(6, 1)}
+    names = {"query.weight": "in_proj[0:1/3]", "key_value.weight": "in_proj[1:3/3]"}
+    own = {"query.weight": torch.zeros(2, 1), "key_value.weight": torch.zeros(4, 1)}
+    found = translate(theirs, names, own)
+    assert found["query.weight"].flatten().tolist() == [0, 1]
+    assert found["key_value.weight"].flatten().tolist() == [2, 3, 4, 5]

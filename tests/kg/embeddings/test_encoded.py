@@ -93,6 +93,8 @@ def test_every_parameter_learns(ring: Triples, kind: str) -> None:
         ("compgcn", "conve", {"kind": "k-vs-all"}),
         ("rgat", "complex", {"kind": "1-vs-all"}),
         ("sacn", "convtranse", {"kind": "k-vs-all"}),
+        ("sage", "distmult", {"kind": "1-vs-all"}),
+        ("hgt", "complex", {"kind": "1-vs-all"}),
     ],
 )
 def test_a_run_learns_the_ring_and_loads_again(

@@ -10,8 +10,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from kg.embeddings.combination import Combination, fit_weights
 from kg.embeddings.gate import Gated
-from kg.embeddings.late import LateFusion
 from kg.embeddings.modalities import write_modality
 from kg.embeddings.ranking import rank
 from kg.embeddings.runs import load, train
@@ -88,8 +88,9 @@ def test_models_of_one_modality_each_are_fused_late(folder: Path) -> None:
     assert isinstance(text, Gated)
     assert text.weights(torch.arange(13))[:, 0].max() == 0  # structure has no part in it
     triples = load(folder / "text")[1]
-    fused = LateFusion(models)
-    of_structure, of_text = fused.fit(triples, "valid")  # which only the text can answer
+    fused = Combination(models, by_relation=False)
+    fit_weights(fused, triples, triples["valid"])  # which only the text can answer
+    of_structure, of_text = fused.weights.tolist()
     assert of_text > 0 and of_text > of_structure
     assert rank(fused, triples, "valid").realistic[0, 0] <= 2
 

@@ -127,14 +127,25 @@ def test_compiled_distances_and_their_derivatives_are_those_of_plain_torch(norm:
         torch.autograd.grad((expected * weights).sum(), (query, keys)),
     ):
         assert_close(one, two)
+    weights = torch.randn(5, 70, generator=generator)
+    expected, found = distance(query[:, None] - keys, norm), distances(query, keys, norm)
+    assert_close(found, expected)
+    for one, two in zip(
+        torch.autograd.grad((found * weights).sum(), (query, keys)),
+        torch.autograd.grad((expected * weights).sum(), (query, keys)),
+    ):
+        assert_close(one, two)
     with torch.no_grad():
-        assert_close(distances(query, keys, norm), distance(query[:, None] - keys, norm))
+        assert_close(distances(query, keys, norm), expected)
 
 
 def test_a_distance_of_zero_has_no_slope_and_a_nan_stays_one() -> None:
     query, keys = torch.ones(1, 4, requires_grad=True), torch.ones(2, 4, requires_grad=True)
     for norm in (1, 2, "modulus"):
         found = distances_to_rows(query, keys, torch.tensor([[0, 1]]), norm)  # type: ignore[arg-type]
+        slopes = torch.autograd.grad(found.sum(), (query, keys))
+        assert found.abs().max() < 1e-6 and all(slope.abs().max() < 1e-6 for slope in slopes)
+        found = distances(query, keys, norm)  # type: ignore[arg-type]
         slopes = torch.autograd.grad(found.sum(), (query, keys))
         assert found.abs().max() < 1e-6 and all(slope.abs().max() < 1e-6 for slope in slopes)
         with torch.no_grad():

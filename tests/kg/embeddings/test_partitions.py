@@ -17,6 +17,7 @@ import torch
 
 from kg.embeddings import checkpoint, optimizers
 from kg.embeddings.bilinear import ComplEx
+from kg.embeddings.building import plan_parts
 from kg.embeddings.model import KGEModel
 from kg.embeddings.negatives import NegativeSampling
 from kg.embeddings.partitions import ranking
@@ -26,7 +27,6 @@ from kg.embeddings.partitions.plan import Plan, choose
 from kg.embeddings.partitions.tables import Tables
 from kg.embeddings.partitions.training import fit
 from kg.embeddings.ranking import rank
-from kg.embeddings.runs import plan_parts
 from kg.embeddings.settings import EmbeddingSettings
 from kg.embeddings.translational import TransE
 from kg.embeddings.triples import Triples, number

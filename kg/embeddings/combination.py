@@ -8,8 +8,10 @@ split, which no part was trained on, by the cross-entropy of the right answer ag
 
     L = mean_(h,r,t) CE(f(h, r, ·), t) + λ Σ v² / queries
 
-The parts keep their weights. SimKGC's re-ranking is a sum of this kind with one weight; StAR (Wang et al., 2021,
-arXiv:2004.14781) sums a text and a structure model. ``kg.embeddings.late`` has one weight a model and no distances.
+It is convex in the weights, so there is one best choice. The parts stay as they are. SimKGC's re-ranking is a sum of
+this kind with one weight; StAR (Wang et al., 2021, arXiv:2004.14781) sums a text and a structure model. With one model
+a modality, v = 0 and no distances it is late fusion: the simple baseline that a gate (``kg.embeddings.gate``) has to
+beat.
 """
 
 from __future__ import annotations
@@ -25,26 +27,33 @@ from kg.embeddings.known import Known
 from kg.embeddings.model import KGEModel
 from kg.embeddings.near import Near
 from kg.embeddings.triples import Array, Triples
+from kg.errors import InputError
 
 
-class Combined(KGEModel):
+class Combination(KGEModel):
     """Models of the same vocabulary, each asked for both sides, their weights all alike before ``fit_weights``.
 
     Args:
         near: adds a weight for each distance, or None.
+        by_relation: whether relations have weights of their own (v); without, v stays 0.
+
+    Raises:
+        InputError: the models are of different vocabularies.
     """
 
-    def __init__(self, parts: Sequence[KGEModel], near: Near | None = None) -> None:
-        num_entities, num_relations = parts[0].num_entities, parts[0].num_relations
-        assert all((part.num_entities, part.num_relations) == (num_entities, num_relations) for part in parts)
+    def __init__(self, parts: Sequence[KGEModel], near: Near | None = None, by_relation: bool = True) -> None:
+        sizes = sorted({(part.num_entities, part.num_relations) for part in parts})
+        if len(sizes) != 1:
+            raise InputError(f"models of one vocabulary can be combined, these have (entities, relations) {sizes}")
+        num_entities, num_relations = sizes[0]
         super().__init__(num_entities, num_relations, 0, 0)
         #: Not modules of this one: a checkpoint of it holds the weights of the sum alone.
         self.parts, self.near = tuple(part.eval().requires_grad_(False) for part in parts), near
         self.weights = nn.Parameter(torch.ones(len(parts)))  # w, (K,)
-        self.offsets = nn.Parameter(torch.zeros(2 * num_relations, len(parts)))  # v, (2R, K)
         distances = 0 if near is None else near.hops + 2
-        self.nearness = nn.Parameter(torch.zeros(distances))  # (distances,)
-        self.nearness_offsets = nn.Parameter(torch.zeros(2 * num_relations, distances))
+        self.nearness = nn.Parameter(torch.zeros(distances))
+        self.offsets = nn.Parameter(torch.zeros(2 * num_relations, len(parts)), by_relation)  # v, (2R, K)
+        self.nearness_offsets = nn.Parameter(torch.zeros(2 * num_relations, distances), by_relation)
 
     def features(self, entities: Tensor, relations: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the parts' scores (B, E, K) and distances (B, E) of queries; a relation + R asks for heads."""
@@ -88,7 +97,7 @@ class Combined(KGEModel):
 
 
 def fit_weights(
-    model: Combined,
+    model: Combination,
     triples: Triples,
     rows: Array,
     *,
@@ -145,10 +154,17 @@ def _again(taken: Tensor) -> Tensor:
 
 
 def _minimise(
-    model: Combined, scores: Tensor, near: Tensor | None, relations: Tensor, share: Tensor, penalty: float, steps: int
+    model: Combination,
+    scores: Tensor,
+    near: Tensor | None,
+    relations: Tensor,
+    share: Tensor,
+    penalty: float,
+    steps: int,
 ) -> float:
-    shared, own = [model.weights, model.nearness], [model.offsets, model.nearness_offsets]
-    optimizer = torch.optim.LBFGS([*shared, *own], max_iter=steps, line_search_fn="strong_wolfe")
+    own = [model.offsets, model.nearness_offsets]
+    fitted = [weights for weights in model.parameters() if weights.requires_grad]
+    optimizer = torch.optim.LBFGS(fitted, max_iter=steps, line_search_fn="strong_wolfe")
     right = torch.zeros(len(scores), dtype=torch.long)
 
     def closure() -> Tensor:

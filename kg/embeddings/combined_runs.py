@@ -3,8 +3,8 @@
     combine(["runs/kg/texts", "runs/kg/complex"], "runs/kg/both", hops=3)
     model, triples = load("runs/kg/both")
 
-A combination's folder holds ``combination.json`` (which runs, how far distances are told) and ``best/`` with the
-weights; the runs stay where they are. See ``kg.embeddings.combined``.
+A combination's folder holds ``combination.json`` (which runs, and what has a weight) and ``best/`` with the weights;
+the runs stay where they are. See ``kg.embeddings.combination``.
 """
 
 from __future__ import annotations
@@ -14,32 +14,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kg.embeddings import checkpoint, runs
-from kg.embeddings.combined import Combined, fit_weights
+from kg.embeddings import checkpoint
+from kg.embeddings.combination import Combination, fit_weights
 from kg.embeddings.figures import figures, summarise
 from kg.embeddings.near import Near
 from kg.embeddings.ranking import rank
+from kg.embeddings.runs import load as load_run
 from kg.embeddings.triples import Triples
 from kg.errors import InputError
 
 
 def combine(
-    parts: Sequence[str | Path], folder: str | Path, *, hops: int = 0, test: bool = False, seed: int = 0, **options: Any
+    parts: Sequence[str | Path],
+    folder: str | Path,
+    *,
+    hops: int = 0,
+    by_relation: bool = True,
+    test: bool = False,
+    seed: int = 0,
+    **options: Any,
 ) -> dict[str, Any]:
     """Fit the weights of trained runs, and return the figures of validation and, if asked, of the test split.
 
     Args:
-        parts: runs of ``kemm kg train`` on the same data. hops: the longest distance that gets a weight; 0: none does.
+        parts: runs of ``kemm kg train`` on the same data.
+        hops: the longest distance that gets a weight; 0: none does.
+        by_relation: whether relations have weights of their own.
         options: of ``fit_weights``. The figures of validation are those of the split that it was given.
 
     Raises:
         InputError: a run is missing or of other data, or there is no validation split.
     """
-    model, triples = _build([str(part) for part in parts], hops)
+    about: dict[str, Any] = {"runs": [str(part) for part in parts], "hops": hops, "by_relation": by_relation}
+    model, triples = _build(**about)
     fit_weights(model, triples, triples["valid"], seed=seed, **options)
     folder = Path(folder)
     checkpoint.save(folder / "best", model, None, {"fingerprint": triples.fingerprint()})
-    about = {"runs": [str(part) for part in parts], "hops": hops}
     (folder / "combination.json").write_text(json.dumps(about), encoding="utf-8")
     ranks = rank(model, triples, "valid")
     result: dict[str, Any] = {"run": str(folder), "valid": summarise(ranks.realistic, ranks.candidates)}
@@ -50,7 +60,7 @@ def combine(
     return result
 
 
-def load(folder: str | Path) -> tuple[Combined, Triples]:
+def load(folder: str | Path) -> tuple[Combination, Triples]:
     """Return a combination and its triples.
 
     Raises:
@@ -59,17 +69,16 @@ def load(folder: str | Path) -> tuple[Combined, Triples]:
     path = Path(folder) / "combination.json"
     if not path.is_file():
         raise InputError(f"{folder}: there is no combination of `kemm kg combine`")
-    about = json.loads(path.read_text(encoding="utf-8"))
-    model, triples = _build(about["runs"], about["hops"])
+    model, triples = _build(**json.loads(path.read_text(encoding="utf-8")))
     checkpoint.load_model(Path(folder) / "best", model, triples.fingerprint())
     return model, triples
 
 
-def _build(parts: Sequence[str], hops: int) -> tuple[Combined, Triples]:
-    found = [runs.load(part) for part in parts]
+def _build(runs: Sequence[str], hops: int, by_relation: bool) -> tuple[Combination, Triples]:
+    found = [load_run(run) for run in runs]
     triples = found[0][1]
-    for part, (_, others, _) in zip(parts, found, strict=True):
+    for run, (_, others, _) in zip(runs, found, strict=True):
         if others.fingerprint() != triples.fingerprint():
-            raise InputError(f"{part} and {parts[0]} were trained on other data: combine runs of the same entities")
+            raise InputError(f"{run} and {runs[0]} were trained on other data: combine runs of the same entities")
     near = Near(triples["train"], triples.num_entities, hops) if hops else None
-    return Combined([model for model, _, _ in found], near), triples
+    return Combination([model for model, _, _ in found], near, by_relation), triples

@@ -1,0 +1,126 @@
+"""Name what a picture shows without a trained model: by ImageNet's classes and by the pictures of entities."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from kg.errors import InputError
+from kg.records import Link
+from retrieval.pictures.confidence import Confidence
+from retrieval.pictures.linker import PictureLinker, Region
+
+if TYPE_CHECKING:
+    from kemm.encoders.vision import VisionTower
+    from kg.store.graph import KnowledgeGraph
+    from retrieval.entity_index import EntityIndex
+
+#: Of first links into WordNet, fitted on Caltech-101's validation part (benchmarks/retrieval_pictures.py): of its test
+#: photos that a class tells anything of, 66 % are linked, 62 % of these truly; of the others 65 % are refused.
+ZERO_SHOT = Confidence(chance=0.771, offset=-0.509, threshold=0.357)
+#: Of the nearest of 48 entities with one picture each, fitted likewise: 78 % of photos of these are linked, 84 % of
+#: them rightly; 69 % of photos of other things are refused.
+NEAREST = Confidence(chance=0.875, offset=-0.466, threshold=0.294)
+
+
+class PictureNaming:
+    """Everything that can name a picture's entities in a store, behind one tower.
+
+    Args:
+        graph: where ImageNet's classes are looked for; they are WordNet's synsets.
+        index: of the same store, whose pictures are looked among; made with the same tower.
+        tower: EfficientNet-lite0, where ImageNet's classes are to count.
+
+    Raises:
+        InputError: the store has none of the classes, and there is no index with pictures.
+    """
+
+    def __init__(self, graph: KnowledgeGraph, tower: VisionTower, index: EntityIndex | None = None) -> None:
+        self.tower = tower
+        self.linkers: list[PictureLinker] = []
+        if tower.name.startswith("efficientnet-lite0"):
+            from kemm.encoders.imagenet import class_entities, class_weights
+            from retrieval.pictures.classifier import EntityClassifier
+            from retrieval.pictures.is_a import IsA
+
+            classes = class_entities(graph)
+            if any(classes):
+                classifier = EntityClassifier(*class_weights(), IsA(graph, classes))
+                self.linkers.append(PictureLinker(classifier, ZERO_SHOT))
+        if index is not None and index.pictures:
+            from retrieval.pictures.nearest import NearestPictures, in_index
+
+            self.linkers.append(PictureLinker(NearestPictures(in_index(index, graph)), NEAREST))
+        if not self.linkers:
+            raise InputError(
+                "nothing here can name a picture: the store has neither WordNet's synsets (`kemm ingest wordnet`) nor "
+                "an index of pictures (`kemm media add`, then `kemm index`, then --index)"
+            )
+
+    def link_image(self, image: str | Path | Image.Image, k: int) -> list[Link]:
+        """At most ``k`` entities that a picture shows, the surest first; [] for none of these.
+
+        Raises:
+            UnreadableImage: the picture can't be used.
+        """
+        from kemm.encoders.vision import open_image
+
+        pooled = self.tower.frozen([self.tower.array(open_image(image))]).mean((2, 3)).numpy()  # (1, D)
+        return _surest([linker.links(pooled, k)[0] for linker in self.linkers])[:k]
+
+    def regions(self, image: str | Path | Image.Image, k: int) -> list[Region]:
+        """The parts of a picture that show something, the surest first, with at most ``k`` links each.
+
+        Raises:
+            UnreadableImage: the picture can't be used.
+        """
+        from kemm.encoders.vision import open_image
+
+        features = self.tower.scene(open_image(image)).numpy()
+        found = [region for linker in self.linkers for region in linker.regions(features, k)]
+        return sorted(found, key=lambda region: -region.score)
+
+
+def open_naming(graph: KnowledgeGraph, index: Path | None = None, vision: str = "efficientnet-lite0") -> PictureNaming:
+    """Name pictures' entities in a store that is open.
+
+    Args:
+        index: folder of an index of the store, to look among its pictures too.
+
+    Raises:
+        InputError, IndexStale: with what to do.
+    """
+    from kemm.encoders import build_encoder
+    from kemm.encoders.vision import PictureEmbedder
+    from retrieval.entity_index import EntityIndex
+
+    tower = build_encoder(vision)
+    found = EntityIndex.open(index, graph) if index is not None else None
+    if found is not None and found.pictures:
+        made, name = found.manifest["images"]["name"], PictureEmbedder(tower).name
+        if made != name:
+            raise InputError(f"{index} was built with {made}, not {name}: run `kemm index` again")
+    return PictureNaming(graph, tower, found)
+
+
+def link_when_asked(graph: KnowledgeGraph, tower: VisionTower) -> Callable[[Any, int], list[Link]]:
+    """`PictureNaming.link_image` for a store without pictures; its classes are looked up at the first picture."""
+
+    @functools.cache
+    def naming() -> PictureNaming:
+        return PictureNaming(graph, tower)
+
+    return lambda image, k: naming().link_image(image, k)
+
+
+def _surest(found: Sequence[Sequence[Link]]) -> list[Link]:
+    """Each way's links in their order, the ways by their first link; one link an entity."""
+    best: dict[str, Link] = {}
+    for links in sorted((links for links in found if links), key=lambda links: -links[0].score):
+        for link in links:
+            best.setdefault(link.entity, link)
+    return list(best.values())
