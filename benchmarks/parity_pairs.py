@@ -1,4 +1,4 @@
-"""A vector for a picture and one for a text: CLIP, SigLIP."""
+"""A vector for a picture and one for a text: CLIP, SigLIP, ALIGN."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.parity_case import Case, Pair
 from benchmarks.parity_text import MASK, SMALL, TOKENS
+from kemm.systems.align import ALIGN
 from kemm.systems.clip import CLIP
 from kemm.systems.siglip import SigLIP
 from kemm.systems.system import System
@@ -58,7 +59,35 @@ def siglip() -> Pair:
     return towers(SiglipModel, SigLIP, config)
 
 
+def align() -> Pair:
+    from transformers import AlignConfig, AlignModel
+
+    vision = {
+        "image_size": 24,
+        "width_coefficient": 1.0,
+        "depth_coefficient": 1.5,
+        "kernel_sizes": [3, 5, 3],
+        "in_channels": [32, 8, 16],
+        "out_channels": [8, 16, 24],
+        "strides": [1, 2, 2],
+        "num_block_repeats": [1, 2, 1],
+        "expand_ratios": [1, 6, 4],
+        "depthwise_padding": [5],
+        "hidden_dim": 24,
+    }
+    config = AlignConfig(
+        text_config={**SMALL, "vocab_size": 20, "max_position_embeddings": 9}, vision_config=vision, projection_dim=24
+    )
+    pair = towers(AlignModel, ALIGN, config)
+    generator = torch.Generator().manual_seed(1)
+    for name, statistic in pair.reference.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            statistic.copy_(torch.rand(statistic.shape, generator=generator) + 0.5)
+    return pair
+
+
 CASES = (
+    Case("align", "transformers AlignModel", align),
     Case("clip", "transformers CLIPModel, end token 2 as first released", lambda: clip(2)),
     Case("clip", "transformers CLIPModel, end token named", lambda: clip(3)),
     Case("siglip", "transformers SiglipModel", siglip),

@@ -18,6 +18,7 @@ from kemm.systems.names import Either, Names, Source
 from kemm.systems.system import System, activation, refuse
 from kemm.systems.vit import block_names, blocks
 from kemm.systems.vit import encoder_names as vision_names
+from kg.errors import InputError
 
 _BLOCKS = {
     "hidden_size": 768,
@@ -178,9 +179,9 @@ class FLAVA(System):
             refuse({"hidden_size": part["hidden_size"]}, "FLAVA", hidden_size=both["hidden_size"])
         refuse(vision, "FLAVA", mask_token=True)
         weights = {loss: config.get(f"{loss}_weight", 1.0) for loss in LOSSES}
-        for loss, weight in weights.items():  # at 0, the reference leaves out more than the loss
-            if weight <= 0:
-                refuse({f"{loss}_weight": weight}, "FLAVA", **{f"{loss}_weight": 1.0})
+        for loss, weight in weights.items():
+            if weight <= 0:  # the reference then leaves out more than the loss
+                raise InputError(f"config.json: {loss}_weight is {weight}; FLAVA is built with weights above 0 alone")
         return cls(vision, text, both, config.get("projection_dim", 768), weights)
 
     def encode_image(self, pictures: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -107,7 +107,7 @@ class CrossLayer(nn.Module):
 
 
 class ObjectHead(nn.Module):
-    """What a region shows: LN(a(W x)), then a linear map for its object, one for its attribute, one for its features."""
+    """What a region shows: LN(a(W x)), then linear maps for its object, its attribute and its features."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()

@@ -19,14 +19,17 @@ def read_published(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one with config.json and model.safetensors")
-    return _read_json(folder / "config.json"), _read_weights(folder)
+    return read_json(folder / "config.json"), _read_weights(folder)
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     if (folder / "model.safetensors").is_file():
         files = [folder / "model.safetensors"]
     elif (index := folder / "model.safetensors.index.json").is_file():
-        files = [folder / name for name in sorted(set(_read_json(index).get("weight_map", {}).values()))]
+        shards = read_json(index).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise InputError(f"{index}: it has no weight_map; fetch it again")
+        files = [folder / str(name) for name in sorted(set(map(str, shards.values())))]
     else:
         pickles = sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"), *folder.glob("*.ckpt")])
         if pickles:
@@ -36,11 +39,16 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         raise InputError(f"{folder}: there is no model.safetensors")
     state: dict[str, Tensor] = {}
     for file in files:
-        state.update(_read_safetensors(file))
+        state.update(read_safetensors(file))
     return state
 
 
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
+def read_safetensors(file: Path) -> dict[str, Tensor]:
+    """Read a file of tensors.
+
+    Raises:
+        InputError: it is missing, truncated or damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -51,7 +59,12 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         raise InputError(f"{file}: can't be read as safetensors ({reason}); fetch it again") from None
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a file that is one JSON object.
+
+    Raises:
+        InputError: it is missing, damaged or something else.
+    """
     try:
         found = json.loads(file.read_text())
     except OSError as error:

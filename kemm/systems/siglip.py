@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kemm.fuse.attention_pool import OneQueryPool
 from kemm.fuse.inputs import PatchInput
-from kemm.fuse.pooling import AttentionPool
 from kemm.systems import clip
 from kemm.systems.clip import TextEncoder, block_names, section, text_names
 from kemm.systems.names import Names
@@ -40,7 +40,7 @@ class PictureEncoder(nn.Module):
             config["image_size"], config["patch_size"], width, classes=0, channels=config["num_channels"]
         )
         self.transformer = clip.blocks(config)
-        self.pool = AttentionPool(
+        self.pool = OneQueryPool(
             width,
             config["num_attention_heads"],
             config["intermediate_size"],
@@ -70,8 +70,11 @@ class SigLIP(System):
         **block_names("vision.", "vision_model."),
         "vision.transformer.norm": "vision_model.post_layernorm",
         "vision.pool.probe": "vision_model.head.probe",
-        "vision.pool.attention.qkv.weight": "vision_model.head.attention.in_proj_weight",
-        "vision.pool.attention.qkv.bias": "vision_model.head.attention.in_proj_bias",
+        **{
+            f"vision.pool.attention.{ours}.{kind}": f"vision_model.head.attention.in_proj_{kind}[{part}/3]"
+            for ours, part in (("query", "0:1"), ("key_value", "1:3"))
+            for kind in ("weight", "bias")
+        },
         "vision.pool.attention.out": "vision_model.head.attention.out_proj",
         "vision.pool.norm": "vision_model.head.layernorm",
         "vision.pool.feed_forward.up": "vision_model.head.mlp.fc1",

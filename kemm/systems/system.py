@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,28 @@ class System(nn.Module):
     """A model as it was published, made of kemm's parts.
 
     Attributes:
+        config: what ``from_config`` was given; None when built otherwise.
         NAMES: of our modules and parameters → those of the published checkpoint.
         IGNORED: patterns of names in the checkpoint that have no place here.
     """
 
     NAMES: ClassVar[Names] = {}
     IGNORED: ClassVar[tuple[str, ...]] = ()
+    config: Mapping[str, Any] | None = None
+
+    def __init_subclass__(cls) -> None:
+        """Let every ``from_config`` leave its configuration with what it has built, for ``save_pretrained``."""
+        super().__init_subclass__()
+        if "from_config" in vars(cls):
+            written = vars(cls)["from_config"].__func__
+
+            @functools.wraps(written)
+            def from_config(kind: type[System], config: Mapping[str, Any]) -> System:
+                system = written(kind, config)
+                system.config = dict(config)
+                return system
+
+            cls.from_config = classmethod(from_config)  # type: ignore[assignment, method-assign]
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -42,12 +59,30 @@ class System(nn.Module):
             InputError: the folder or a file can't be read, or is of another system; says which parameter differs.
         """
         config, state = read_published(folder)
-        try:
-            system = cls.from_config(config)
-        except KeyError as error:
-            raise InputError(f"{folder / 'config.json'}: it has no {error}, which {cls.__name__} needs") from None
-        system.load_published(state, folder)
+        system = build(cls, config, folder / "config.json")
+        said = config.get("model_type")
+        system.load_published(state, f"{folder} ({said})" if said else folder)
         return system
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Load what ``save_pretrained`` or `kemm import-weights` wrote, in evaluation mode.
+
+        Raises:
+            InputError: a file is missing or damaged, or it is another system.
+        """
+        from kemm.systems.saved import load
+
+        system = load(Path(folder))
+        if not isinstance(system, cls):
+            raise InputError(f"{folder}: it is a {type(system).__name__}, not a {cls.__name__}")
+        return system
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write weights and settings to a folder; see `kemm.systems.saved.save`."""
+        from kemm.systems.saved import save
+
+        return save(self, Path(folder))
 
     def load_published(self, state: Mapping[str, Tensor], folder: Path | str = "the checkpoint") -> None:
         """Take over published weights; nothing is changed when they don't fit.
@@ -68,6 +103,24 @@ class System(nn.Module):
                     "does config.json say that they are tied?"
                 )
         self.load_state_dict(found)
+
+
+Kind = TypeVar("Kind", bound=System)
+
+
+def build(kind: type[Kind], config: Mapping[str, Any], path: Path) -> Kind:
+    """Build from the configuration that a file holds.
+
+    Raises:
+        InputError: it lacks a key, has a value of another kind, or asks for what the system does not have.
+    """
+    try:
+        return kind.from_config(config)
+    except KeyError as error:
+        raise InputError(f"{path}: it has no {error}, which {kind.__name__} needs") from None
+    except (TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: {kind.__name__} can't be built from it ({reason})") from None
 
 
 def refuse(config: Mapping[str, Any], system: str, **known: object) -> None:

@@ -15,7 +15,7 @@ from kemm.systems.system import System, activation, refuse
 
 
 def blocks(config: Mapping[str, Any], **options: Any) -> Transformer:
-    """ViT's blocks: norms before them and one at the end; ``options`` of `Transformer`, besides what ``config`` says."""
+    """ViT's blocks, norms before them and one at the end; ``options`` of `Transformer` besides."""
     has_bias = config.get("qkv_bias", True)
     return Transformer(
         config["hidden_size"],
