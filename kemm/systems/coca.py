@@ -129,6 +129,7 @@ class CoCa(System):
         "head.weight": Transposed("text_decoder.text_projection"),
         "scale": "logit_scale",
     }
+    IGNORED: ClassVar[tuple[str, ...]] = ("text.attn_mask", "text_decoder.attn_mask")  # older files have the masks
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
