@@ -14,7 +14,7 @@ from kemm.fuse.heads import IGNORED, FirstTokenPooler, WordHead, word_loss
 from kemm.fuse.inputs import WordInput
 from kemm.fuse.transformer import Transformer
 from kemm.systems.names import Names, Source
-from kemm.systems.system import System, activation, refuse
+from kemm.systems.system import System, activation, refuse, with_losses
 
 
 class TextEncoder(nn.Module):
@@ -172,6 +172,4 @@ class BERT(System):
             losses["mlm"] = word_loss(found["words"], labels)
         if follows is not None:
             losses["nsp"] = functional.cross_entropy(found["follows"], follows, ignore_index=IGNORED)
-        if losses:
-            found |= {**losses, "loss": sum(losses.values(), start=states.new_zeros(()))}
-        return found
+        return with_losses(found, losses)

@@ -18,7 +18,7 @@ from kemm.fuse.residual import Residual
 from kemm.fuse.transformer import Transformer
 from kemm.systems.bert import encoder_names, word_head_names
 from kemm.systems.names import Names, Source
-from kemm.systems.system import System, activation, refuse
+from kemm.systems.system import System, activation, refuse, with_losses
 from kg.errors import InputError
 
 #: What a checkpoint's config.json may leave unsaid.
@@ -267,9 +267,7 @@ class LXMERT(System):
         if shown is not None:
             parts = [(region_loss(seen[key], wanted) * sure).mean() for key, (wanted, sure) in shown.items()]
             losses["regions"] = self.weight * torch.stack(parts).sum()
-        if losses:
-            found |= {**losses, "loss": sum(losses.values(), start=x.new_zeros(()))}
-        return found
+        return with_losses(found, losses)
 
 
 def region_loss(seen: Tensor, wanted: Tensor) -> Tensor:

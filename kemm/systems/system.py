@@ -123,6 +123,11 @@ def build(kind: type[Kind], config: Mapping[str, Any], path: Path) -> Kind:
         raise InputError(f"{path}: {kind.__name__} can't be built from it ({reason})") from None
 
 
+def with_losses(found: dict[str, Tensor], losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Outputs, the losses that there are, and their sum as ``loss``."""
+    return {**found, **losses, "loss": torch.stack(list(losses.values())).sum()} if losses else found
+
+
 def refuse(config: Mapping[str, Any], system: str, **known: object) -> None:
     """Refuse settings that would make the system compute something else than what is built here.
 

@@ -13,7 +13,7 @@ from kemm.fuse import masks
 from kemm.fuse.heads import IGNORED, FirstTokenPooler, WordHead, word_loss
 from kemm.systems.bert import TextEncoder, encoder_names, word_head_names
 from kemm.systems.names import Names
-from kemm.systems.system import System, activation, refuse
+from kemm.systems.system import System, activation, refuse, with_losses
 from kg.errors import InputError
 
 #: What a checkpoint's config.json may leave unsaid.
@@ -114,9 +114,7 @@ class VisualBERT(System):
             losses["mlm"] = word_loss(found["words"][:, : tokens.shape[1]], labels)
         if matches is not None:
             losses["itm"] = functional.cross_entropy(found["matches"], matches, ignore_index=IGNORED)
-        if losses:
-            found |= {**losses, "loss": sum(losses.values(), start=states.new_zeros(()))}
-        return found
+        return with_losses(found, losses)
 
     def _enter(self, regions: Tensor, shown: Tensor | None) -> Tensor:
         """(B, R, F) → (B, R, D)."""

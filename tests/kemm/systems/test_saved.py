@@ -127,3 +127,8 @@ def test_a_saved_system_of_another_kind_or_with_other_weights_is_refused(checkpo
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_is_found_by_its_name_and_its_class(name):
     assert name_of(system_class(name)) == name
+
+
+def test_the_page_of_systems_names_every_one():
+    page = (Path(__file__).parents[3] / "docs" / "systems.md").read_text()
+    assert [name for name in SYSTEMS if f"`{name}`" not in page] == []
