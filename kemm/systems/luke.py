@@ -14,7 +14,7 @@ from kemm.fuse.entity_attention import EntityAwareBlock
 from kemm.fuse.heads import WordHead, word_loss
 from kemm.fuse.inputs import WordInput
 from kemm.systems.names import Either, Names
-from kemm.systems.system import System, activation, refuse
+from kemm.systems.system import System, activation, refuse, with_losses
 
 _LAYER = "luke.encoder.layer.{i}."
 _ATTENTION = f"{_LAYER}attention.self."
@@ -197,9 +197,7 @@ class LUKE(System):
             losses["mlm"] = word_loss(found["words"], labels)
         if entity_labels is not None:
             losses["mep"] = word_loss(found["entities"], entity_labels)
-        if losses:
-            found |= {**losses, "loss": sum(losses.values(), start=states.new_zeros(()))}
-        return found
+        return with_losses(found, losses)
 
 
 #: What a checkpoint's config.json may leave unsaid.
