@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kemm.fuse.attention import Attention
 from kemm.fuse.feed_forward import FeedForward
 from kemm.fuse.residual import Residual
+from kg.errors import InputError
 
 
 class QFormer(nn.Module):
@@ -83,8 +84,12 @@ class QFormer(nn.Module):
 
         Returns:
             (B, Q + T, D), queries first.
+
+        Raises:
+            InputError: neither is given.
         """
-        assert context is not None or words is not None, "nothing to read"
+        if context is None and words is None:
+            raise InputError("a Q-Former was given nothing: give what its queries read, or words")
         parts = [] if context is None else [self.queries.expand(len(context), -1, -1)]
         parts += [] if words is None else [words]
         z = self.dropout(self.norm(torch.cat(parts, dim=1)))

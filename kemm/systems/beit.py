@@ -15,6 +15,7 @@ from kemm.fuse.positions import RelativeGrid
 from kemm.fuse.transformer import Transformer
 from kemm.systems.names import Biasless, Names
 from kemm.systems.system import System, activation
+from kg.errors import InputError
 
 _LAYER, _BLOCK = "beit.encoder.layer.{i}.", "vision.blocks.{i}."
 _ATTENTION = f"{_LAYER}attention.attention."
@@ -105,10 +106,14 @@ class BEiT(System):
 
         Returns:
             ``states`` (B, 1 + P, D), ``words`` (B, P, V), and with labels the ``loss``.
+
+        Raises:
+            InputError: there are labels but no ``masked``.
         """
         states = self.encode_image(pictures, masked)
         found = {"states": states, "words": self.predict(self.norm(states[:, 1:]))}
         if labels is not None:
-            assert masked is not None, "labels count at hidden patches: give masked"
+            if masked is None:
+                raise InputError("BEiT was given visual words but no hidden patches: give masked, where they count")
             found["loss"] = functional.cross_entropy(found["words"][masked], labels[masked])
         return found

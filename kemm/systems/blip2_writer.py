@@ -16,6 +16,7 @@ from kemm.systems.blip2 import Q_FORMER, VISION, q_former, q_former_names
 from kemm.systems.names import Either, Names
 from kemm.systems.system import System, refuse
 from kemm.systems.vit import PictureEncoder
+from kg.errors import InputError
 
 
 @dataclass
@@ -104,9 +105,14 @@ class BLIP2(System):
 
         Returns:
             ``words``, logits (B, Q + T, V), or (B, T_y, V), and with labels the ``loss``.
+
+        Raises:
+            InputError: an encoder–decoder has no labels.
         """
         x, real = self.read(pictures, tokens, mask)
         if self.is_encoder_decoder:
+            if labels is None:
+                raise InputError("an encoder–decoder was given nothing to write: give labels, or write with `start`")
             read = self.language(inputs_embeds=x, attention_mask=real, labels=labels, use_cache=False)
             return {"words": read.logits, "loss": read.loss}
         found = {"words": self.language(inputs_embeds=x, attention_mask=real, use_cache=False).logits}

@@ -15,6 +15,7 @@ from kemm.fuse.heads import WordHead, word_loss
 from kemm.fuse.inputs import WordInput
 from kemm.systems.names import Either, Names
 from kemm.systems.system import System, activation, refuse, with_losses
+from kg.errors import InputError
 
 _LAYER = "luke.encoder.layer.{i}."
 _ATTENTION = f"{_LAYER}attention.self."
@@ -153,11 +154,15 @@ class LUKE(System):
         Args:
             mask, entity_mask: bool, true at what is real. Padding of words stands after them.
             mentions: positions of words, −1 where a mention has fewer than M; needed with entities.
+
+        Raises:
+            InputError: entities have no mentions.
         """
         x, count = self.words(tokens), tokens.shape[1]
         real = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.bool()
         if entities is not None:
-            assert mentions is not None, "entities need the places of their mentions"
+            if mentions is None:
+                raise InputError("LUKE was given entities but not where they are mentioned: give mentions")
             x = torch.cat([x, self.entities(entities, mentions)], dim=1)
             there = torch.ones_like(entities, dtype=torch.bool) if entity_mask is None else entity_mask.bool()
             real = torch.cat([real, there], dim=1)

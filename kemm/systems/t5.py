@@ -17,6 +17,7 @@ from kemm.fuse.transformer import Transformer
 from kemm.generate.decoder import Reading
 from kemm.systems.names import Either, Names, Source
 from kemm.systems.system import System, activation
+from kg.errors import InputError
 
 KIND = "feed_forward_proj"  # config.json's key of the feed-forward part: an activation, "gated-" before it or not
 
@@ -148,9 +149,13 @@ class T5(System):
 
         Returns:
             ``states`` (B, T, D), ``words`` (B, T_y, V), and with labels the ``loss``.
+
+        Raises:
+            InputError: neither labels nor ``written`` are given.
         """
         if written is None:
-            assert labels is not None, "nothing is written: give labels or written"
+            if labels is None:
+                raise InputError("T5 was given nothing to write: give labels, or what is written so far")
             written = functional.pad(labels[:, :-1], (1, 0), value=self.start_token)
             written = written.masked_fill(written == IGNORED, self.padding)
         states = self.encode_text(tokens, mask)
