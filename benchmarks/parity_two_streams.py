@@ -10,6 +10,7 @@ from benchmarks.parity_case import Case, Pair
 from benchmarks.parity_single_stream import REGION_MASK, REGIONS, SENTENCES
 from benchmarks.parity_text import LABELS, MASK, SMALL, TOKENS
 from kemm.systems.flava import FLAVA
+from kemm.systems.flava_codes import FLAVACodes
 from kemm.systems.lxmert import LXMERT
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -106,7 +107,23 @@ def flava(kinds: str, matches: list[int] | None = None) -> Pair:
     return Pair(FlavaForPreTraining(config), built, reference, ours, FLAVA.NAMES, FLAVA.IGNORED)
 
 
+def flava_codes() -> Pair:
+    from transformers import FlavaImageCodebook, FlavaImageCodebookConfig
+
+    config = FlavaImageCodebookConfig(hidden_size=8, vocab_size=11, freeze=False)
+    pictures = torch.rand(2, 3, 16, 24, generator=GENERATOR)
+
+    def reference(model: Any) -> dict[str, torch.Tensor]:
+        codes = model.get_codebook_indices(pictures)
+        return {"logits": model(pictures), "codes": codes.flatten(1)}
+
+    built = FLAVACodes.from_config(config.to_diff_dict())
+    names, ignored = FLAVACodes.NAMES, FLAVACodes.IGNORED
+    return Pair(FlavaImageCodebook(config), built, reference, lambda model: model(pictures), names, ignored)
+
+
 CASES = (
+    Case("flava-codes", "transformers FlavaImageCodebook", flava_codes),
     Case("lxmert", "transformers LxmertForPreTraining", lxmert),
     Case("flava", "transformers FlavaForPreTraining, pairs", lambda: flava("pictures, texts")),
     Case("flava", "transformers FlavaForPreTraining, one pair matches", lambda: flava("pictures, texts", [0, 1])),

@@ -30,6 +30,7 @@ SYSTEMS = {
     "clip": "kemm.systems.clip:CLIP",
     "coca": "kemm.systems.coca:CoCa",
     "flava": "kemm.systems.flava:FLAVA",
+    "flava-codes": "kemm.systems.flava_codes:FLAVACodes",
     "git": "kemm.systems.git:GIT",
     "idefics": "kemm.systems.idefics:Idefics",
     "luke": "kemm.systems.luke:LUKE",

@@ -117,7 +117,7 @@ class FLAVA(System):
 
     gc is CLIP's contrast, of picture and text unhidden. The others are of both with patches and words hidden: whether
     they belong together, and, for those that do, which codes and words are hidden. Codes of pictures are DALL·E's
-    tokenizer's, and given as labels; that tokenizer is not built here.
+    tokenizer's (`kemm.systems.flava_codes`), and given as labels.
     """
 
     NAMES: ClassVar[Names] = {
@@ -139,7 +139,7 @@ class FLAVA(System):
         "pooler.project": "itm_head.pooler.dense",
         "matches": "itm_head.seq_relationship",
     }
-    #: The poolers of the three encoders, which nothing reads, and the tokenizer of pictures, besides.
+    #: The poolers of the three encoders, which nothing reads, and the tokenizer of pictures, a system of its own.
     IGNORED: ClassVar[tuple[str, ...]] = (
         "image_codebook.*",
         *(f"{encoder}pooler.*" for encoder in (_VISION, _TEXT, _BOTH)),

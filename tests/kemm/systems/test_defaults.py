@@ -7,17 +7,45 @@ from typing import Any
 import pytest
 
 from kemm.compat import mend_torchvision
-from kemm.systems import blip, blip2, clip, idefics, luke
+from kemm.systems import (
+    align,
+    blip,
+    blip2,
+    clip,
+    efficient_net,
+    flava,
+    flava_codes,
+    git,
+    idefics,
+    luke,
+    lxmert,
+    siglip,
+    vilt,
+    visual_bert,
+)
 
 UNSAID = [
     ("BlipTextConfig", blip.TEXT),
     ("BlipVisionConfig", blip.VISION),
     ("Blip2VisionConfig", blip2.VISION),
     ("Blip2QFormerConfig", blip2.Q_FORMER),
-    ("CLIPTextConfig", {name: value for name, value in clip.TEXT.items() if name != "eos_token_id"}),
+    ("CLIPTextConfig", clip.TEXT),
     ("CLIPVisionConfig", clip.VISION),
     ("IdeficsConfig", idefics.DEFAULTS),
     ("LukeConfig", luke.DEFAULTS),
+    ("SiglipTextConfig", siglip.TEXT),
+    ("SiglipVisionConfig", siglip.VISION),
+    ("AlignTextConfig", align.TEXT),
+    ("AlignVisionConfig", efficient_net.DEFAULTS),
+    ("ViltConfig", vilt.DEFAULTS),
+    ("VisualBertConfig", visual_bert.DEFAULTS),
+    ("FlavaImageConfig", flava.VISION),
+    ("FlavaTextConfig", flava.TEXT),
+    ("FlavaMultimodalConfig", flava.BOTH),
+    ("FlavaImageCodebookConfig", flava_codes.DEFAULTS),
+    ("LxmertConfig", lxmert.DEFAULTS),
+    ("GitConfig", git.TEXT),
+    ("GitVisionConfig", git.VISION),
 ]
 
 

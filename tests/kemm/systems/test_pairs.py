@@ -11,6 +11,7 @@ from kemm.compat import mend_torchvision
 from kemm.generate.one_by_one import greedy
 from kemm.systems.clip import CLIP
 from kemm.systems.flava import FLAVA
+from kemm.systems.flava_codes import FLAVACodes
 from kemm.systems.git import GIT
 from kemm.systems.lxmert import LXMERT
 from kemm.systems.siglip import SigLIP
@@ -97,6 +98,24 @@ def test_features_of_another_detector_are_refused():
     model = VisualBERT.from_config({**TEXT, "visual_embedding_dim": 6})
     with pytest.raises(InputError, match="a region has 5 features, the model wants 6"):
         model(torch.zeros(2, 3, 5), TOKENS)
+
+
+def test_flavas_checkpoint_gives_its_tokenizer_and_its_codes_are_learned(tmp_path: Path):
+    mend_torchvision()
+    from transformers import FlavaConfig, FlavaForPreTraining
+
+    parts = {f"{kind}_config": {**SMALL, "vocab_size": 11} for kind in ("image", "text", "multimodal")}
+    parts["image_config"] |= {"image_size": 16, "patch_size": 8}
+    codebook = {"hidden_size": 4, "vocab_size": 11}
+    theirs = FlavaForPreTraining(FlavaConfig(**parts, hidden_size=16, image_codebook_config=codebook)).eval()
+    theirs.save_pretrained(tmp_path)
+    tokenizer, model = FLAVACodes.from_published(tmp_path), FLAVA.from_published(tmp_path).eval()
+    hidden = torch.tensor([[True, False, False, True], [False, True, False, False]])
+    ours = model(PICTURES, hidden=hidden, codes=tokenizer.codes(PICTURES))["loss"]
+    wanted = theirs(pixel_values=PICTURES, codebook_pixel_values=PICTURES, bool_masked_pos=hidden).loss
+    assert torch.allclose(ours, wanted, atol=1e-5)
+    with pytest.raises(InputError, match=r"pictures of shape \(2, 3, 12, 16\) can't be tokenized"):
+        tokenizer.codes(torch.zeros(2, 3, 12, 16))
 
 
 @pytest.mark.parametrize(
