@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from kemm.compat import mend_torchvision
 from kemm.systems.beit import BEiT
 from kemm.systems.mae import MAE
+from kemm.systems.names import translate
 from kemm.systems.timm_towers import TimmTower
 from kg.errors import InputError
 
@@ -66,6 +68,25 @@ def test_a_timm_tower_is_built_from_the_name_of_its_architecture(name, width, la
     tower = TimmTower.from_config({"architecture": name, "num_classes": 0, "global_pool": "token"})
     assert (tower.input.project.out_features, len(tower.vision.blocks)) == (width, layers)
     assert tower.input.grid == ((14, 14) if "16_224" in name else (24, 24))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"vit_{size}_patch16_224" for size in ("tiny", "small", "base", "large")),
+        "vit_huge_patch14_224",
+        "eva_giant_patch14_560",
+        *(f"eva02_{size}_patch14_224" for size in ("tiny", "small", "base", "large")),
+    ],
+)
+def test_each_architecture_has_timms_parameters(name):
+    mend_torchvision()
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        theirs = timm.create_model(name)
+        config = {"architecture": name, "num_classes": theirs.num_classes, "global_pool": theirs.global_pool}
+        ours = TimmTower.from_config(config)
+    assert translate(theirs.state_dict(), TimmTower.NAMES, ours.state_dict()).keys() == ours.state_dict().keys()
 
 
 def test_an_architecture_that_is_not_known_is_named_with_those_that_are():
