@@ -18,6 +18,7 @@ class BlockOptions(TypedDict, total=False):
     hidden: int | None
     head_width: int | None
     order: Order
+    has_inner_norms: tuple[bool, bool] | None
     eps: float
     is_rms: bool
     activation: str
@@ -28,6 +29,7 @@ class BlockOptions(TypedDict, total=False):
     has_gates: bool
     layer_scale: float | None
     dropout: float
+    hidden_dropout: float
     attention_dropout: float
     drop_path: float
 
@@ -58,12 +60,14 @@ class Block(nn.Module):
         hidden: width of the feed-forward layer; 4 D unless given.
         head_width: d; D / H unless given.
         order: norms before ("pre"), after ("post"), or before and inside ("sub"; not inside cross-attention).
+        has_inner_norms: inside attention and feed-forward, where ``order`` is not to say (EVA-02: the latter alone).
         eps, is_rms: of the norms.
         activation, is_gated, feed_forward_bias: see `FeedForward`.
         attention_bias: of query, key, value and output.
         scale, has_gates: of self-attention; see `Attention`. Cross-attention shares ``scale``.
         layer_scale: what LayerScale starts at; None for none.
-        dropout: on what each part gives; ``attention_dropout``: on attention's weights.
+        dropout: on what each part gives; ``hidden_dropout``: within the feed-forward part; ``attention_dropout``: on
+            attention's weights.
         drop_path: chance that a sample goes without a part.
     """
 
@@ -79,6 +83,7 @@ class Block(nn.Module):
         hidden: int | None = None,
         head_width: int | None = None,
         order: Order = "pre",
+        has_inner_norms: tuple[bool, bool] | None = None,
         eps: float = 1e-5,
         is_rms: bool = False,
         activation: str = "gelu",
@@ -89,11 +94,12 @@ class Block(nn.Module):
         has_gates: bool = False,
         layer_scale: float | None = None,
         dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
         attention_dropout: float = 0.0,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        inner_eps = eps if order == "sub" else None
+        inner = has_inner_norms or (order == "sub", order == "sub")
 
         def residual() -> Residual:
             return Residual(
@@ -108,7 +114,7 @@ class Block(nn.Module):
                 head_width=head_width,
                 bias=attention_bias,
                 scale=scale,
-                inner_eps=inner_eps,
+                inner_eps=eps if inner[0] else None,
                 has_gates=has_gates,
                 rotary=rotary,
                 relative=relative,
@@ -133,7 +139,8 @@ class Block(nn.Module):
             activation=activation,
             is_gated=is_gated,
             bias=feed_forward_bias,
-            inner_eps=inner_eps,
+            inner_eps=eps if inner[1] else None,
+            dropout=hidden_dropout,
         )
         self.feed_forward_residual = residual()
 

@@ -1,28 +1,31 @@
-"""Flamingo's way to show pictures to a language model that is frozen: gated cross-attention between its layers."""
+"""Gated cross-attention: what a frozen language model is given to look at pictures with."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from kemm.fuse.attention import Attention
+from kemm.fuse.cache import Cache
 from kemm.fuse.feed_forward import FeedForward
-from kemm.fuse.residual import Residual
+from kemm.fuse.residual import make_norm
 
 
 class GatedCrossAttention(nn.Module):
-    """y = x + tanh(α) cross(LN(x), c),   z = y + tanh(β) FFN(LN(y)),   α = β = 0 at the start.
+    """A block between those of a language model, which does nothing at the start (Flamingo, arXiv:2204.14198).
 
-    So the language model starts as it was (Alayrac et al., 2022, arXiv:2204.14198, fig. 4). A word that may read no
-    picture gets nothing from cross-attention.
+        x ← x + tanh(α) X(LN(x), c),   x ← x + tanh(β) F(LN(x)),   α = β = 0 at first
 
     Args:
-        width, heads: D and H of the language model.
-        context_width: of the pictures' tokens.
-        hidden: width of the feed-forward layer; 4 D unless given.
-        bias: of all projections.
-        activation, is_gated, eps: see `FeedForward` and `Residual`.
-        is_rms: norms as T5's and LLaMA's.
+        width: D.
+        heads: H.
+        context_width: D_c, of what is read.
+        hidden, activation, is_gated: of the feed-forward part; see `FeedForward`.
+        eps, is_rms: of the norms.
+        is_gate_wide: one α and β for each of D numbers, instead of one for all.
+        head_norm: see `Attention`.
     """
 
     def __init__(
@@ -32,25 +35,38 @@ class GatedCrossAttention(nn.Module):
         context_width: int,
         *,
         hidden: int | None = None,
-        bias: bool = False,
-        activation: str = "gelu",
+        activation: str = "squared-relu",
         is_gated: bool = False,
         eps: float = 1e-5,
         is_rms: bool = False,
+        is_gate_wide: bool = False,
+        head_norm: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.cross = Attention(width, heads, context_width=context_width, bias=(bias,) * 4)
-        self.cross_residual = Residual(width, eps=eps, is_rms=is_rms, is_gated=True)
-        self.feed_forward = FeedForward(width, hidden, activation=activation, is_gated=is_gated, bias=bias)
-        self.feed_forward_residual = Residual(width, eps=eps, is_rms=is_rms, is_gated=True)
+        self.cross_norm = make_norm(width, eps, is_rms)
+        self.cross = Attention(
+            width, heads, context_width=context_width, bias=(False, False, False, False), head_norm=head_norm
+        )
+        self.cross_gate = nn.Parameter(torch.zeros(width if is_gate_wide else 1))
+        self.feed_forward_norm = make_norm(width, eps, is_rms)
+        self.feed_forward = FeedForward(width, hidden, activation=activation, is_gated=is_gated, bias=False)
+        self.feed_forward_gate = nn.Parameter(torch.zeros(width if is_gate_wide else 1))
 
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, L, D), context (B, L_c, D_c), mask (B, L, L_c) bool of what each word may read → (B, L, D)."""
-        y = self.cross(self.cross_residual.enter(x), context, mask=mask)
+    def forward(
+        self, x: Tensor, context: Tensor | None, mask: Tensor | None = None, cache: Cache | None = None
+    ) -> Tensor:
+        """Read.
+
+        Args:
+            x: (B, L, D).
+            context: (B, L_c, D_c); may be None when ``cache`` has its keys and values.
+            mask: (B, L, L_c) bool, true where a token may read; one that may read nothing is given nothing.
+        """
+        read = self.cross(self.cross_norm(x), context, mask=mask, cache=cache)
         if mask is not None:
-            y = y * mask.any(dim=-1, keepdim=True)
-        x = self.cross_residual.leave(x, y)
-        return self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x)))
+            read = read.masked_fill(~mask.any(dim=-1)[..., None], 0.0)
+        x = x + self.cross_gate.tanh() * read
+        return x + self.feed_forward_gate.tanh() * self.feed_forward(self.feed_forward_norm(x))
 
 
 def latest_picture(is_picture: Tensor, pictures: int, tokens: int) -> Tensor:

@@ -1,27 +1,30 @@
-"""Any number of tokens → a fixed number: Flamingo's Perceiver resampler (Alayrac et al., 2022, arXiv:2204.14198)."""
+"""Perceiver resampler: any number of tokens read by a fixed number of learned ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from kemm.fuse.attention import Attention
 from kemm.fuse.feed_forward import FeedForward
-from kemm.fuse.residual import Residual
 
 
 class PerceiverResampler(nn.Module):
-    """Learned latents read the tokens, and themselves, layer after layer.
+    """Flamingo's (Alayrac et al., 2022, arXiv:2204.14198).
 
-        z ← z + cross(LN(z), [LN'(x); LN(z)]),   z ← z + FFN(LN(z)),   at the end LN(z)
+        z ← z + A(LN(z), [LN(c); LN(z)]),   z ← z + F(LN(z)),   at last LN(z);   z at first learned
 
     Args:
-        width: D of tokens and latents.
-        layers, heads: how many.
-        latents: how many tokens come out (Flamingo: 64).
-        head_width: d; D / H unless given.
-        hidden: of the feed-forward layer; 4 D unless given.
-        activation: Flamingo's is "squared-relu", Idefics's "relu".
+        width: D, of tokens and of latents.
+        layers, heads, head_width: of the attention.
+        latents: how many.
+        hidden: of the feed-forward parts; 4 D unless given.
+        activation: of those.
+        eps: of the norms.
+        head_norm: see `Attention`.
     """
 
     def __init__(
@@ -29,42 +32,55 @@ class PerceiverResampler(nn.Module):
         width: int,
         layers: int,
         heads: int,
+        head_width: int | None = None,
         latents: int = 64,
         *,
-        head_width: int | None = None,
         hidden: int | None = None,
         activation: str = "squared-relu",
         eps: float = 1e-5,
+        head_norm: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.latents = nn.Parameter(torch.randn(latents, width) * 0.02)
-        self.blocks = nn.ModuleList(
-            _ResamplerBlock(width, heads, head_width, hidden, activation, eps) for _ in range(layers)
+        self.latents = nn.Parameter(torch.randn(latents, width) * width**-0.5)
+        self.layers = nn.ModuleList(
+            ResamplerLayer(width, heads, head_width, hidden, activation, eps, head_norm) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width, eps=eps)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, L, D), mask (B, L) bool, true at real tokens → (B, latents, D)."""
-        z = self.latents.expand(len(x), -1, -1)
+    def forward(self, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, L, D), true at real tokens of (B, L) → (B, latents, D)."""
+        z = self.latents.expand(len(context), -1, -1)
         if mask is not None:
-            mask = torch.cat([mask, mask.new_ones(len(x), z.shape[1])], dim=1)[:, None]
-        for block in self.blocks:
-            z = block(z, x, mask)
+            mask = functional.pad(mask.bool(), (0, len(self.latents)), value=True)[:, None]
+        for layer in self.layers:
+            z = layer(z, context, mask)
         return self.norm(z)
 
 
-class _ResamplerBlock(nn.Module):
+class ResamplerLayer(nn.Module):
+    """One layer; see `PerceiverResampler`."""
+
     def __init__(
-        self, width: int, heads: int, head_width: int | None, hidden: int | None, activation: str, eps: float
+        self,
+        width: int,
+        heads: int,
+        head_width: int | None,
+        hidden: int | None,
+        activation: str,
+        eps: float,
+        head_norm: Callable[[int], nn.Module] | None,
     ) -> None:
         super().__init__()
-        self.context_norm = nn.LayerNorm(width, eps=eps)
-        self.cross = Attention(width, heads, context_width=width, head_width=head_width, bias=(False,) * 4)
-        self.cross_residual = Residual(width, eps=eps)
+        self.context_norm, self.latent_norm = nn.LayerNorm(width, eps=eps), nn.LayerNorm(width, eps=eps)
+        no_bias = (False, False, False, False)
+        self.attention = Attention(
+            width, heads, context_width=width, head_width=head_width, bias=no_bias, head_norm=head_norm
+        )
+        self.feed_forward_norm = nn.LayerNorm(width, eps=eps)
         self.feed_forward = FeedForward(width, hidden, activation=activation, bias=False)
-        self.feed_forward_residual = Residual(width, eps=eps)
 
-    def forward(self, z: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
-        own = self.cross_residual.enter(z)
-        z = self.cross_residual.leave(z, self.cross(own, torch.cat([self.context_norm(x), own], dim=1), mask=mask))
-        return self.feed_forward_residual.leave(z, self.feed_forward(self.feed_forward_residual.enter(z)))
+    def forward(self, z: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, latents, D), (B, L, D), true at what may be read of (B, 1, L + latents) → (B, latents, D)."""
+        latents = self.latent_norm(z)
+        z = z + self.attention(latents, torch.cat([self.context_norm(context), latents], dim=1), mask=mask)
+        return z + self.feed_forward(self.feed_forward_norm(z))

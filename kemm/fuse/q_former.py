@@ -1,6 +1,8 @@
-"""BLIP-2's Q-Former: learned queries draw from a picture what a text needs (Li et al., 2023, arXiv:2301.12597)."""
+"""Q-Former: learned queries that read a picture, or anything, and share attention with a text."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,23 +10,26 @@ from torch import Tensor, nn
 from kemm.fuse.attention import Attention
 from kemm.fuse.feed_forward import FeedForward
 from kemm.fuse.residual import Residual
+from kg.errors import InputError
 
 
 class QFormer(nn.Module):
-    """A BERT over [queries; text]: self-attention is shared, queries alone read the picture, each has its FFN.
+    """BERT-like blocks over queries and words (BLIP-2, Li et al., 2023, arXiv:2301.12597).
 
-    Which of queries and text read each other, the mask says: see ``bidirectional``, ``multimodal_causal`` and
-    ``unimodal`` in `kemm.fuse.masks`.
+        z = LN([q; w])        each block:  z ← LN(z + A(z));   z_q ← LN(z_q + X(z_q, c)), in every c-th block;
+                                           z_q ← LN(z_q + F_q(z_q)),   z_w ← LN(z_w + F_w(z_w))
+
+    Queries and words have feed-forward parts of their own, and queries alone read the context. Who reads whom in
+    self-attention is the mask's matter: `kemm.fuse.masks` has the paper's three.
 
     Args:
-        width, layers, heads: of the Transformer (BERT-base).
-        context_width: of the picture's tokens.
-        queries: how many (32).
-        cross_every: blocks 0, c, 2c, … have cross-attention (every second).
-        hidden: of the feed-forward layers; 4 D unless given.
-        eps: of the norms, which stand after, as in BERT.
-        has_text: whether texts can be read, too.
-        dropout: on what each part gives.
+        width: D.
+        layers, heads: of the blocks.
+        context_width: D_c, of what queries read.
+        queries: Q, how many.
+        cross_every: blocks 0, c, 2c, … read the context.
+        has_words: whether there are the words' feed-forward parts.
+        hidden, activation, eps, dropout, attention_dropout: as for `Block`.
     """
 
     def __init__(
@@ -36,84 +41,112 @@ class QFormer(nn.Module):
         queries: int = 32,
         *,
         cross_every: int = 2,
+        has_words: bool = True,
         hidden: int | None = None,
+        activation: str = "gelu",
         eps: float = 1e-12,
-        has_text: bool = True,
         dropout: float = 0.0,
+        attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(queries, width) * 0.02)
         self.norm = nn.LayerNorm(width, eps=eps)
+        self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
-            _QFormerBlock(
-                width, heads, context_width if layer % cross_every == 0 else None, hidden, eps, has_text, dropout
+            QFormerBlock(
+                width,
+                heads,
+                context_width if layer % cross_every == 0 else None,
+                has_words=has_words,
+                eps=eps,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                hidden=hidden,
+                activation=activation,
             )
             for layer in range(layers)
         )
 
     def forward(
         self,
-        context: Tensor | None,
-        text: Tensor | None = None,
+        context: Tensor | None = None,
+        words: Tensor | None = None,
         mask: Tensor | None = None,
         context_mask: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> Tensor:
         """Read.
 
         Args:
-            context: (B, L_c, D_c); None: the text alone, without queries.
-            text: (B, T, D), words with positions, before any norm.
-            mask: (L, L) or (B, L, L) over queries, then text.
-            context_mask: (B, L_c) bool, true at real tokens.
+            context: (B, L_c, D_c); None: no queries, words alone.
+            words: (B, T, D), with positions, before their norm; None: queries alone.
+            mask: who reads whom among queries and words, (L, L) or (B, L or 1, L), L = Q + T.
+            context_mask: (B, L_c) bool, true at what is real.
 
         Returns:
-            queries (B, Q, D), Q = 0 without a context, and text (B, T, D), if there was one.
+            (B, Q + T, D), queries first.
+
+        Raises:
+            InputError: neither is given.
         """
-        assert context is not None or text is not None, "neither a picture nor a text to read"
-        batch = len(context if context is not None else text)  # type: ignore[arg-type]
-        q = self.queries.expand(batch, -1, -1)[:, : None if context is not None else 0]
-        x = self.norm(q if text is None else torch.cat([q, text], dim=1))
-        hidden_keys = None if context_mask is None else context_mask[:, None]
+        if context is None and words is None:
+            raise InputError("a Q-Former was given nothing: give what its queries read, or words")
+        parts = [] if context is None else [self.queries.expand(len(context), -1, -1)]
+        parts += [] if words is None else [words]
+        z = self.dropout(self.norm(torch.cat(parts, dim=1)))
+        queries = 0 if context is None else len(self.queries)
+        reads = None if context_mask is None else context_mask.bool()[:, None]
         for block in self.blocks:
-            x = block(x, q.shape[1], context, mask, hidden_keys)
-        return x[:, : q.shape[1]], None if text is None else x[:, q.shape[1] :]
+            z = block(z, queries, context, mask, reads)
+        return z
 
 
-class _QFormerBlock(nn.Module):
+class QFormerBlock(nn.Module):
+    """One block; see `QFormer`.
+
+    Args:
+        context_width: None: no cross-attention.
+        options: of `FeedForward`.
+    """
+
     def __init__(
         self,
         width: int,
         heads: int,
         context_width: int | None,
-        hidden: int | None,
+        *,
+        has_words: bool,
         eps: float,
-        has_text: bool,
         dropout: float,
+        attention_dropout: float,
+        **options: Any,
     ) -> None:
         super().__init__()
 
         def residual() -> Residual:
             return Residual(width, "post", eps=eps, dropout=dropout)
 
-        self.attention, self.attention_residual = Attention(width, heads), residual()
+        self.attention = Attention(width, heads, dropout=attention_dropout)
+        self.attention_residual = residual()
         self.has_cross = context_width is not None
         if context_width is not None:
-            self.cross, self.cross_residual = Attention(width, heads, context_width=context_width), residual()
-        names = ("queries", "text") if has_text else ("queries",)
-        self.feed_forward = nn.ModuleDict({name: FeedForward(width, hidden) for name in names})
-        self.feed_forward_residual = nn.ModuleDict({name: residual() for name in names})
+            self.cross = Attention(width, heads, context_width=context_width, dropout=attention_dropout)
+            self.cross_residual = residual()
+        self.query_feed_forward = FeedForward(width, **options)
+        self.query_residual = residual()
+        if has_words:
+            self.word_feed_forward = FeedForward(width, **options)
+            self.word_residual = residual()
 
     def forward(
-        self, x: Tensor, queries: int, context: Tensor | None, mask: Tensor | None, context_mask: Tensor | None
+        self, z: Tensor, queries: int, context: Tensor | None, mask: Tensor | None, context_mask: Tensor | None
     ) -> Tensor:
-        x = self.attention_residual.leave(x, self.attention(x, mask=mask))
-        q, text = x.split([queries, x.shape[1] - queries], dim=1)
-        if self.has_cross and queries:
-            q = self.cross_residual.leave(q, self.cross(q, context, mask=context_mask))
-        parts = [("queries", q), ("text", text)]
-        fed = [
-            self.feed_forward_residual[name].leave(part, self.feed_forward[name](part))  # type: ignore[operator]
-            for name, part in parts
-            if part.shape[1]
-        ]
-        return torch.cat(fed, dim=1) if len(fed) > 1 else fed[0]
+        """(B, Q + T, D), the first ``queries`` of which read the context (B, L_c, D_c) → (B, Q + T, D)."""
+        z = self.attention_residual.leave(z, self.attention(z, mask=mask))
+        query, word = z.split([queries, z.shape[1] - queries], dim=1)  # (B, Q, D), (B, T, D)
+        if queries:
+            if self.has_cross:
+                query = self.cross_residual.leave(query, self.cross(query, context, mask=context_mask))
+            query = self.query_residual.leave(query, self.query_feed_forward(query))
+        if word.shape[1]:
+            word = self.word_residual.leave(word, self.word_feed_forward(word))
+        return torch.cat([query, word], dim=1)

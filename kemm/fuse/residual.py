@@ -21,7 +21,7 @@ def make_norm(width: int, eps: float, is_rms: bool = False) -> nn.Module:
 class Residual(nn.Module):
     """A norm, LayerScale and stochastic depth around a branch f.
 
-        pre, sub:  y = x + s ⊙ f(LN(x))        post:  y = LN(x + s ⊙ f(x))        gated:  s = tanh α, α = 0 at the start
+        pre, sub:  y = x + s ⊙ f(LN(x))        post:  y = LN(x + s ⊙ f(x))
 
     In "sub" order f has a LayerNorm within, too: `Attention` and `FeedForward` know it as ``inner_eps``. LayerScale:
     Touvron et al., 2021, arXiv:2103.17239; stochastic depth: Huang et al., 2016, arXiv:1603.09382.
@@ -31,7 +31,6 @@ class Residual(nn.Module):
         order: where the norm stands.
         eps, is_rms: of the norm.
         layer_scale: what s, one number a channel, starts at; None: no s.
-        is_gated: s = tanh α, one number (Flamingo, arXiv:2204.14198).
         dropout: on what the branch gives, in training.
         drop_path: chance that a sample goes without the branch, in training.
     """
@@ -44,7 +43,6 @@ class Residual(nn.Module):
         eps: float = 1e-5,
         is_rms: bool = False,
         layer_scale: float | None = None,
-        is_gated: bool = False,
         dropout: float = 0.0,
         drop_path: float = 0.0,
     ) -> None:
@@ -54,7 +52,6 @@ class Residual(nn.Module):
         self.is_post, self.dropout, self.drop_path = order == "post", dropout, drop_path
         self.norm = make_norm(width, eps, is_rms)
         self.scale = nn.Parameter(torch.full((width,), layer_scale)) if layer_scale is not None else None
-        self.gate = nn.Parameter(torch.zeros(1)) if is_gated else None
 
     def enter(self, x: Tensor) -> Tensor:
         """What the branch is given."""
@@ -70,8 +67,6 @@ class Residual(nn.Module):
         """
         if self.scale is not None:
             y = y * self.scale
-        if self.gate is not None:
-            y = y * self.gate.tanh()
         if self.training:
             if self.dropout:
                 y = functional.dropout(y, self.dropout)
