@@ -52,8 +52,8 @@ def hide_spans(
 
         ℓ ~ Geo(success) cut at ``longest`` (mean 3.8 at .2 and 10),   start uniform
 
-    SpanBERT (Joshi et al., 2020, arXiv:1907.10529). The last span is cut to the words still wanted, and a length above
-    ``longest`` becomes one below by renormalising, as there.
+    SpanBERT (Joshi et al., 2020, arXiv:1907.10529). The last span is cut to the words still wanted, a length above
+    ``longest`` becomes one below by renormalising, and a start that is hidden already is drawn again, as there.
 
     Args:
         words: (B, T) number of the word of each token from 0 on, −1 where there is none.
@@ -68,10 +68,8 @@ def hide_spans(
             length = int(torch.multinomial(chance, 1, generator=generator)) + 1
             start = int(torch.randint(count, (1,), generator=generator))
             length = min(length, wanted - int(chosen.sum()), count - start)
-            if not chosen[start : start + length].any():
+            if not chosen[start]:
                 chosen[start : start + length] = True
-            elif not chosen[start]:
-                chosen[start] = True  # no room for a span here: one word, so that this ends
         hidden[row] = chosen[of_token.clamp(min=0)] & (of_token >= 0) if count else False
     return hidden
 
