@@ -196,7 +196,7 @@ def _ranges(connection: Connection, segments: Sequence[Segment], heads: Array) -
     firsts, counts = [heads[::1000]], [np.full(len(heads[::1000]), 1000)]
     for one in segments:
         directory = one.directory(connection, BY_HEAD)
-        firsts.append(np.array([first for first, _ in directory.begins], dtype=np.int64))
+        firsts.append(directory.firsts)
         counts.append(np.array(directory.counts, dtype=np.int64))
     first, count = np.concatenate(firsts), np.concatenate(counts)
     order = np.argsort(first, kind="stable")
@@ -261,9 +261,8 @@ def around(
         most: at most so many of each id.
     """
     directory = one.directory(connection, kind)
-    firsts = np.fromiter((first for first, _ in directory.begins), dtype=np.int64, count=len(directory.begins))
-    low = np.maximum(np.searchsorted(firsts, ids, "left") - 1, 0)  # the blocks that each id may be in: low …
-    high = np.searchsorted(firsts, ids, "right")  # … to high - 1
+    low = np.maximum(np.searchsorted(directory.firsts, ids, "left") - 1, 0)  # the blocks that each id may be in: low …
+    high = np.searchsorted(directory.firsts, ids, "right")  # … to high - 1
     left = np.full(len(ids), 1 << 62) if most is None else most.copy()
     parts: list[tuple[Array, ...]] = []
     blocks = {place for start, stop in zip(low.tolist(), high.tolist(), strict=True) for place in range(start, stop)}

@@ -217,15 +217,26 @@ class KnowledgeGraph:
         return self.neighbours_of([entity], limit=limit, version=version)[entity]
 
     def neighbours_of(
-        self, entities: Iterable[str], *, limit: int = 256, version: int | None = None
+        self,
+        entities: Iterable[str],
+        *,
+        limit: int = 256,
+        version: int | None = None,
+        ids: dict[str, int] | None = None,
     ) -> dict[str, list[Statement]]:
-        """Return what ``neighbours`` does for each of many entities, read together."""
+        """Return what ``neighbours`` does for each of many entities, read together.
+
+        Args:
+            ids: IRI → term id; what is in it need not be looked up, and all that is met is added. To be forgotten when
+                the version moves.
+        """
+        known = {} if ids is None else ids
         at = None if version is None else self._at(version)
         with self.database.read() as connection:
             wanted = list(dict.fromkeys(entities))
-            ids = terms.find_many(connection, wanted)
-            found = reading.neighbours(connection, ids.values(), limit, at)
-            return {iri: found[ids[iri]] if iri in ids else [] for iri in wanted}
+            numbers = terms.find_unknown(connection, wanted, known)
+            found = reading.neighbours(connection, numbers.values(), limit, at, known)
+            return {iri: found[numbers[iri]] if iri in numbers else [] for iri in wanted}
 
     def subgraph(
         self, entities: Iterable[str], hops: int = 1, limit: int = 64, *, version: int | None = None
@@ -332,13 +343,19 @@ class KnowledgeGraph:
         with self.database.read() as connection:
             return naming.degrees(connection)
 
-    def labels(self, iris: Iterable[str], *, version: int | None = None) -> dict[str, str]:
-        """Return IRI → label, as it stood then (default: now); a readable local name where there is none."""
+    def labels(
+        self, iris: Iterable[str], *, version: int | None = None, ids: dict[str, int] | None = None
+    ) -> dict[str, str]:
+        """Return IRI → label, as it stood then (default: now); a readable local name where there is none.
+
+        Args:
+            ids: as ``neighbours_of`` takes them.
+        """
         known, at = self.naming(), None if version is None else self._at(version)
         if not known.labels:
             return {iri: local_name(iri) for iri in iris}
         with self.database.read() as connection:
-            return naming.labels(connection, iris, known, at)
+            return naming.labels(connection, iris, known, at, {} if ids is None else ids)
 
     def fan_out(
         self, entities: Iterable[int], hops: int = 2, limit: int = 16

@@ -56,6 +56,9 @@ def ask(connection: Connection, sql: str, **values: Any) -> list[Any]:
     """Return the rows of a query, given as text with ``:names``."""
     if isinstance(connection, Light):
         return connection.driver.execute(sql, values).fetchall()
+    if connection.dialect.name == "sqlite" and connection.in_transaction():  # begun, so the driver alone will do
+        driver: Any = connection.connection.driver_connection
+        return driver.execute(sql, values).fetchall()  # type: ignore[no-any-return]
     return list(connection.execute(_text(sql), values))
 
 

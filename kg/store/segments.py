@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -64,13 +65,18 @@ class Cache:
                     self._bytes -= self._kept.popitem(last=False)[1][1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Directory:
     """The blocks of one kind, in order: what each begins with, its id and how much it holds."""
 
     begins: list[tuple[int, int]]
     ids: list[int]
     counts: list[int]
+
+    @cached_property
+    def firsts(self) -> Array:
+        """What blocks begin with, the leading number alone, int64."""
+        return np.array([first for first, _ in self.begins], dtype=np.int64)
 
     def between(self, low: tuple[int, int], high: tuple[int, int]) -> range:
         """Return the places of the blocks that may hold something from ``low`` to ``high``."""

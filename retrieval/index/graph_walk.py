@@ -128,6 +128,7 @@ class GraphWalk:
         self._num_near = self._num_cached = 0
         self._steps: dict[str, np.ndarray] = {}  # entity → rows of its one-step paths
         self._labels: dict[str, str] = {}
+        self._ids: dict[str, int] = {}  # of what was met: looking them up takes as long as reading facts by them
 
     def refresh(self) -> int:
         """Look at the store's version, one cheap query; drop what was read at another. Call once a query."""
@@ -141,7 +142,7 @@ class GraphWalk:
         wanted = list(dict.fromkeys(iris))
         unknown = [iri for iri in wanted if iri not in self._labels]
         if unknown:
-            self._labels.update(self.graph.labels(unknown))
+            self._labels.update(self.graph.labels(unknown, ids=self._ids))
         return {iri: self._labels.get(iri, iri) for iri in wanted}
 
     def label(self, iri: str) -> str:
@@ -200,9 +201,11 @@ class GraphWalk:
         new = [entity for entity in dict.fromkeys(entities) if entity not in self._near]
         if self._num_near > self.cache_limit:
             self._near.clear()
+            self._ids.clear()
             self._num_near = 0
         limit = 4 * max(self.bridge_limit, self.inverse_limit)
-        for entity, statements in (self.graph.neighbours_of(new, limit=limit) if new else {}).items():
+        read = self.graph.neighbours_of(new, limit=limit, ids=self._ids) if new else {}
+        for entity, statements in read.items():
             num_inverse: dict[str, int] = defaultdict(int)
             kept, degree = [], 0
             for statement in statements:
