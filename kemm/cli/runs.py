@@ -62,6 +62,10 @@ def retrieve(
     question: Question = "",
     image: Image = None,
     limit: Annotated[int, typer.Option("-k", min=1, help="Most facts")] = 32,
+    retriever: Annotated[
+        Path | None, typer.Option("--retriever", help="Folder that `kemm retriever train` wrote")
+    ] = None,
+    hops: Annotated[int | None, typer.Option("--hops", min=1, help="Longest path; by default as learned, or 2")] = None,
     json: Json = False,
 ) -> None:
     """Find the facts to answer a question with, best first."""
@@ -70,7 +74,9 @@ def retrieve(
         from kemm.indexing import open_retriever
         from retrieval import Query
 
-        evidence = open_retriever(store, index).retrieve(Query(text=question, image=image), k=limit)
+        evidence = open_retriever(store, index, learned=retriever, hops=hops).retrieve(
+            Query(text=question, image=image), k=limit
+        )
     result = {
         "evidence": [
             {**screen.fact(fact.statement, evidence.labels), "score": fact.score, "hop": fact.hop}
