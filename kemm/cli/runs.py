@@ -77,7 +77,7 @@ def retrieve(
         evidence = open_retriever(store, index, learned=retriever, hops=hops).retrieve(
             Query(text=question, image=image), k=limit
         )
-    result = {
+    result: dict[str, Any] = {
         "evidence": [
             {**screen.fact(fact.statement, evidence.labels), "score": fact.score, "hop": fact.hop}
             for fact in evidence.facts
