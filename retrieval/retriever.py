@@ -18,7 +18,7 @@ from retrieval.fact_index import FactIndex
 from retrieval.index.graph_walk import GraphWalk
 from retrieval.index.path_walk import PathWalk
 from retrieval.packing import evidence_facts, pack
-from retrieval.path_scorer import PathScorer
+from retrieval.path_scorer import PathJudge
 from retrieval.selection import Judge, by_cosine, select
 from retrieval.step_scorer import StepScorer
 
@@ -67,7 +67,7 @@ class Retriever:
         link_image: Callable[[Any, int], list[Link]] | None = None,
         hops: int = 2,
         k: int = 32,
-        path_scorer: PathScorer | None = None,
+        path_scorer: PathJudge | None = None,
         step_scorer: StepScorer | None = None,
         linker_head: LinkerHead | None = None,
         coherence: Coherence | None = None,
