@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +86,14 @@ def open_retriever(
     vision: str = "efficientnet-lite0",
     learned: Path | None = None,
     hops: int | None = None,
+    languages: Sequence[str] = (),
 ) -> Retriever:
     """A retriever over a store and its index.
 
     Args:
         learned: a folder that `kemm.retriever_training` wrote.
         hops: the longest path; by default that of ``learned``, or 2.
+        languages: of the names that questions are looked through for; all by default.
 
     Raises:
         StoreMissing, IndexStale, InputError: with what to do.
@@ -100,6 +102,7 @@ def open_retriever(
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
     from kemm.picture_linking import link_when_asked
+    from kg import EntityLinker
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import EntityIndex
     from retrieval.learned_retriever import open_learned
@@ -116,6 +119,7 @@ def open_retriever(
         found,
         bank,
         PictureEmbedder(tower),
+        linker=EntityLinker(graph, languages) if languages else None,
         link_image=named,
         hops=hops or longest,
         step_scorer=steps,

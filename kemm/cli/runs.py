@@ -9,7 +9,7 @@ import typer
 
 from kemm.cli import screen
 from kemm.cli.screen import Json
-from kemm.cli.stores import Store
+from kemm.cli.stores import Languages, Store
 from kg.errors import InputError
 
 Run = Annotated[Path, typer.Option("--run", help="Folder that `kemm pretrain` wrote")]
@@ -66,6 +66,7 @@ def retrieve(
         Path | None, typer.Option("--retriever", help="Folder that `kemm retriever train` wrote")
     ] = None,
     hops: Annotated[int | None, typer.Option("--hops", min=1, help="Longest path; by default as learned, or 2")] = None,
+    language: Languages = [],  # noqa: B006 - typer hands over a fresh list
     json: Json = False,
 ) -> None:
     """Find the facts to answer a question with, best first."""
@@ -74,7 +75,7 @@ def retrieve(
         from kemm.indexing import open_retriever
         from retrieval import Query
 
-        evidence = open_retriever(store, index, learned=retriever, hops=hops).retrieve(
+        evidence = open_retriever(store, index, learned=retriever, hops=hops, languages=language).retrieve(
             Query(text=question, image=image), k=limit
         )
     result: dict[str, Any] = {
