@@ -83,3 +83,11 @@ def test_the_table_of_retrieval_lists_every_measure_and_tells_what_it_lacks() ->
     assert "WordNet, definition → synset (% recall@1)" in listed
     rows = json.loads(run("benchmarks/retrieval.py", "--only", "retrieve*", "--json"))["rows"]
     assert {row["skipped"] for row in rows} == {"give --store and --index, those of the quick start"}
+
+
+def test_the_benchmark_of_the_model_measures_products_and_steps() -> None:
+    small = ["--batch", "1", "--steps", "1", "--rounds", "1", "--threads", "1", "--json"]
+    chosen = ["--only", "products, bfloat16", "--only", "checkpointed, bfloat16"]
+    rows = {row["measure"]: row for row in json.loads(run("benchmarks/model.py", *chosen, *small))["rows"]}
+    assert rows["products, bfloat16"]["median"] > 0
+    assert rows["checkpointed, bfloat16"]["median"] > 0 and rows["checkpointed, bfloat16"]["peak_mb"][0] > 100

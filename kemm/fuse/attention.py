@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ class Attention(nn.Module):
         has_gates: learn one factor g_h a head, 1 at the start.
         rotary: rotates queries and keys by their positions (``kemm.fuse.positions``).
         relative: called with (L_q, L_k), gives (H, L_q, L_k) added to the logits; queries are the last of the keys.
+        head_norm: given d, makes a norm; one is put on queries and one on keys, head by head, after rotation.
         dropout: on the attention weights, in training.
 
     Raises:
@@ -51,6 +52,7 @@ class Attention(nn.Module):
         has_gates: bool = False,
         rotary: nn.Module | None = None,
         relative: nn.Module | None = None,
+        head_norm: Callable[[int], nn.Module] | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -68,6 +70,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, width, bias=bias[3])
         self.gates = nn.Parameter(torch.ones(heads)) if has_gates else None
         self.rotary, self.relative = rotary, relative
+        self.query_norm = head_norm(self.head_width) if head_norm is not None else None
+        self.key_norm = head_norm(self.head_width) if head_norm is not None else None
         self.scale = self.head_width**-0.5 if scale is None else scale
         self.dropout = dropout
 
@@ -122,8 +126,10 @@ class Attention(nn.Module):
                 assert context is not None, "cross-attention needs a context"
                 both = self.key_value(context).unflatten(-1, (2, self.heads, self.head_width))
                 k, v = (part.transpose(1, 2) for part in both.unbind(-3))  # (B, H, L_k, d) each
+                k = k if self.key_norm is None else self.key_norm(k)
                 if cache is not None:
                     cache.extend(k, v)
+            q = q if self.query_norm is None else self.query_norm(q)
             return self.finish(self.attend(q, k, v, mask, bias))
         offset = cache.length if cache is not None else 0
         q, k, v = (part.transpose(1, 2) for part in self.project(x).unbind(-3))  # (B, H, L_q, d) each
@@ -131,6 +137,8 @@ class Attention(nn.Module):
             if positions is None:
                 positions = torch.arange(offset, offset + x.shape[1], device=x.device)
             q, k = self.rotary(q, positions), self.rotary(k, positions)
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
         if cache is not None:
             k, v = cache.extend(k, v)
         return self.finish(self.attend(q, k, v, mask, bias))

@@ -18,6 +18,7 @@ class BlockOptions(TypedDict, total=False):
     hidden: int | None
     head_width: int | None
     order: Order
+    has_inner_norms: tuple[bool, bool] | None
     eps: float
     is_rms: bool
     activation: str
@@ -28,6 +29,7 @@ class BlockOptions(TypedDict, total=False):
     has_gates: bool
     layer_scale: float | None
     dropout: float
+    hidden_dropout: float
     attention_dropout: float
     drop_path: float
 
@@ -53,16 +55,19 @@ class Block(nn.Module):
         width: D.
         heads: H.
         context_width: of the tokens that cross-attention reads; None: no cross-attention.
+        has_self: whether there is self-attention (ViLBERT's co-attention has none).
         rotary, relative: positions in self-attention; see `Attention`.
         hidden: width of the feed-forward layer; 4 D unless given.
         head_width: d; D / H unless given.
         order: norms before ("pre"), after ("post"), or before and inside ("sub"; not inside cross-attention).
+        has_inner_norms: inside attention and feed-forward, where ``order`` is not to say (EVA-02: the latter alone).
         eps, is_rms: of the norms.
         activation, is_gated, feed_forward_bias: see `FeedForward`.
         attention_bias: of query, key, value and output.
         scale, has_gates: of self-attention; see `Attention`. Cross-attention shares ``scale``.
         layer_scale: what LayerScale starts at; None for none.
-        dropout: on what each part gives; ``attention_dropout``: on attention's weights.
+        dropout: on what each part gives; ``hidden_dropout``: within the feed-forward part; ``attention_dropout``: on
+            attention's weights.
         drop_path: chance that a sample goes without a part.
     """
 
@@ -72,11 +77,13 @@ class Block(nn.Module):
         heads: int,
         context_width: int | None = None,
         *,
+        has_self: bool = True,
         rotary: nn.Module | None = None,
         relative: nn.Module | None = None,
         hidden: int | None = None,
         head_width: int | None = None,
         order: Order = "pre",
+        has_inner_norms: tuple[bool, bool] | None = None,
         eps: float = 1e-5,
         is_rms: bool = False,
         activation: str = "gelu",
@@ -87,30 +94,33 @@ class Block(nn.Module):
         has_gates: bool = False,
         layer_scale: float | None = None,
         dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
         attention_dropout: float = 0.0,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        inner_eps = eps if order == "sub" else None
+        inner = has_inner_norms or (order == "sub", order == "sub")
 
         def residual() -> Residual:
             return Residual(
                 width, order, eps=eps, is_rms=is_rms, layer_scale=layer_scale, dropout=dropout, drop_path=drop_path
             )
 
-        self.attention = Attention(
-            width,
-            heads,
-            head_width=head_width,
-            bias=attention_bias,
-            scale=scale,
-            inner_eps=inner_eps,
-            has_gates=has_gates,
-            rotary=rotary,
-            relative=relative,
-            dropout=attention_dropout,
-        )
-        self.attention_residual = residual()
+        self.has_self = has_self
+        if has_self:
+            self.attention = Attention(
+                width,
+                heads,
+                head_width=head_width,
+                bias=attention_bias,
+                scale=scale,
+                inner_eps=eps if inner[0] else None,
+                has_gates=has_gates,
+                rotary=rotary,
+                relative=relative,
+                dropout=attention_dropout,
+            )
+            self.attention_residual = residual()
         self.has_cross = context_width is not None
         if context_width is not None:
             self.cross = Attention(
@@ -129,7 +139,8 @@ class Block(nn.Module):
             activation=activation,
             is_gated=is_gated,
             bias=feed_forward_bias,
-            inner_eps=inner_eps,
+            inner_eps=eps if inner[1] else None,
+            dropout=hidden_dropout,
         )
         self.feed_forward_residual = residual()
 
@@ -142,9 +153,10 @@ class Block(nn.Module):
         BLIP's text encoder).
         """
         own, known = (cache.attention, cache.cross) if cache is not None else (None, None)
-        around = self.attention_residual
-        mask, bias, positions = reading.get("mask"), reading.get("bias"), reading.get("positions")
-        x = around.leave(x, self.attention(around.enter(x), mask=mask, bias=bias, positions=positions, cache=own))
+        if self.has_self:
+            around = self.attention_residual
+            mask, bias, positions = reading.get("mask"), reading.get("bias"), reading.get("positions")
+            x = around.leave(x, self.attention(around.enter(x), mask=mask, bias=bias, positions=positions, cache=own))
         if self.has_cross and (context is not None or (known is not None and known.key is not None)):
             around = self.cross_residual
             mask, bias = reading.get("context_mask"), reading.get("context_bias")

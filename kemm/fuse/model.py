@@ -104,7 +104,7 @@ class KEMM(nn.Module):
             tokens["knowledge"] = self.knowledge(facts, masked_nodes)
             masks["knowledge"] = facts.mask
             biases["knowledge"] = facts.lay_out(facts.log_score)
-        return self.fusion(tokens, masks, biases)
+        return self.fusion(tokens, masks, biases, is_packed=True)
 
     def save_pretrained(self, folder: str | Path, lineage: dict[str, Any] | None = None) -> Path:
         """Write weights, settings and a card; see ``kemm.fuse.pretrained.save_pretrained``."""

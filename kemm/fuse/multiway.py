@@ -87,7 +87,7 @@ class MultiwayBlock(nn.Module):
             if name in rotary:
                 turned = rotary[name](qkv[number][:, :2].permute(1, 2, 0, 3), grid.positions[number])  # (2, H, N_m, d)
                 qkv[number] = torch.cat([turned.permute(2, 0, 1, 3), qkv[number][:, 2:]], dim=1)
-        q, k, v = (part.transpose(1, 2) for part in grid.lay_out(qkv).unbind(2))  # (B, H, L, d) each
+        q, k, v = grid.lay_out(qkv).unbind(0)  # (B, H, L, d) each
         if cache is not None:
             k, v = cache.extend(k, v)
         read = grid.take_up(attention[0].attend(q, k, v, None, bias))  # (N_m, H, d)

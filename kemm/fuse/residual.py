@@ -30,7 +30,7 @@ class Residual(nn.Module):
         width: D.
         order: where the norm stands.
         eps, is_rms: of the norm.
-        layer_scale: what s starts at; None: no s.
+        layer_scale: what s, one number a channel, starts at; None: no s.
         dropout: on what the branch gives, in training.
         drop_path: chance that a sample goes without the branch, in training.
     """

@@ -85,16 +85,17 @@ class Grid:
         return list(x.split(self.numbers)) if len(self.numbers) > 1 else [x]
 
     def lay_out(self, parts: Sequence[Tensor]) -> Tensor:
-        """(N_m, …) of each modality → (B, L, …)."""
+        """Query, key and value of each modality's rows, (N_m, 3, H, d) → (3, B, H, L, d)."""
+        length = sum(self.lengths.values())
         if self.is_packed:
             x = join(parts)
-            length = sum(self.lengths.values())
-            grid = x.new_zeros(self.batch * length, *x.shape[1:])
-            return grid.index_copy(0, self.places, x).unflatten(0, (self.batch, length))
+            grid = x.new_zeros(self.batch * length, *x.shape[1:]).index_copy(0, self.places, x)
+            return grid.unflatten(0, (self.batch, length)).permute(2, 0, 3, 1, 4)
         laid = [
-            part.unflatten(0, (self.batch, length)) for part, length in zip(parts, self.lengths.values(), strict=True)
+            part.unflatten(0, (self.batch, own)).permute(2, 0, 3, 1, 4)
+            for part, own in zip(parts, self.lengths.values(), strict=True)
         ]
-        return torch.cat(laid, dim=1) if len(laid) > 1 else laid[0]
+        return torch.cat(laid, dim=3) if len(laid) > 1 else laid[0]  # heads lie together: one copy, not two
 
     def take_up(self, x: Tensor) -> list[Tensor]:
         """(B, L, …) → (N_m, …) of each modality."""

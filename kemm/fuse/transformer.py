@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Unpack
 
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class Transformer(nn.Module):
         layers: how many blocks.
         heads: H.
         context_width: of the tokens that cross-attention reads; None: no cross-attention.
-        cross_every: blocks 0, c, 2c, … have cross-attention (BLIP-2: every second).
+        cross_layers: which blocks have cross-attention (ALBEF: the upper half); all unless given.
         has_final_norm: a norm after the last block; "post" order usually has none.
         rotary: for queries and keys of all layers; see `Attention`.
         relative: makes each layer's own bias by positions; see `Attention`.
@@ -41,7 +41,7 @@ class Transformer(nn.Module):
         heads: int,
         context_width: int | None = None,
         *,
-        cross_every: int = 1,
+        cross_layers: Collection[int] | None = None,
         has_final_norm: bool = True,
         rotary: nn.Module | None = None,
         relative: Callable[[], nn.Module] | None = None,
@@ -53,7 +53,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList()
         for layer, drop_path in enumerate(rising(options.get("drop_path", 0.0), layers)):
             options["drop_path"] = drop_path
-            context = context_width if layer % cross_every == 0 else None
+            context = context_width if cross_layers is None or layer in cross_layers else None
             own = relative() if relative is not None else None
             self.blocks.append(Block(width, heads, context, rotary=rotary, relative=own, **options))
         self.relative = shared_relative

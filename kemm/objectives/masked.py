@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kemm.fuse.model import Encoded
+from kemm.objectives.losses.entities import masked_entity
 from kemm.objectives.objective import Context, Objective
 
 
@@ -85,6 +86,5 @@ class MaskedEntity(Objective):
             return zero
         tokens = encoded.asked["knowledge"].flatten(0, 1)[facts.slot[rows]]  # (hidden, D)
         predicted = F.normalize(self.head(tokens), dim=-1)
-        logits = predicted @ facts.node_vectors.T / self.settings.temperature  # (hidden, N)
-        same = (facts.node_vectors[facts.far[rows]] @ facts.node_vectors.T > 0.999).float()
-        return F.cross_entropy(logits, same / same.sum(1, keepdim=True).clamp(min=1.0))
+        same = facts.node_vectors[facts.far[rows]] @ facts.node_vectors.T > 0.999  # (hidden, N)
+        return masked_entity(predicted, facts.node_vectors, same, self.settings.temperature)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from kemm.fuse.model import Encoded
+from kemm.objectives.losses.retrieval import distillation, reader_loss
 from kemm.objectives.objective import Context, Objective
 from kemm.objectives.retriever_head import FactReader, FactRetriever
 
@@ -34,8 +35,5 @@ class ReaderDistillation(Objective):
         if questions.facts is None or not answered.any():
             return fused["language"].sum() * 0.0
         is_fact, right = questions.facts.mask[answered], questions.pointer_targets[answered]  # (A, K) each
-        reader = self.reader(fused)[answered].masked_fill(~is_fact, -1e4).log_softmax(-1)
-        retriever = self.retriever(questions)[answered].masked_fill(~is_fact, -1e4).log_softmax(-1)
-        reading = -reader.masked_fill(~right, -1e4).logsumexp(1)
-        used = reader.detach()
-        return (reading + (used.exp() * (used - retriever)).sum(1)).mean()
+        reader, retriever = self.reader(fused)[answered], self.retriever(questions)[answered]
+        return reader_loss(reader, right, is_fact) + distillation(reader, retriever, is_fact)

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from kemm.encoders.patches import Patches
+from kemm.fuse.inputs import PatchInput
 from kemm.fuse.multiway import MultiwayTransformer
 from kemm.fuse.positions import LearnedPositions
-from kemm.systems.weight_names import Names
+from kemm.systems.names import Names, Source
+from kemm.systems.system import System, refuse
 
 
-class BEiT3(nn.Module):
+def _expert(ours: str, theirs: str) -> dict[str, Source]:
+    """torchscale's names of one modality's expert."""
+    own, layer = "fusion.blocks.{i}.", "encoder.layers.{i}."
+    attention = f"{layer}self_attn."
+    return {
+        f"{own}attention.{ours}.qkv": tuple(f"{attention}{part}_proj.{theirs}" for part in "qkv"),
+        f"{own}attention.{ours}.norm": f"{attention}inner_attn_ln.{theirs}",
+        f"{own}attention.{ours}.out": f"{attention}out_proj.{theirs}",
+        f"{own}attention_residual.{ours}.norm": f"{layer}self_attn_layer_norm.{theirs}",
+        f"{own}feed_forward.{ours}.up": f"{layer}ffn.{theirs}.fc1",
+        f"{own}feed_forward.{ours}.norm": f"{layer}ffn.{theirs}.ffn_layernorm",
+        f"{own}feed_forward.{ours}.down": f"{layer}ffn.{theirs}.fc2",
+        f"{own}feed_forward_residual.{ours}.norm": f"{layer}final_layer_norm.{theirs}",
+        f"fusion.norm.{ours}": f"encoder.layer_norm.{theirs}",
+    }
+
+
+class BEiT3(System):
     """Pictures, texts or both → tokens, fused.
 
     Args:
@@ -24,6 +43,17 @@ class BEiT3(nn.Module):
         experts: "all", as released; "ffn", as the paper says.
         drop_path: chance at the last layer that a sample goes without a branch.
     """
+
+    NAMES: ClassVar[Names] = {
+        "patches.project": "vision_embed.proj",
+        "patches.classes": "vision_embed.cls_token",
+        "mask_token": "vision_embed.mask_token",
+        "words": "text_embed",
+        "vision_positions.table": "encoder.embed_positions.A.weight",
+        "language_positions.table": "encoder.embed_positions.B.weight",
+        **_expert("vision", "A"),
+        **_expert("language", "B"),
+    }
 
     def __init__(
         self,
@@ -40,7 +70,8 @@ class BEiT3(nn.Module):
         is_checkpointed: bool = False,
     ) -> None:
         super().__init__()
-        self.patches = Patches(patch, width, has_mask=True)
+        self.patches = PatchInput(image, patch, width, has_positions=False)
+        self.mask_token = nn.Parameter(torch.zeros(width))
         self.words = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.words.weight, std=width**-0.5)
         # Both tables start at row 2, as fairseq's do
@@ -56,6 +87,22 @@ class BEiT3(nn.Module):
             hidden=hidden,
             drop_path=drop_path,
             is_checkpointed=is_checkpointed,
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build from torchscale's ``EncoderConfig``, as a mapping."""
+        refuse(config, "BEiT-3", multiway=True, activation_fn="gelu", subln=True, layernorm_embedding=False)
+        return cls(
+            config["vocab_size"],
+            config["img_size"],
+            config["patch_size"],
+            config["encoder_embed_dim"],
+            config["encoder_layers"],
+            config["encoder_attention_heads"],
+            config["encoder_ffn_embed_dim"],
+            config["max_source_positions"] - 2,
+            drop_path=config.get("drop_path_rate", 0.0),
         )
 
     def forward(
@@ -83,40 +130,11 @@ class BEiT3(nn.Module):
         """
         tokens: dict[str, Tensor] = {}
         if pixels is not None:
-            tokens["vision"] = self.vision_positions(self.patches(pixels, masked))
+            tokens["vision"] = self.vision_positions(self.patches(pixels, masked, self.mask_token))
         if words is not None:
             tokens["language"] = self.language_positions(self.words(words))
         masks = {"language": text_mask} if words is not None and text_mask is not None else None
         return self.fusion(tokens, masks, is_packed=is_packed)
-
-
-def _expert(ours: str, theirs: str) -> dict[str, str | tuple[str, ...]]:
-    own, layer = "fusion.blocks.*.", "encoder.layers.*."
-    attention = f"{layer}self_attn."
-    return {
-        f"{own}attention.{ours}.qkv": tuple(f"{attention}{part}_proj.{theirs}" for part in "qkv"),
-        f"{own}attention.{ours}.norm": f"{attention}inner_attn_ln.{theirs}",
-        f"{own}attention.{ours}.out": f"{attention}out_proj.{theirs}",
-        f"{own}attention_residual.{ours}.norm": f"{layer}self_attn_layer_norm.{theirs}",
-        f"{own}feed_forward.{ours}.up": f"{layer}ffn.{theirs}.fc1",
-        f"{own}feed_forward.{ours}.norm": f"{layer}ffn.{theirs}.ffn_layernorm",
-        f"{own}feed_forward.{ours}.down": f"{layer}ffn.{theirs}.fc2",
-        f"{own}feed_forward_residual.{ours}.norm": f"{layer}final_layer_norm.{theirs}",
-        f"fusion.norm.{ours}": f"encoder.layer_norm.{theirs}",
-    }
-
-
-#: torchscale's names
-NAMES: Names = {
-    "patches.project": "vision_embed.proj",
-    "patches.class_token": "vision_embed.cls_token",
-    "patches.mask_token": "vision_embed.mask_token",
-    "words": "text_embed",
-    "vision_positions.table": "encoder.embed_positions.A.weight",
-    "language_positions.table": "encoder.embed_positions.B.weight",
-    **_expert("vision", "A"),
-    **_expert("language", "B"),
-}
 
 
 def magneto_(fusion: MultiwayTransformer) -> None:

@@ -12,6 +12,7 @@ from kemm.evaluate import BENCHMARKS
 from kemm.fuse import FUSIONS
 from kemm.objectives import OBJECTIVES
 from kemm.settings import Objectives
+from kemm.systems import SYSTEMS
 from kg.embeddings import EMBEDDING_MODELS, FUSION_MODELS
 from kg.errors import InputError
 from kg.export import EXPORTERS
@@ -24,6 +25,7 @@ TABLES: dict[str, Mapping[str, str]] = {
     "encoder": ENCODERS,
     "fusion": FUSIONS,
     "objective": OBJECTIVES,
+    "published system": SYSTEMS,
     "graph encoder": GNNS,
     "whole-graph encoder": GRAPH_ENCODERS,
     "reader": READERS,

@@ -255,6 +255,21 @@ def test_checkpointed_it_computes_and_learns_the_same() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*gradients))
 
 
+def test_under_autocast_with_all_hidden_numbers_are_finite() -> None:
+    x = tokens(vision=3, language=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = build()(x, {name: torch.zeros(part.shape[:2], dtype=torch.bool) for name, part in x.items()})
+    assert all(part.isfinite().all() for part in out.values())
+
+
+def test_the_whole_is_one_graph_for_the_compiler() -> None:
+    fusion = build(experts="all", order="sub")
+    x = tokens(vision=3, language=4)
+    masks = uneven(x, language=(4, 2))
+    compiled = torch.compile(fusion, backend="eager", fullgraph=True)(x, masks)
+    assert all(torch.equal(compiled[name], part) for name, part in fusion(x, masks).items())
+
+
 def test_shapes_that_do_not_agree_are_named() -> None:
     fusion, x = build(), tokens(vision=3, language=4)
     with pytest.raises(InputError, match=r"language tokens of shape \(1, 4, 8\) do not go with vision tokens"):

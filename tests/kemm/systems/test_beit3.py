@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from kemm.compat import mend_torchvision
-from kemm.systems import weight_names
-from kemm.systems.beit3 import NAMES, BEiT3
+from kemm.systems.beit3 import BEiT3
+from kemm.systems.names import translate
 from kg.errors import InputError
 
 B, T, WORDS, PATCHES, D = 3, 5, 11, 4, 8
@@ -40,7 +40,7 @@ def pair() -> tuple[BEiT3, nn.Module]:
         for weight in theirs.parameters():
             weight.copy_(torch.randn(weight.shape) * 0.3)
     ours = BEiT3(WORDS, 8, 4, D, 2, 2, text_positions=T)
-    weight_names.load(ours, theirs.state_dict(), NAMES)
+    ours.load_published(theirs.state_dict())
     return ours, theirs
 
 
@@ -86,7 +86,7 @@ def test_outputs_and_gradients_are_torchscales(
     (x * weight).sum().backward()
     (y * weight).sum().backward()
     gradients = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in theirs.named_parameters()}
-    wanted = weight_names.rename(gradients, NAMES)
+    wanted = translate(gradients, BEiT3.NAMES, dict(ours.named_parameters()))
     compared = 0
     for name, parameter in ours.named_parameters():
         own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -104,6 +104,6 @@ def test_more_words_than_positions_are_refused() -> None:
 def test_a_checkpoint_of_another_system_or_size_leaves_the_model_as_it_was() -> None:
     model = BEiT3(WORDS, 8, 4, D, 1, 2, text_positions=T)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(InputError, match=r"no 'vision_embed\.proj': it is of another system"):
-        weight_names.load(model, {"bert.embeddings.word_embeddings.weight": torch.zeros(3, 3)}, NAMES)
+    with pytest.raises(InputError, match=r"not a checkpoint of BEiT3: vision_embed\.\w+ is missing"):
+        model.load_published({"bert.embeddings.word_embeddings.weight": torch.zeros(3, 3)})
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
