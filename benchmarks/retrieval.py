@@ -2,13 +2,14 @@
 
     python benchmarks/retrieval.py                            # all measures, 3 alternating rounds
     python benchmarks/retrieval.py --only 'dense*' --rounds 5 --json
+    python benchmarks/retrieval.py --list                     # what there is to measure
     python benchmarks/retrieval.py --index FOLDER             # text vectors of an index that `kemm index` wrote
 
 Every measure runs in a fresh process, the contenders in turn; a row gives the median of the rounds, the least and the
 most, and the most memory that the process ever held. Times are of the processor, on one thread, so that a busy machine
-matters little. What is measured, and how: `retrieval_dense`, `retrieval_lexical`,
-`retrieval_linking`, `retrieval_metaqa`, `retrieval_pictures` (accuracies, the same every round). A peer that is not
-installed is left out, and the table says so.
+matters little. What is measured, and how: `retrieval_dense`, `retrieval_lexical`, `retrieval_linking`,
+`retrieval_metaqa`, `retrieval_latency`; the same every round: `retrieval_fvqa`, `retrieval_glosses` (recalls) and
+`retrieval_pictures` (accuracies). A peer that is not installed is left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -70,6 +71,30 @@ PICTURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
         {"zero-shot, regions": (_PICTURES, "collages", {"count": 100})},
     ),
 }
+_OURS = ("our words", "MiniLM alone")
+#: Recalls on a test part, once; see `retrieval_fvqa` and `retrieval_glosses`.
+RECALLS: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
+    name: (
+        "% recall@1",
+        {
+            **{way: (module, "way", {"way": way}) for way in ways},
+            "bm25s": (module, "way_bm25s", {"stemmed": False}),
+            "bm25s, stemmed": (module, "way_bm25s", {"stemmed": True}),
+        },
+    )
+    for name, module, ways in (
+        (
+            "FVQA, question → fact",
+            "retrieval_fvqa",
+            ("learned ranker", "fused by rank, late interaction, nothing learned", *_OURS),
+        ),
+        (
+            "WordNet, definition → synset",
+            "retrieval_glosses",
+            ("fused by learned weights, head", "fused by reciprocal rank, no head", *_OURS),
+        ),
+    )
+}
 #: measure → (unit, less is better; contender → (module, function, its arguments)), ours first.
 MEASURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
     **{
@@ -115,6 +140,14 @@ MEASURES: dict[str, tuple[str, dict[str, tuple[str, str, dict[str, Any]]]]] = {
         f"MetaQA, {hops} hop": ("ms/question", {"retrieval": ("retrieval_metaqa", "answer", {"hops": hops})})
         for hops in (1, 2, 3)
     },
+    **RECALLS,
+    "retrieve, all of it": (
+        "ms/question",
+        {
+            "retrieval": ("retrieval_latency", "row", {"whose": "ours"}),
+            "rdflib, networkx, FTS5": ("retrieval_latency", "row", {"whose": "peer"}),
+        },
+    ),
     **PICTURES,
 }
 
@@ -129,8 +162,13 @@ def main() -> int:
     if not chosen:
         print(f"error: no measure is called {options.only}: there are {', '.join(MEASURES)}", file=sys.stderr)
         return 2
+    if options.list:
+        for name, (unit, contenders) in chosen.items():
+            print(f"{name} ({unit}): {'; '.join(contenders)}")
+        return 0
     work = tempfile.mkdtemp(prefix="kemm-benchmark-")
     common = {"work": work, "size": options.size, "index": options.index or "", "features": options.features or ""}
+    common |= {"store": options.store or ""}
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     try:
         for number in range(1, options.rounds + 1):
@@ -174,7 +212,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="alternating rounds (default 3)")
     parser.add_argument("--size", type=int, default=120_000, help="vectors drawn, and synsets read at most")
     parser.add_argument("--index", help="folder that `kemm index` wrote: its text vectors instead of drawn ones")
-    parser.add_argument("--features", help="folder to keep the features of photos in; by default they go with the run")
+    parser.add_argument("--store", help="the store that --index is of, for the time of a whole `retrieve`")
+    parser.add_argument("--features", help="folder to keep features and vectors in; by default they go with the run")
+    parser.add_argument("--list", action="store_true", help="print the measures and their contenders, run none")
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has bm25s, where this one has not")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     return parser.parse_args()

@@ -27,6 +27,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.retrieval_inputs import Arguments
+from benchmarks.retrieval_recalls import kept, show, shown, with_peer
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "fvqa"
 KS = (1, 5, 20)
 
 
@@ -73,31 +77,25 @@ def by_bm25s(facts: list[str], asked: list[str], stemmed: bool) -> list[list[int
     return found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--split", choices=("fact", "question"), default="fact")
-    parser.add_argument("--part", choices=("valid", "test"), default="test")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+def bm25s_figures(data: Path, by: str, part: str, seed: int, stemmed: bool) -> list[float]:
+    questions, right, facts = read(data)
+    rows = split(questions, right, by, seed)[part]
+    return recall(by_bm25s(facts, [questions[row] for row in rows], stemmed), [right[row] for row in rows])
+
+
+def figures(data: Path, by: str, part: str, seed: int, steps: int) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """What was asked, and the recall of each of our ways at 1, 5 and 20."""
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
     from retrieval.fact_search import FactSearch
     from retrieval.index.dense import DenseIndex
     from retrieval.index.lexical import LexicalIndex
 
-    questions, right, facts = read(options.data)
-    parts = split(questions, right, options.split, options.seed)
-    rows = parts[options.part]
+    questions, right, facts = read(data)
+    parts = split(questions, right, by, seed)
+    rows = parts[part]
     asked, true = [questions[row] for row in rows], [right[row] for row in rows]
-    figures: dict[str, list[float] | str] = {}
-    for name, stemmed in (("bm25s", False), ("bm25s, stemmed", True)):
-        try:
-            figures[name] = recall(by_bm25s(facts, asked, stemmed), true)
-        except ModuleNotFoundError as error:
-            figures[name] = f"left out: {error}"
+    found_by: dict[str, list[float]] = {}
     bank = TextBank(build_encoder("minilm"), 64)
     bank.warm(facts)
     bank.warm(questions)
@@ -109,40 +107,67 @@ def main() -> int:
         search = FactSearch(bank, dense, words, facts.__getitem__)
         found = [search.candidates(question) for question in asked]
         for name, title in (("lexical", "our words"), ("dense", "MiniLM alone")):
-            figures[title] = recall([[hit.id for hit in one[name]] for one in found], true)
+            found_by[title] = recall([[hit.id for hit in one[name]] for one in found], true)
 
         def ours() -> list[list[int]]:
             return [[hit.id for hit in search.search(question, max(KS))] for question in asked]
 
-        figures["fused by rank, late interaction, nothing learned"] = recall(ours(), true)
+        found_by["fused by rank, late interaction, nothing learned"] = recall(ours(), true)
         started = time.process_time()
         search.learn(
             [questions[row] for row in parts["train"]],
             [right[row] for row in parts["train"]],
-            options.steps,
-            options.seed,
+            steps,
+            seed,
         )
         trained = time.process_time() - started
         ours()  # facts' tokens and questions' vectors are in memory from here on
         started = time.process_time()
-        figures["learned ranker"] = recall(ours(), true)
+        found_by["learned ranker"] = recall(ours(), true)
         took = (time.process_time() - started) / len(asked) * 1e3
     about = {
-        "split": f"by {options.split}, seed {options.seed}, {options.part}",
+        "split": f"by {by}, seed {seed}, {part}",
         "questions": len(rows),
         "facts": len(facts),
         "training, processor s": round(trained, 1),
         "a question, processor ms": round(took, 2),
     }
+    return about, found_by
+
+
+def way(arguments: Arguments) -> dict[str, Any]:
+    """One of our ways in the table of `benchmarks.retrieval`; the first process that asks takes all."""
+    _require_data()
+    return shown(kept(arguments, "fvqa", lambda: figures(DATA, "fact", "test", 0, 200))[arguments["way"]], KS)
+
+
+def way_bm25s(arguments: Arguments) -> dict[str, Any]:
+    _require_data()
+    return shown(bm25s_figures(DATA, "fact", "test", 0, arguments["stemmed"]), KS)
+
+
+def _require_data() -> None:
+    if not DATA.exists():
+        raise ModuleNotFoundError("FVQA is not beside the repository, in ../shared/data/fvqa")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--split", choices=("fact", "question"), default="fact")
+    parser.add_argument("--part", choices=("valid", "test"), default="test")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    asked = (options.data, options.split, options.part, options.seed)
+    beside = with_peer(lambda stemmed: bm25s_figures(*asked, stemmed))
+    about, found_by = figures(*asked, options.steps)
     if options.json:
-        print(json.dumps({"about": about, "recall": figures}))
-        return 0
-    print(", ".join(f"{name}: {value}" for name, value in about.items()))
-    for name, values in figures.items():
-        said = (
-            values if isinstance(values, str) else "  ".join(f"@{k} {v:.3f}" for k, v in zip(KS, values, strict=True))
-        )
-        print(f"{name:50} {said}")
+        print(json.dumps({"about": about, "recall": beside | found_by}))
+    else:
+        print(", ".join(f"{name}: {value}" for name, value in about.items()))
+        show(beside | found_by, KS)
     return 0
 
 

@@ -23,9 +23,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks.retrieval_fvqa import by_bm25s
+from benchmarks.retrieval_inputs import Arguments
+from benchmarks.retrieval_recalls import kept, show, shown, with_peer
 from retrieval.index import Hit
 
 KS = (1, 10)
@@ -61,18 +65,14 @@ def recall(found: list[list[int]], right: list[int]) -> list[float]:
     return [float(np.mean([one in hits[:k] for one, hits in zip(right, found, strict=True)])) for k in KS]
 
 
-def by_bm25s(texts: list[str], asked: list[str], stemmed: bool) -> list[list[int]]:
-    from benchmarks.retrieval_fvqa import by_bm25s as search
+def bm25s_figures(part: str, stemmed: bool) -> list[float]:
+    texts, definitions = documents()
+    rows = asked_for(definitions)[part]
+    return recall(by_bm25s(texts, [definitions[row] for row in rows], stemmed), rows)
 
-    return search(texts, asked, stemmed)
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--cache", type=Path, help="folder for vectors, of use the next time")
-    parser.add_argument("--part", choices=("valid", "test"), default="test")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+def figures(part: str, cache_folder: Path | None = None) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """What was asked, and the recall of each of our ways at 1 and 10."""
     from kemm.encoders import build_encoder
     from kemm.encoders.text import TextEmbedder
     from retrieval.embed import EmbeddingCache
@@ -84,16 +84,11 @@ def main() -> int:
 
     texts, definitions = documents()
     parts = asked_for(definitions)
-    rows = parts[options.part]
+    rows = parts[part]
     embedder = TextEmbedder(build_encoder("minilm"), MAX_TOKENS)
-    figures: dict[str, list[float] | str] = {}
-    for name, stemmed in (("bm25s", False), ("bm25s, stemmed", True)):
-        try:
-            figures[name] = recall(by_bm25s(texts, [definitions[row] for row in rows], stemmed), rows)
-        except ModuleNotFoundError as error:
-            figures[name] = f"left out: {error}"
+    found_by: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        cache = EmbeddingCache(options.cache or Path(folder) / "vectors")
+        cache = EmbeddingCache(cache_folder or Path(folder) / "vectors")
         dense = DenseIndex.create(embedder.dimension, len(texts))
         dense.add(range(len(texts)), cache.embed(embedder, texts, _tell))
         words = LexicalIndex.create(Path(folder) / "words", "english")
@@ -117,7 +112,7 @@ def main() -> int:
 
         found, fitting = search(rows), search(parts["train"])
         for name, title in (("lexical", "our words"), ("dense", "MiniLM alone"), ("head", "MiniLM, learned head")):
-            figures[title] = recall([[hit.id for hit in one[name]] for one in found], rows)
+            found_by[title] = recall([[hit.id for hit in one[name]] for one in found], rows)
         for names, title in ((("lexical", "dense"), "no head"), (("lexical", "head"), "head")):
             some = [{name: one[name] for name in names} for one in found]
             by_rank = [[hit.id for hit in fused(one)] for one in some]
@@ -125,16 +120,41 @@ def main() -> int:
             started = time.process_time()
             by_weight = [[hit.id for hit in fusion.fuse(one)] for one in some]
             took = (time.process_time() - started) / len(rows) * 1e3
-            figures[f"fused by reciprocal rank, {title}"] = recall(by_rank, rows)
-            figures[f"fused by learned weights, {title}"] = recall(by_weight, rows)
-    about = {"part": options.part, "definitions": len(rows), "synsets": len(texts), "fusing, ms": round(took, 3)}
+            found_by[f"fused by reciprocal rank, {title}"] = recall(by_rank, rows)
+            found_by[f"fused by learned weights, {title}"] = recall(by_weight, rows)
+    about = {
+        "part": part,
+        "definitions": len(rows),
+        "synsets": len(texts),
+        "fusing, ms": round(took, 3),
+        "weights": fusion.weights,
+    }
+    return about, found_by
+
+
+def way(arguments: Arguments) -> dict[str, Any]:
+    """One of our ways in the table of `benchmarks.retrieval`; the first process that asks takes all."""
+    cache = Path(arguments["features"]) if arguments.get("features") else None
+    return shown(kept(arguments, "glosses", lambda: figures("test", cache))[arguments["way"]], KS)
+
+
+def way_bm25s(arguments: Arguments) -> dict[str, Any]:
+    return shown(bm25s_figures("test", arguments["stemmed"]), KS)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--cache", type=Path, help="folder for vectors, of use the next time")
+    parser.add_argument("--part", choices=("valid", "test"), default="test")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    beside = with_peer(lambda stemmed: bm25s_figures(options.part, stemmed))
+    about, found_by = figures(options.part, options.cache)
     if options.json:
-        print(json.dumps({"about": about, "recall": figures, "weights": fusion.weights}))
-        return 0
-    print(", ".join(f"{name}: {value}" for name, value in about.items()), fusion.weights)
-    for name, values in figures.items():
-        said = [values] if isinstance(values, str) else [f"@{k} {v:.3f}" for k, v in zip(KS, values, strict=True)]
-        print(f"{name:50} {'  '.join(said)}")
+        print(json.dumps({"about": about, "recall": beside | found_by}))
+    else:
+        print(", ".join(f"{name}: {value}" for name, value in about.items()))
+        show(beside | found_by, KS)
     return 0
 
 

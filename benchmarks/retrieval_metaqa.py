@@ -109,6 +109,7 @@ def link(arguments: Arguments) -> dict[str, Any]:
 def answer(arguments: Arguments) -> dict[str, Any]:
     """All of `retrieve`, on the side for figures, or another by the argument ``side``."""
     from retrieval.evidence import Query
+    from retrieval.question_figures import best_ends
 
     retriever, meant = _prepared(arguments)
     asked = list(questions(arguments["hops"], arguments.get("side", "figures")))
@@ -141,14 +142,6 @@ def answer(arguments: Arguments) -> dict[str, Any]:
         f"p50 {_at(spent, 0.5):.1f}, p99 {_at(spent, 0.99):.1f} ms; encoding {1e3 * encoding / len(asked):.2f} ms more"
     )
     return {"value": sum(spent) / len(spent), "note": note}
-
-
-def best_ends(evidence: Any) -> set[str]:
-    """What the best path leads to: the far ends of the facts that score highest and lead no further."""
-    best = max((fact.score for fact in evidence.facts), default=0.0)
-    leading = {fact.parent for fact in evidence.facts if fact.score == best}
-    chosen = enumerate(evidence.facts)
-    return {str(fact.far) for row, fact in chosen if fact.score == best and row not in leading}
 
 
 def _leads_to(walk: Any, question: Question, path: Any, gold: set[str]) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kemm.progress import Progress, bars
+
+if TYPE_CHECKING:
+    from retrieval.retriever import Retriever
 
 TOKENS = 12  # of "label: description" are embedded; the lexical index has all of it
 FACT_TOKENS = 24  # of a fact's text
@@ -76,18 +79,33 @@ def staged(progress: Progress) -> Callable[[str, int, int], None]:
     return report
 
 
-def open_retriever(store: str, index: Path, text: str = "minilm", vision: str = "efficientnet-lite0") -> Any:
+def open_retriever(
+    store: str,
+    index: Path,
+    text: str = "minilm",
+    vision: str = "efficientnet-lite0",
+    learned: Path | None = None,
+    hops: int | None = None,
+    languages: Sequence[str] = (),
+) -> Retriever:
     """A retriever over a store and its index.
 
+    Args:
+        learned: a folder that `kemm.retriever_training` wrote.
+        hops: the longest path; by default that of ``learned``, or 2.
+        languages: of the names that questions are looked through for; all by default.
+
     Raises:
-        StoreMissing, IndexStale: with what to do.
+        StoreMissing, IndexStale, InputError: with what to do.
     """
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
     from kemm.picture_linking import link_when_asked
+    from kg import EntityLinker
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import EntityIndex
+    from retrieval.learned_retriever import open_learned
     from retrieval.retriever import Retriever
 
     graph = KnowledgeGraph.open(store, create=False)
@@ -95,4 +113,15 @@ def open_retriever(store: str, index: Path, text: str = "minilm", vision: str = 
     bank, tower = TextBank(build_encoder(text), 64), build_encoder(vision)
     named = None if found.pictures else link_when_asked(graph, tower)
     facts = found.fact_index(graph, bank) if found.manifest.get("facts") else None
-    return Retriever(graph, found, bank, PictureEmbedder(tower), link_image=named, facts=facts)
+    steps, longest = (None, 2) if learned is None else open_learned(learned, graph, bank)
+    return Retriever(
+        graph,
+        found,
+        bank,
+        PictureEmbedder(tower),
+        linker=EntityLinker(graph, languages) if languages else None,
+        link_image=named,
+        hops=hops or longest,
+        step_scorer=steps,
+        facts=facts,
+    )

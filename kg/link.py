@@ -18,6 +18,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kg.errors import InputError
 from kg.mentions import (
     ALL_CAPITALS,
     LOWER,
@@ -74,9 +75,16 @@ class EntityLinker:
 
     Args:
         source: a store, or ``(iri, label, aliases)`` of each entity.
+        languages: of a store, only names in these are known, and those of no language; "en" has "en-GB" in it.
+
+    Raises:
+        InputError: no entity has a name in them.
     """
 
-    def __init__(self, source: KnowledgeGraph | Iterable[tuple[str, str, Iterable[str]]]) -> None:
+    def __init__(
+        self, source: KnowledgeGraph | Iterable[tuple[str, str, Iterable[str]]], languages: Iterable[str] = ()
+    ) -> None:
+        self.languages = tuple(languages)
         self._known: dict[str, _Known] = {}
         self._senses: dict[str, list[tuple[_Known, bool, str]]] = {}  # surface → (entity, is its label, as written)
         self._indexes: list[NameIndex] = []
@@ -172,7 +180,7 @@ class EntityLinker:
             statements = graph.neighbours(iri)
             self._forget(iri)
             if any(iri in (s.head, s.tail) for s in statements):
-                self._add(graph.describe(iri), len(statements))
+                self._add(graph.describe(iri, languages=self.languages), len(statements))
         self._late |= self._senses.keys() - before
         self.version = version
         if len(self._late) > _MOST_LATE:
@@ -186,8 +194,12 @@ class EntityLinker:
     def _read(self, graph: KnowledgeGraph) -> None:
         self.version = graph.version
         degrees = graph.degrees()
-        for entity in graph.entities(with_description=False):
+        for entity in graph.entities(with_description=False, languages=self.languages):
             self._add(entity, degrees.get(entity.id, 0))
+        if self.languages and self._known and not self._senses:
+            raise InputError(
+                f"no entity of {graph.url} has a name in {', '.join(self.languages)}: give other languages"
+            )
         self._index_all()
 
     def _add(self, entity: Entity, degree: int) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -28,6 +28,12 @@ WIDTH = 64  # rows of A
 NEGATIVES = 64  # wrong paths a step, drawn anew, beside those that the batch asks for
 MOST_TOKENS = 12  # of a path
 _SHAPES = {"matrix": 2, "projection": 2, "question_weight": 1, "path_weight": 1, "scales": 1}
+
+
+class PathJudge(Protocol):
+    """Judges relation paths for a question, as `PathScorer` does."""
+
+    def judge(self, question: str, paths: PathVectors) -> Callable[[np.ndarray], np.ndarray]: ...
 
 
 class PathScorer:

@@ -18,7 +18,7 @@ from retrieval.fact_index import FactIndex
 from retrieval.index.graph_walk import GraphWalk
 from retrieval.index.path_walk import PathWalk
 from retrieval.packing import evidence_facts, pack
-from retrieval.path_scorer import PathScorer
+from retrieval.path_scorer import PathJudge
 from retrieval.selection import Judge, by_cosine, select
 from retrieval.step_scorer import StepScorer
 
@@ -44,11 +44,11 @@ class Retriever:
         linker: of text mentions; made from the graph when first needed.
         link_image: ``(image, k) -> list[Link]``, a model's own way to name what a picture shows; by default the
             nearest pictures of the index.
-        hops: 1 or 2 lay out all facts around an anchor and judge them; from 3 on, paths are followed that
-            ``step_scorer`` reads in the question.
+        hops: without a ``step_scorer``, 1 or 2 lay out all facts around an anchor and judge them; with one, paths of
+            up to so many steps are followed that it reads in the question.
         k: how many facts at most, unless a call says otherwise.
         path_scorer: a learned judge of paths in place of the cosine.
-        step_scorer: a learned reader of paths; needed from 3 hops on, and used only then.
+        step_scorer: a learned reader of paths; needed from 3 hops on.
         linker_head: a learned judge of what a mention means in its sentence, and whether any of its candidates.
         coherence: weighs what several mentions may mean by what goes together in the graph.
         facts: searched where nothing is named or shown, in place of entities like the question.
@@ -67,7 +67,7 @@ class Retriever:
         link_image: Callable[[Any, int], list[Link]] | None = None,
         hops: int = 2,
         k: int = 32,
-        path_scorer: PathScorer | None = None,
+        path_scorer: PathJudge | None = None,
         step_scorer: StepScorer | None = None,
         linker_head: LinkerHead | None = None,
         coherence: Coherence | None = None,
@@ -82,13 +82,21 @@ class Retriever:
         self.link_image = link_image
         self.path_scorer, self.linker_head, self.coherence = path_scorer, linker_head, coherence
         self.facts = facts
-        self.step_scorer, self.paths = step_scorer, PathWalk(graph, hops) if hops > 2 else None
+        self.step_scorer, self.paths = step_scorer, PathWalk(graph, hops) if step_scorer is not None else None
         self.walk = GraphWalk(graph, text.embed, hops=min(hops, 2))
         if index is not None:
             self.walk.paths.learn(*index.path_vectors())
         self._linker = linker
         self._asking: tuple[int, frozenset[str]] = (-1, frozenset())
         self._linked: dict[tuple[str, bool], list[Link]] = {}  # at that version: "this" is asked about many pictures
+
+    def reading(self, step_scorer: StepScorer, hops: int) -> Retriever:
+        """The same retriever, following the paths of up to ``hops`` steps that a scorer reads in the question."""
+        given = {name: getattr(self, name) for name in ("images", "link_image", "linker_head", "coherence", "facts")}
+        linker = self._current_linker()
+        return Retriever(
+            self.graph, self.index, self.text, linker=linker, hops=hops, k=self.k, step_scorer=step_scorer, **given
+        )
 
     def retrieve(self, query: Query, k: int | None = None) -> Evidence:
         """Return at most ``k`` facts for a question, a picture, or both.

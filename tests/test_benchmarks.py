@@ -76,6 +76,15 @@ def test_the_benchmark_of_writing_times_every_way_of_it() -> None:
     assert all(row["median"] > 0 for row in result["rows"])
 
 
+def test_the_table_of_retrieval_lists_every_measure_and_tells_what_it_lacks() -> None:
+    listed = dict(line.split(": ", 1) for line in run("benchmarks/retrieval.py", "--list").splitlines())
+    assert listed["retrieve, all of it (ms/question)"] == "retrieval; rdflib, networkx, FTS5"
+    assert listed["FVQA, question → fact (% recall@1)"].startswith("learned ranker; ")
+    assert "WordNet, definition → synset (% recall@1)" in listed
+    rows = json.loads(run("benchmarks/retrieval.py", "--only", "retrieve*", "--json"))["rows"]
+    assert {row["skipped"] for row in rows} == {"give --store and --index, those of the quick start"}
+
+
 def test_the_benchmark_of_the_model_measures_products_and_steps() -> None:
     small = ["--batch", "1", "--steps", "1", "--rounds", "1", "--threads", "1", "--json"]
     chosen = ["--only", "products, bfloat16", "--only", "checkpointed, bfloat16"]

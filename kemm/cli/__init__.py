@@ -9,6 +9,7 @@
     kemm.cli.embeddings kg train, rank, classify, combine  vectors that say which facts are likely
     kemm.cli.sparql   kg sparql                              the same, asked in SPARQL
     kemm.cli.runs     index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
+    kemm.cli.retrievers retriever train                    what a retriever learns from questions with answers
     kemm.cli.systems  import-weights                         published checkpoints as systems of ours
     kemm.cli.stores   the options that commands on a store share, and how they open it
     kemm.cli.screen   how results look: one JSON object, or tables
@@ -28,7 +29,7 @@ from typing import Annotated, Any
 import typer
 
 from kemm import __version__
-from kemm.cli import edits, embeddings, exports, graph, media, quality, runs, sparql, systems, versions
+from kemm.cli import edits, embeddings, exports, graph, media, quality, retrievers, runs, sparql, systems, versions
 from kg.errors import KemmError
 
 #: The base of click's errors; from some version on, typer carries its own copy of click.
@@ -48,6 +49,7 @@ media.register(app)
 for commands in (edits, versions, quality, embeddings, sparql):
     commands.register(graph.kg_commands)
 runs.register(app)
+retrievers.register(app)
 systems.register(app)
 
 

@@ -154,6 +154,7 @@ def link(
         Path | None, typer.Option("--index", help="With --image: look among the pictures of this index too")
     ] = None,
     regions: Annotated[bool, typer.Option("--regions", help="With --image: what is where in the picture")] = False,
+    language: stores.Languages = [],  # noqa: B006 - typer hands over a fresh list
     limit: Annotated[int, typer.Option("-k", min=1, help="Most links")] = 10,
     json: Json = False,
 ) -> None:
@@ -168,7 +169,7 @@ def link(
     from kg import EntityLinker
 
     with stores.existing(store, json) as graph:
-        links = EntityLinker(graph).link(text, limit=limit)
+        links = EntityLinker(graph, language).link(text, limit=limit)
         labels = graph.labels([link.entity for link in links])
     found = [{"mention": link.mention, "start": link.start, "end": link.end, **_named(link, labels)} for link in links]
     rows = [(hit["mention"], hit["label"], hit["score"], hit["entity"]) for hit in found]

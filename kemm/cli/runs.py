@@ -9,7 +9,7 @@ import typer
 
 from kemm.cli import screen
 from kemm.cli.screen import Json
-from kemm.cli.stores import Store
+from kemm.cli.stores import Languages, Store
 from kg.errors import InputError
 
 Run = Annotated[Path, typer.Option("--run", help="Folder that `kemm pretrain` wrote")]
@@ -62,6 +62,11 @@ def retrieve(
     question: Question = "",
     image: Image = None,
     limit: Annotated[int, typer.Option("-k", min=1, help="Most facts")] = 32,
+    retriever: Annotated[
+        Path | None, typer.Option("--retriever", help="Folder that `kemm retriever train` wrote")
+    ] = None,
+    hops: Annotated[int | None, typer.Option("--hops", min=1, help="Longest path; by default as learned, or 2")] = None,
+    language: Languages = [],  # noqa: B006 - typer hands over a fresh list
     json: Json = False,
 ) -> None:
     """Find the facts to answer a question with, best first."""
@@ -70,8 +75,10 @@ def retrieve(
         from kemm.indexing import open_retriever
         from retrieval import Query
 
-        evidence = open_retriever(store, index).retrieve(Query(text=question, image=image), k=limit)
-    result = {
+        evidence = open_retriever(store, index, learned=retriever, hops=hops, languages=language).retrieve(
+            Query(text=question, image=image), k=limit
+        )
+    result: dict[str, Any] = {
         "evidence": [
             {**screen.fact(fact.statement, evidence.labels), "score": fact.score, "hop": fact.hop}
             for fact in evidence.facts

@@ -21,6 +21,9 @@ Source = Annotated[str, typer.Option("--source", help="Where this comes from; ci
 Author = Annotated[str, typer.Option("--author", help="Who makes this version; `kg log` names them")]
 Note = Annotated[str, typer.Option("--note", help="Why; `kg log` shows it")]
 Version = Annotated[int | None, typer.Option("--version", min=0, help="Of the store; by default the last")]
+Languages = Annotated[
+    list[str], typer.Option("--language", help="Only names in this language, such as en, or in none; may be repeated")
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Most rows to print")]
 
 

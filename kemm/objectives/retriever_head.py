@@ -15,8 +15,8 @@ class FactRetriever(nn.Module):
 
         logit_f = s ⟨M x_q, x_path(f)⟩ + γ logit(relevance of f) + β log P(anchor of f)
 
-    x are the frozen text tower's vectors; ``M`` starts as the identity, so that the first judge is the cosine. ``M``
-    is what training leaves for a retriever: the matrix of `retrieval.path_scorer.PathScorer` has the same place.
+    x are the frozen text tower's vectors; ``M`` starts as the identity, so that the first judge is the cosine. ``M``,
+    s and γ are what training leaves for the retriever: `kemm.predict.trained_judge` puts them into its judge of paths.
     """
 
     def __init__(self, context: Context) -> None:

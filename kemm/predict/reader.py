@@ -17,6 +17,8 @@ from kemm.data.questions import NOT_KNOWN, Question
 from kemm.data.world import PATH_SCORER, World, picture_links
 from kemm.objectives.answering import Answering
 from kemm.objectives.objective import Context
+from kemm.objectives.retriever_head import FactRetriever
+from kemm.predict.trained_judge import TrainedJudge
 from kemm.pretrain.checkpoint import load_weights
 from kemm.pretrain.task import PretrainTask
 from kemm.settings import Settings
@@ -98,6 +100,14 @@ class Reader:
         self._pictured: tuple[int, list[str], torch.Tensor | None] = (-1, [], None)
         if "entity_image" in task.objectives:
             world.retriever.link_image = self.link_image
+        for name in ("reader_distillation", "joint_retrieval"):
+            if name in task.objectives:  # of both, the first: each has learned from the same judge
+                taught = task.objectives[name].retriever
+                assert isinstance(taught, FactRetriever)
+                before = world.retriever.path_scorer
+                base = before.base if isinstance(before, TrainedJudge) else before
+                world.retriever.path_scorer = TrainedJudge(taught, world.bank, base)
+                break
 
     @classmethod
     def load(cls, run: Path, settings: Settings, allow_stale: bool = True, world: World | None = None) -> Reader:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from kg.names import local_name
 from kg.records import Entity, Picture, Statement, Subgraph, Tail
 from kg.store import finding, history, naming, reading, terms
 from kg.store.connection import Database
+from kg.store.naming import Naming
 
 if TYPE_CHECKING:
     import numpy as np
@@ -314,23 +316,30 @@ class KnowledgeGraph:
                 self._naming = (at, naming.naming(connection))
             return self._naming[1]
 
-    def describe(self, iri: str, *, version: int | None = None) -> Entity:
+    def describe(self, iri: str, *, version: int | None = None, languages: Iterable[str] = ()) -> Entity:
         """Return an entity's label, description, aliases, types, pictures and id, as they stood then (default: now).
+
+        Args:
+            languages: names of these and of no language only; "" for the label where it has none of them.
 
         Raises:
             UnknownEntity: the store has never seen this IRI; the text gives near names.
             InputError: the store has no such version.
         """
-        known, at = self.naming(), None if version is None else self._at(version)
+        known, at = self._naming_in(languages), None if version is None else self._at(version)
         with self.database.read() as connection:
             return naming.describe(connection, iri, known, at)
 
-    def entities(self, with_description: bool = True) -> Iterator[Entity]:
+    def entities(self, with_description: bool = True, languages: Iterable[str] = ()) -> Iterator[Entity]:
         """Yield every entity in id order; without descriptions it is faster.
 
         An entity is a head or a non-literal tail; relations of which only names are said, and RDF's own words, are not.
+        ``languages`` as for ``describe``.
         """
-        return naming.entities(self.database, self.naming(), with_description)
+        return naming.entities(self.database, self._naming_in(languages), with_description)
+
+    def _naming_in(self, languages: Iterable[str]) -> Naming:
+        return replace(self.naming(), languages=tuple(tag.lower() for tag in languages))
 
     def entity_ids(self, version: int | None = None) -> np.ndarray:
         """Return the term ids of all entities of a version, (E,) int64, ascending; what one is says ``entities``."""

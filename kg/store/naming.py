@@ -59,12 +59,23 @@ WINDOW = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Relation ids that name and describe, each with its rank (0 best), and the id of ``rdf:type`` (-1: none)."""
+    """Relation ids that name and describe, each with its rank (0 best), and the id of ``rdf:type`` (-1: none).
+
+    With ``languages``, names in others are left out ("en" has "en-GB" in it); those of no language stay.
+    """
 
     labels: dict[int, int]
     aliases: dict[int, int]
     descriptions: dict[int, int]
     type: int
+    languages: tuple[str, ...] = ()
+
+    def is_read(self, language: str | None) -> bool:
+        """Tell whether names of a language are wanted."""
+        if not self.languages or language is None:
+            return True
+        tag = language.lower()
+        return any(tag == wanted or tag.startswith(wanted + "-") for wanted in self.languages)
 
     @property
     def all(self) -> tuple[int, ...]:
@@ -109,14 +120,14 @@ def _language_rank(language: str) -> int:
     return 0 if language.lower().startswith("en") else 1
 
 
-_LABEL, _ALIAS, _DESCRIPTION, _TYPE = range(4)
+_LABEL, _ALIAS, _DESCRIPTION, _TYPE, _UNREAD = range(5)
 
 #: (what it is, rank of its language, rank of its relation, id of the triple, text); sorted, the best comes first.
 _Text = tuple[int, int, int, int, str]
 
 
 def _entity(number: int, iri: str, said: Iterable[_Text], pictures: Sequence[Picture] = ()) -> Entity:
-    label, description = "", ""
+    label, description, without = "", "", local_name(iri)
     aliases: dict[str, None] = {}
     types: list[str] = []
     for what, _, _, _, text in sorted(said):
@@ -127,9 +138,11 @@ def _entity(number: int, iri: str, said: Iterable[_Text], pictures: Sequence[Pic
                 aliases[text] = None
         elif what == _TYPE:
             types.append(text)
+        elif what == _UNREAD:
+            without = ""  # it has names, only not in these languages
         elif not description:
             description = text
-    return Entity(iri, label or local_name(iri), description, tuple(aliases), tuple(types), tuple(pictures), number)
+    return Entity(iri, label or without, description, tuple(aliases), tuple(types), tuple(pictures), number)
 
 
 def _sort_out(connection: Connection, found: Facts, known: Naming) -> dict[int, list[_Text]]:
@@ -146,6 +159,8 @@ def _sort_out(connection: Connection, found: Facts, known: Naming) -> dict[int, 
         if (tail < 0) == (what != _TYPE):
             end = ends[tail]
             language = end.language if isinstance(end, Literal) else None
+            if what in (_LABEL, _ALIAS) and not known.is_read(language):
+                what = _UNREAD
             said[head].append((what, 0 if language is None else _language_rank(language), rank, number, str(end)))
     return said
 

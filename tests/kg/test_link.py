@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kg import EntityLinker, KnowledgeGraph, Literal
+from kg.errors import InputError
 from kg.records import RDF_TYPE, RDFS
 
 NAMES = [
@@ -147,3 +148,32 @@ def test_a_long_text_is_linked_in_time_that_grows_with_its_length() -> None:
     linker = EntityLinker([("x:house", "in the house", []), ("x:rome", "Rome", []), ("x:her", "Her", [])])
     text = "Did Her cat sit in the house at Rome, "
     assert len(linker.link(text * 3_000)) == 3_000 * len(linker.link("and so: " + text))  # took a minute before
+
+
+def test_only_names_in_the_languages_asked_for_are_known_and_those_in_none() -> None:
+    label = RDFS + "label"
+    with KnowledgeGraph.open("sqlite://") as graph:
+        with graph.edit(source="atlas") as edit:
+            edit.add("x:de", label, Literal("Germany", language="en-GB"))
+            edit.add("x:de", label, Literal("Allemagne", language="fr"))
+            edit.add("x:Katze", label, Literal("Katze", language="de"))
+            edit.add("x:m", label, Literal("Mondo"))
+            edit.add("x:de", "x:borders", "x:m")
+            edit.add("x:de", "x:has", "x:Katze")
+        text = "Allemagne, Germany, Mondo, Katze"
+        everything = {"x:de", "x:Katze", "x:m"}
+        assert set(entities(EntityLinker(graph).link(text))) == everything
+        english = EntityLinker(graph, languages=["EN"])
+        assert {link.mention for link in english.link(text)} == {"Germany", "Mondo"}
+        assert {link.mention for link in EntityLinker(graph, ["fr", "de"]).link(text)} == {
+            "Allemagne",
+            "Mondo",
+            "Katze",
+        }
+        graph.add("x:Katze", label, Literal("Cat", language="en"), source="user")
+        assert english.update(graph)
+        assert {link.mention for link in english.link("Katze, Cat, Germany")} == {"Cat", "Germany"}
+        with pytest.raises(InputError, match="has a name in pt"):
+            only_tagged = KnowledgeGraph.open("sqlite://")
+            only_tagged.add("x:de", label, Literal("Germany", language="en"), source="atlas")
+            EntityLinker(only_tagged, ["pt"])

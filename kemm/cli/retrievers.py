@@ -1,0 +1,56 @@
+"""The command ``retriever train``: what a retriever learns from questions with answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kemm.cli import screen
+from kemm.cli.screen import Json
+from kemm.cli.stores import Store
+
+retriever_commands = typer.Typer(no_args_is_help=True, help="Retrievers that learn from questions with answers.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    app.add_typer(retriever_commands, name="retriever")
+
+
+@retriever_commands.command("train")
+def train(
+    questions: Annotated[
+        Path,
+        typer.Argument(
+            help="TSV (question, answers joined by |, topic) or JSON lines (question, answers, topic)",
+            show_default=False,
+        ),
+    ],
+    store: Store,
+    index: Annotated[Path, typer.Option("--index", help="Folder that `kemm index` wrote")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for what is learned; `kemm retrieve --retriever` takes it")
+    ],
+    hops: Annotated[int, typer.Option("--hops", min=1, max=4, help="Longest path from a question to its answer")] = 3,
+    limit: Annotated[int, typer.Option("-k", min=1, help="Most facts, in the figures")] = 32,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Batches to learn for")] = 600,
+    seed: Annotated[int, typer.Option("--seed", help="Of what is drawn")] = 0,
+    json: Json = False,
+) -> None:
+    """Learn which relations questions mean, from their answers; print how it does on other entities' questions."""
+    with screen.work(json):
+        from kemm import retriever_training
+
+        result = retriever_training.train(questions, store, index, out, hops, limit, rounds, seed)
+
+    def people() -> None:
+        names = list(result["figures"])
+        rows = [(name, *(result[name][column] for column in names)) for name in ("untrained", "figures")]
+        screen.table(("", *names), rows)
+        screen.line(
+            f"{result['wordings']:,} wordings learned from {result['parts']['learn']:,} questions; kept in {out}"
+        )
+
+    screen.show(result, json, people)

@@ -1,0 +1,126 @@
+"""Questions with their answers from a file, each tied to the store: what a retriever learns from and is measured on.
+
+TSV, one question a line: question, answers joined by "|", and optionally the entity it is about; or JSON lines with the
+keys ``question``, ``answers`` and, optionally, ``topic``. Answers and topics are IRIs, names, or an answer's value.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kg.errors import FormatError, InputError, UnknownEntity
+
+if TYPE_CHECKING:
+    from kg import KnowledgeGraph
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """A question whose answers are known.
+
+    Attributes:
+        answers: IRIs; values as their text.
+        topic: IRI of the entity it is about; "" where the file doesn't say.
+    """
+
+    text: str
+    answers: frozenset[str]
+    topic: str = ""
+
+
+def read_questions(path: Path, graph: KnowledgeGraph) -> list[AskedQuestion]:
+    """Read a file of questions.
+
+    Raises:
+        FormatError: a line is not as above, or its topic is not, or not clearly, an entity of the store; with its line.
+        InputError: there is no such file, or nothing in it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; give questions as TSV or JSON lines") from None
+    known: dict[str, str | UnknownEntity] = {}
+
+    def meant(name: str) -> str:
+        if name not in known:
+            try:
+                known[name] = graph.resolve(name)
+            except UnknownEntity as error:
+                known[name] = error
+        found = known[name]
+        if isinstance(found, UnknownEntity):
+            raise found
+        return found
+
+    def answer(name: str) -> str:
+        try:
+            return meant(name)
+        except UnknownEntity:  # a value, or a name that several entities have: as written
+            return name
+
+    read = []
+    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not raw.strip():
+            continue
+        try:
+            text, answers, topic = _parsed(raw.decode().rstrip("\r"))
+            read.append(AskedQuestion(text, frozenset(map(answer, answers)), meant(topic) if topic else ""))
+        except UnicodeDecodeError as error:
+            raise FormatError(
+                str(path), number, f"not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
+            ) from None
+        except UnknownEntity as error:
+            raise FormatError(str(path), number, f"the topic is not clear: {error}") from None
+        except ValueError as error:
+            raise FormatError(str(path), number, str(error)) from None
+    if not read:
+        raise InputError(f"{path}: no questions in it; give TSV (question, answers, topic) or JSON lines")
+    return read
+
+
+def _parsed(line: str) -> tuple[str, list[str], str]:
+    """Question, answers and topic of a line.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    text, answers, topic = _of_json(line) if line.lstrip().startswith("{") else _of_columns(line)
+    answers = [answer.strip() for answer in answers if answer.strip()]
+    if not text.strip():
+        raise ValueError("the question is empty")
+    if not answers:
+        raise ValueError("the question has no answer; a retriever learns from answers")
+    return text.strip(), answers, topic.strip()
+
+
+def _of_columns(line: str) -> tuple[str, list[str], str]:
+    columns = line.split("\t")
+    if len(columns) not in (2, 3):
+        raise ValueError(f"2 or 3 columns are wanted (question, answers joined by |, topic), here are {len(columns)}")
+    return columns[0], columns[1].split("|"), columns[2] if len(columns) == 3 else ""
+
+
+def _of_json(line: str) -> tuple[str, list[str], str]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("not JSON: nested too deeply") from None
+    answers = row.get("answers")
+    answers = [answers] if isinstance(answers, str) else answers
+    _require(isinstance(row.get("question"), str), "'question' must be a text")
+    _require(
+        isinstance(answers, list) and all(isinstance(one, str | int | float) for one in answers),
+        "'answers' must be a list of texts",
+    )
+    _require(isinstance(row.get("topic") or "", str), "'topic' must be a text")
+    return row["question"], list(map(str, answers)), row.get("topic") or ""
+
+
+def _require(holds: bool, reason: str) -> None:
+    if not holds:
+        raise ValueError(reason)

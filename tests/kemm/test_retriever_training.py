@@ -1,0 +1,166 @@
+"""Training a retriever on a file of questions: what is learned, kept, used by commands, and refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kemm.progress import silent
+from kemm.retriever_training import train
+from kemm.settings import Settings
+from kg import KnowledgeGraph
+from kg.errors import FormatError, IndexStale, InputError
+from retrieval.evidence import Query
+from tests.kemm.tiny_world import LABELS, TOYS, maker_of, town_of, weight_of
+
+TOWERS = {"text": "tiny-text", "vision": "tiny-colours"}
+
+
+def lines() -> list[str]:
+    """Every toy's maker's town, maker and weight; the middle ones name their topic and give labels as answers."""
+    rows = []
+    for toy in TOYS:
+        name = LABELS[toy]
+        rows.append(
+            json.dumps({"question": f"From which place does {name} come?", "answers": [f"town:{town_of(toy)}"]})
+        )
+        rows.append(f"Who put {name} together?\t{maker_of(toy)}\t{toy}")
+        rows.append(f"How heavy is {name}?\t{weight_of(toy)}")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("learned")
+    (folder / "questions").write_text("\n".join(lines()), encoding="utf-8")
+    report = learn(tiny_settings, folder / "questions", folder / "retriever")
+    return folder / "retriever", report
+
+
+def learn(settings: Settings, questions: Path, out: Path, **more: Any) -> dict[str, Any]:
+    store, index = settings.data.store, settings.data.index
+    return train(questions, store, index, out, progress=silent, k=4, **{"rounds": 150, **TOWERS, **more})
+
+
+def opened(settings: Settings, folder: Path, hops: int | None = None) -> Any:
+    from kemm.indexing import open_retriever
+
+    return open_retriever(settings.data.store, settings.data.index, **TOWERS, learned=folder, hops=hops)
+
+
+def test_paths_are_learned_from_answers_and_measured_on_toys_unseen(trained: tuple[Path, dict[str, Any]]) -> None:
+    _, report = trained
+    assert report["parts"] == {"learn": 48, "choices": 12, "figures": 12}  # 24 toys: 16, 4 and 4, three questions each
+    assert report["wordings"] == 3 and report["unlinked"] == 0
+    assert report["figures"] == {"questions": 12, "linked": 1.0, "recall": 1.0, "hits@1": 1.0}
+    assert report["untrained"]["hits@1"] < 1.0
+
+
+def test_the_folder_is_used_by_a_retriever(tiny_settings: Settings, trained: tuple[Path, dict[str, Any]]) -> None:
+    toy = TOYS[3]
+    question = Query(f"From which place does {LABELS[toy]} come?")
+    evidence = opened(tiny_settings, trained[0]).retrieve(question, k=2)
+    assert [(fact.far, fact.hop) for fact in evidence.facts] == [
+        (f"maker:{maker_of(toy)}", 1),
+        (f"town:{town_of(toy)}", 2),
+    ]
+    near = opened(tiny_settings, trained[0], hops=1).retrieve(question, k=2)
+    assert all(fact.hop == 1 for fact in near.facts)
+
+
+def test_a_foreign_or_stale_folder_is_refused_with_the_remedy(
+    tiny_settings: Settings, trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"no learned retriever at .*run `kemm retriever train` first"):
+        opened(tiny_settings, tmp_path / "nowhere")
+    manifest = json.loads((trained[0] / "manifest.json").read_text())
+    with KnowledgeGraph.open(tiny_settings.data.store) as graph:
+        assert (manifest["store"], manifest["kg_version"]) == (graph.uuid, graph.version)
+    faults = {
+        "learned from another store than .* with another --out": {"store": "another"},
+        "learned at KG version 1000, the store is at": {"kg_version": 1000},
+        "knows 1 relations that the store has no more, such as r:gone": {"relations": ["r:madeBy", "r:gone"]},
+        "learned with another tower, not": {"embedder": "another tower"},
+        "format 0, not 1": {"format": 0},
+        "not the manifest of a learned retriever": {"hops": "three"},
+    }
+    for reason, change in faults.items():
+        copy = tmp_path / "copy"
+        copy.mkdir(exist_ok=True)
+        (copy / "steps.safetensors").write_bytes((trained[0] / "steps.safetensors").read_bytes())
+        (copy / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        with pytest.raises((InputError, IndexStale), match=reason):
+            opened(tiny_settings, copy)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("What is it?", "2 or 3 columns are wanted .*, here are 1"),
+        ("\tHolzmann", "the question is empty"),
+        ("Who?\t | ", "the question has no answer"),
+        ("Who?\tHolzmann\tNobody", "the topic is not clear: .*Nobody"),
+        ('{"question": "Who?"', "not JSON"),
+        ('{"question": "Who?", "answers": 3}', "'answers' must be a list of texts"),
+        ('{"question": 3, "answers": []}', "'question' must be a text"),
+        ("caf\udce9\tHolzmann", "not UTF-8 at byte 4"),
+    ],
+)
+def test_a_bad_line_is_named_and_nothing_is_written(
+    tiny_settings: Settings, tmp_path: Path, line: str, reason: str
+) -> None:
+    file = tmp_path / "questions.tsv"
+    file.write_bytes(f"{lines()[1]}\n\n{line}\n".encode(errors="surrogateescape"))
+    with pytest.raises(FormatError, match=f"questions.tsv:3: {reason}"):
+        learn(tiny_settings, file, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_questions_that_nothing_can_be_learned_from_are_refused(tiny_settings: Settings, tmp_path: Path) -> None:
+    file, out = tmp_path / "questions.tsv", tmp_path / "out"
+    with pytest.raises(InputError, match=r"questions\.tsv: No such file"):
+        learn(tiny_settings, file, out)
+    file.write_text("\n")
+    with pytest.raises(InputError, match="no questions in it"):
+        learn(tiny_settings, file, out)
+    file.write_text("\n".join(line for line in lines() if LABELS[TOYS[0]] in line or LABELS[TOYS[1]] in line))
+    with pytest.raises(InputError, match="are about 2 entities"):
+        learn(tiny_settings, file, out)
+    file.write_text("\n".join(f"Who likes {LABELS[toy]}?\tAtlantis" for toy in TOYS))
+    with pytest.raises(InputError, match="no path of at most 3 steps leads"):
+        learn(tiny_settings, file, out)
+    assert not out.exists()
+    out.mkdir()
+    (out / "diary.txt").write_text("mine")
+    with pytest.raises(InputError, match="something else is there already"):
+        learn(tiny_settings, file, out)
+    assert (out / "diary.txt").read_text() == "mine"
+
+
+def test_the_command_learns_and_retrieve_takes_what_it_wrote(
+    tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import kemm.indexing
+    from kemm.cli import main
+
+    opened_with = kemm.indexing.open_retriever
+
+    def with_tiny_towers(*arguments: Any, **more: Any) -> Any:
+        return opened_with(*arguments[:2], **{**more, **TOWERS})
+
+    monkeypatch.setattr(kemm.indexing, "open_retriever", with_tiny_towers)
+    monkeypatch.chdir(tmp_path)
+    Path("questions").write_text("\n".join(lines()), encoding="utf-8")
+    place = ["--store", str(tiny_settings.data.store), "--index", str(tiny_settings.data.index)]
+    assert main(["retriever", "train", "questions", *place, "--out", "learned", "--rounds", "60", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["figures"]["questions"] == 12 and printed["out"] == "learned"
+    asked = ["retrieve", "-q", f"Who put {LABELS[TOYS[5]]} together?", *place, "--retriever", "learned", "--hops", "1"]
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["evidence"]
+    assert found[0]["tail"] == f"maker:{maker_of(TOYS[5])}" and {fact["hop"] for fact in found} == {1}
+    assert main([*asked[:3], *place, "--retriever", "nowhere"]) == 2
+    assert "run `kemm retriever train` first" in capsys.readouterr().err
