@@ -75,23 +75,6 @@ def best_mentions(
     return list(chosen.values())
 
 
-def nearest_pictures(
-    index: EntityIndex, vector: np.ndarray, iris: Callable[[list[int]], dict[int, str]], k: int
-) -> list[Link]:
-    """Link a picture's vector (D,) to the entities whose pictures are nearest.
-
-    P(e) = softmax_e(max_i ⟨v, v_i⟩ / τ),   over the 16 nearest entities, τ = 0.05
-    """
-    found = index.search_pictures(vector, max(k, 16))
-    if not found:
-        return []
-    names = iris([key for key, _ in found])
-    logits = np.array([score for _, score in found]) / TEMPERATURE
-    chances = np.exp(logits - logits.max())
-    chances /= chances.sum()
-    return [Link(names[key], float(p)) for (key, _), p in zip(found, chances, strict=True) if key in names][:k]
-
-
 def search_anchors(
     index: EntityIndex, vector: np.ndarray, text: str, iris: Callable[[list[int]], dict[int, str]], k: int
 ) -> tuple[list[Link], list[tuple[str, ...]]]:

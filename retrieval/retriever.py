@@ -19,6 +19,7 @@ from retrieval.index.graph_walk import GraphWalk
 from retrieval.index.path_walk import PathWalk
 from retrieval.packing import evidence_facts, pack
 from retrieval.path_scorer import PathJudge
+from retrieval.pictures.nearest import NearestPictures, in_index
 from retrieval.selection import Judge, by_cosine, select
 from retrieval.step_scorer import StepScorer
 
@@ -243,7 +244,10 @@ class Retriever:
             place = "the retriever" if self.index is None else self.index.out
             raise InputError(f"a picture was given, but {place} was built or opened without an image embedder")
         vector = self.images.embed([image])[0]
-        return find.nearest_pictures(self.index, vector, self.graph.iris, MAX_PICTURE_LINKS)
+        found = NearestPictures(in_index(self.index, self.graph)).candidates(vector[None])[0]
+        return [Link(entity, float(p)) for entity, p in zip(found.entities, found.chances, strict=True)][
+            :MAX_PICTURE_LINKS
+        ]
 
 
 def merged(*lists: Sequence[Link]) -> list[Link]:
