@@ -245,9 +245,8 @@ class Retriever:
             raise InputError(f"a picture was given, but {place} was built or opened without an image embedder")
         vector = self.images.embed([image])[0]
         found = NearestPictures(in_index(self.index, self.graph)).candidates(vector[None])[0]
-        return [Link(entity, float(p)) for entity, p in zip(found.entities, found.chances, strict=True)][
-            :MAX_PICTURE_LINKS
-        ]
+        links = [Link(entity, float(p)) for entity, p in zip(found.entities, found.chances, strict=True)]
+        return links[:MAX_PICTURE_LINKS]
 
 
 def merged(*lists: Sequence[Link]) -> list[Link]:
