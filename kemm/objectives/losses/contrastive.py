@@ -1,7 +1,7 @@
 """Contrast of matching pairs with all others of a batch, whatever the two kinds are.
 
-All take a similarity s (A, B), already divided by its temperature, s_ij = ⟨a_i, b_j⟩ / τ; any two modalities, or a tower
-and a queue (B > A), will do.
+All take a similarity s (A, B), already divided by its temperature, s_ij = ⟨a_i, b_j⟩ / τ; any two modalities, or a
+tower and a queue (B > A), will do.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def momentum_target(similarity: Tensor, alpha: float, positives: Tensor | None =
     Li et al. (2021, arXiv:2107.07651), α = 0.4 after a ramp over two epochs.
 
     Args:
-        similarity: s_m, (A, B), of the momentum encoders, over the same τ; the batch's own keys first, then the queue's.
+        similarity: s_m, (A, B), of the momentum encoders, over the same τ; the batch's own keys first, then the
+            queue's.
         alpha: α in [0, 1].
         positives: (A, B) bool; None is the diagonal. Several in a row share the one-hot's weight evenly, as BLIP's
             retrieval fine-tuning does by picture numbers.
@@ -90,8 +91,8 @@ def label_contrast(similarity: Tensor, labels: Tensor) -> Tensor:
 
         L = ½ Σ_{both ways} mean_i −1/|P(i)| Σ_{k∈P(i)} log softmax_k s_i,   P(i) = {k : labels_k = labels_i}
 
-    Yang et al. (2022, arXiv:2204.03610), used by Florence and, with a memory, by OmniVL's label-aware contrast; they sum
-    the two ways, we average them.
+    Yang et al. (2022, arXiv:2204.03610), used by Florence and, with a memory, by OmniVL's label-aware contrast; they
+    sum the two ways, we average them.
 
     Args:
         similarity: s, (B, B).
@@ -106,8 +107,8 @@ def any_positive(similarity: Tensor, positives: Tensor) -> Tensor:
 
         L = mean_i −log (Σ_{j∈P(i)} exp s_ij / Σ_j exp s_ij)
 
-    Miech et al. (2020, arXiv:1912.06430), for clips with several loosely aligned captions; they sum, we average over the
-    rows that have a positive. Theirs adds the column's negatives to the denominator; give s and sᵀ side by side for that.
+    Miech et al. (2020, arXiv:1912.06430), for clips with several loosely aligned captions; they sum, we average over
+    the rows that have a positive. Theirs has the column's negatives in the denominator too, which are left out here.
 
     Args:
         similarity: s, (A, B).
@@ -125,8 +126,8 @@ def hardest_negative_hinge(similarity: Tensor, margin: float = 0.2, labels: Tens
 
         L = mean_i ([m + max_{j∉P(i)} s_ij − s_ii]₊ + [m + max_{j∉P(i)} s_ji − s_ii]₊)
 
-    Faghri et al. (2018, arXiv:1707.05612), as GPO trains with it (Chen et al., 2021, arXiv:2011.04305), m = 0.2 and s the
-    cosine; they sum over the batch, we average, and pairs of the same label are no negatives.
+    Faghri et al. (2018, arXiv:1707.05612), as GPO trains with it (Chen et al., 2021, arXiv:2011.04305), m = 0.2 and s
+    the cosine; they sum over the batch, we average, and pairs of the same label are no negatives.
 
     Args:
         similarity: s, (B, B), not divided by a temperature.

@@ -23,8 +23,8 @@ def momentum_distillation(
     Li et al. (2021, arXiv:2107.07651). For contrast, see `contrastive.momentum_target`.
 
     Args:
-        logits: (…, C). teacher: (…, C), logits of the slow copy. target: (…) class numbers; those of ``ignore`` are left
-            out of both terms.
+        logits: (…, C). teacher: (…, C), logits of the slow copy. target: (…) class numbers; those of ``ignore`` are
+            left out of both terms.
     """
     kept = target != ignore
     log_p = logits.log_softmax(-1)

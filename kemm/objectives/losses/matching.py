@@ -15,8 +15,8 @@ def hard_negatives(logits: Tensor, is_match: Tensor, generator: torch.Generator 
 
         j ~ softmax_j s_ij over the columns that don't match
 
-    ALBEF (Li et al., 2021, arXiv:2107.07651). The columns are the batch; the batches of all processes (VLMo's global hard
-    negatives, arXiv:2111.02358); or a queue.
+    ALBEF (Li et al., 2021, arXiv:2107.07651). The columns are the batch; the batches of all processes (VLMo's global
+    hard negatives, arXiv:2111.02358); or a queue.
 
     Args:
         logits: s, (A, B), over their temperature.

@@ -1,7 +1,7 @@
 """Similarity of two sequences by each token's best match in the other.
 
-FILIP (Yao et al., 2022, arXiv:2111.07783) averages over tokens; ColBERT (Khattab and Zaharia, 2020, arXiv:2004.12832) and
-RA-VQA's FLMR (Lin et al., 2023, arXiv:2309.17133) sum.
+FILIP (Yao et al., 2022, arXiv:2111.07783) averages over tokens; ColBERT (Khattab and Zaharia, 2020, arXiv:2004.12832)
+and RA-VQA's FLMR (Lin et al., 2023, arXiv:2309.17133) sum.
 """
 
 from __future__ import annotations

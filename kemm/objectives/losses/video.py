@@ -45,8 +45,8 @@ def orders(pieces: int) -> Tensor:
 def shuffle_frames(frames: Tensor, pieces: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Cut each video into equal pieces and put them in an order drawn evenly from all.
 
-    Shuffle-and-learn by classes of permutations, as Xu et al. (2019, CVPR, "clip order prediction"); HERO classifies each
-    frame's place instead (`frame_places`).
+    Shuffle-and-learn by classes of permutations, as Xu et al. (2019, CVPR, "clip order prediction"); HERO classifies
+    each frame's place instead (`frame_places`).
 
     Args:
         frames: (B, F, …), F a multiple of ``pieces``.

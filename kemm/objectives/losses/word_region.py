@@ -24,8 +24,8 @@ def ipot(
 
         T ← 1,  A = exp(−C/β),  σ = 1/m;   repeat  Q = A ⊙ T,  δ = a / Qσ,  σ = b / Qᵀδ,  T = diag(δ) Q diag(σ)
 
-    a = 1/n over the n rows that are there and b = 1/m over the m columns, so that T sums to 1. Columns sum to b exactly,
-    rows to a as it converges.
+    a = 1/n over the n rows that are there and b = 1/m over the m columns, so that T sums to 1. Columns sum to b
+    exactly, rows to a as it converges.
 
     Args:
         cost: C, (B, T, R).
