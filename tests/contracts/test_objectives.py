@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kemm.data.batch import Batch
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
 from kemm.objectives import OBJECTIVES
 from kemm.objectives.objective import MissingModality, Objective
 from kemm.pretrain.task import PretrainTask
@@ -17,9 +17,10 @@ from tests.kemm import tiny_batch
 
 
 def encode(task: PretrainTask, batch: Batch, seed: int = 5) -> Encoded:
-    """One step's encodings, with half the patches and half the nodes hidden."""
+    """One step's encodings, with half the nodes hidden."""
     torch.manual_seed(seed)  # dropout, as the loop seeds it
-    return Encoded(task.model, batch, torch.Generator().manual_seed(seed), patch_rate=0.5, node_rate=0.5)
+    task.plan = replace(task.plan, nodes=0.5)
+    return task.encode(batch, torch.Generator().manual_seed(seed))
 
 
 def loss_of(name: str, task: PretrainTask, batch: Batch, seed: int = 5) -> torch.Tensor:
@@ -70,7 +71,7 @@ def test_it_says_in_one_line_what_a_batch_lacks(name: str) -> None:
 def test_it_works_on_a_batch_of_nothing_but_what_it_needs(name: str) -> None:
     task, whole = tiny_batch.task([name]), tiny_batch.batch()
     needed = []
-    for kind in ("pairs", "pictures", "questions", "edges", "entities"):
+    for kind in ("samples", "pictures", "questions", "edges", "entities"):
         try:
             loss_of(name, task, replace(whole, **{kind: None}))
         except MissingModality:
