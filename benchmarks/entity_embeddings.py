@@ -152,7 +152,8 @@ def measure(world: Any, data: Any, condition: tuple[str, str] | None, runs: dict
     from kemm.data.entity_vectors import EntityVectors
     from kemm.evaluate.calibration import calibrate
     from kemm.evaluate.knowledge_vqa import KnowledgeVQA
-    from kemm.predict.reader import Calibration, Reader, build_task
+    from kemm.predict.reader import Calibration, Reader
+    from kemm.pretrain.build import build_task
     from kemm.pretrain.loop import fit
     from kemm.settings import EntityEmbeddings
 

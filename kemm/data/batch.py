@@ -83,6 +83,10 @@ class Questions(Movable):
     def facts(self) -> Facts | None:
         return self.samples.facts
 
+    def with_facts(self, facts: Facts | None) -> Questions:
+        """The same questions, other evidence."""
+        return replace(self, samples=replace(self.samples, facts=facts))
+
 
 @dataclass(frozen=True)
 class Edges(Movable):

@@ -52,7 +52,8 @@ class PartMaker:
     def pictures(self, shown: Sequence[Shown | None]) -> Part:
         """Join what ``picture`` gave; None is an absent picture."""
         present = torch.tensor([each is not None for each in shown], dtype=torch.bool)
-        shapes = {"states": self.features.shape if self.has_features else None}
+        shapes: dict[str, tuple[int, ...] | None] = {}
+        shapes["states"] = self.features.shape if self.has_features else None
         shapes["raw"] = (self.size, self.size, 3) if self.has_pixels else None
         made = {}
         for name, shape in shapes.items():

@@ -34,6 +34,8 @@ class MaskedImage(Objective):
     """
 
     needs = ("vision",)
+    to_code: Tensor
+    codebook: Tensor
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
@@ -87,7 +89,7 @@ class MaskedImage(Objective):
         features = F.layer_norm(features, features.shape[-1:])
         if self.settings.target == "features":
             return features
-        return nearest_codes(features @ self.to_code, self.codebook)  # type: ignore[arg-type]
+        return nearest_codes(features @ self.to_code, self.codebook)
 
     def forward(self, encoded: Encoded) -> Tensor:
         predicted, hidden = self.predicted(encoded)

@@ -89,7 +89,7 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
             "samples_per_second": round(samples / max(trained["seconds"], 1e-9), 1),
             "parameters": sum(parameter.numel() for parameter in task.parameters()),
             "trainable": sum(parameter.numel() for parameter in task.parameters() if parameter.requires_grad),
-            "weights": settings.objectives.model_dump(mode="json", include={n: {"weight"} for n in task.weights}),
+            "weights": {name: getattr(settings.objectives, name).model_dump()["weight"] for name in task.weights},
         },
         "questions": {split: sum(q.split == split for q in data.questions) for split in ("train", "dev", "test")},
         "relations": {relation: len(wording.ask) for relation, wording in data.relations.items()},

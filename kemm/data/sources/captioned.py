@@ -40,7 +40,7 @@ class CaptionedPictures:
         for name in names:
             files, captions = pictures[name], self.data.captions[name]
             view = int(rng.integers(0, 1 + views))
-            shown.append(self.parts.picture(files[rng.integers(len(files))], view))
+            shown.append(self.parts.picture(files[int(rng.integers(len(files)))], view))
             texts.append(captions[rng.integers(len(captions))])
         parts = {"vision": self.parts.pictures(shown), "language": self.parts.texts(texts)}
         return Samples(parts, torch.tensor([self.number[name] for name in names]))
