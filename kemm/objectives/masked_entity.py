@@ -59,5 +59,6 @@ class MaskedEntity(Objective):
             return None
         tokens = encoded.asked["knowledge"].flatten(0, 1)[facts.slot[rows]]  # (hidden, D)
         predicted = F.normalize(self.head(tokens), dim=-1)
-        same = facts.node_vectors[facts.far[rows]] @ facts.node_vectors.T > 0.999  # (hidden, N)
+        with torch.autocast(tokens.device.type, enabled=False):  # in bfloat16 one and the same name falls short of .999
+            same = facts.node_vectors[facts.far[rows]] @ facts.node_vectors.T > 0.999  # (hidden, N)
         return predicted, facts.node_vectors, same
