@@ -9,8 +9,7 @@ most, the same by processor time, and the most memory that the process ever held
 and how: ``embedding_measures`` and ``embedding_graph_measures``. That ranks and scores are the same as PyKEEN's, and
 what graph encoders give the same as PyG's and PyKEEN's, are tests: tests/kg/embeddings, tests/kg/gnn.
 
-LibKGE has no wheel and is no contender here. What was measured of it elsewhere, on two cores, with this data and
-dimension: filtered ranks of 1,393 triples/s when warm, 1-vs-all ComplEx of 1,340 pairs/s.
+LibKGE has no wheel: it takes part where the peers' Python can import it (see ``embedding_libkge``).
 """
 
 from __future__ import annotations
@@ -37,7 +36,11 @@ MEASURES: dict[str, tuple[str, dict[str, tuple[str, dict[str, Any]]]]] = {
     **{
         f"ranks, {model}": (
             "triples/s",
-            {"kg": ("ranks_ours", {"model": model}), "PyKEEN": ("ranks_pykeen", {"model": model})},
+            {
+                "kg": ("ranks_ours", {"model": model}),
+                "PyKEEN": ("ranks_pykeen", {"model": model}),
+                "LibKGE": ("ranks_peer_libkge", {"model": model}),
+            },
         )
         for model in MODELS
     },
@@ -48,6 +51,7 @@ MEASURES: dict[str, tuple[str, dict[str, tuple[str, dict[str, Any]]]]] = {
             "kg, bfloat16": ("all_ours", {"precision": "bfloat16"}),
             "kg, bfloat16, answers together": ("all_ours", {"precision": "bfloat16", "group": 16}),
             "PyKEEN, LCWA": ("all_pykeen", {}),
+            "LibKGE, 1vsAll": ("all_peer_libkge", {}),
             "three products alone": ("all_products", {"precision": "float32"}),
             "three products alone, bfloat16": ("all_products", {"precision": "bfloat16"}),
         },
@@ -149,8 +153,13 @@ def _arguments() -> argparse.Namespace:
 def _run(python: str, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Take one measure in a process of its own."""
     threads = str(arguments["threads"])
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
-    module = "embedding_graph_measures" if function.startswith("graph_") else "embedding_measures"
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+    module = "embedding_measures"
+    if function.startswith("graph_"):
+        module = "embedding_graph_measures"
+    elif function.endswith("_libkge"):
+        module = "embedding_libkge"
     command = [python, "-m", f"benchmarks.{module}", function, json.dumps(arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     if done.returncode:

@@ -101,6 +101,8 @@ def main() -> int:
                 if not row["skipped"]:
                     row["values"].append(result["value"])
                     row["peak_mb"].append(result["peak_mb"])
+                    said = f"    {result['value']:,.2f} {unit}, {result['peak_mb']:,.0f} MB"
+                    print(said, file=sys.stderr, flush=True)
     listed = [
         {"measure": name, "contender": contender, **row, "median": statistics.median(row["values"] or [0])}
         for (name, contender), row in rows.items()
