@@ -92,13 +92,7 @@ class TrainingData:
         return self.world.pictured_entities(train, training=True)
 
     def _examples(self, questions: Sequence[Question], progress: Callable) -> list[Example]:
-        bank, retriever = self.world.bank, self.world.retriever
-        bank.warm([q.question for q in questions])
-        bank.rows([q.question for q in questions])
-        retriever.look_ahead([(q.question, bool(q.image)) for q in questions], [q.head for q in questions if q.head])
-        mentions = [retriever.link_text(q.question, bool(q.image)) for q in questions]
-        asked = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
-        bank.warm(asked)
+        bank, (mentions, asked) = self.world.bank, self._read(questions)
         tick = progress("retrieve facts", len(questions))
         rng = random.Random(self.seed + 1)
         others = [name for name in self.names if not self.world.holdout.entity(name)]
@@ -110,8 +104,8 @@ class TrainingData:
         tables = [tabulate(evidence, bank, self.world.entity_vectors) for evidence in found]
         return [Example(q, table, right_rows(table, q)) for q, table in zip(questions, tables, strict=True)]
 
-    def _train_path_scorer(self, questions: Sequence[Question]) -> None:
-        """Teach the retriever which relations the training wordings ask for."""
+    def _read(self, questions: Sequence[Question]) -> tuple[list[list[Link]], list[str]]:
+        """What each question mentions, and its words without that; encoded in large batches."""
         bank, retriever = self.world.bank, self.world.retriever
         bank.warm([q.question for q in questions])
         bank.rows([q.question for q in questions])
@@ -119,6 +113,11 @@ class TrainingData:
         mentions = [retriever.link_text(q.question, bool(q.image)) for q in questions]
         texts = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
         bank.warm(texts)
+        return mentions, texts
+
+    def _train_path_scorer(self, questions: Sequence[Question]) -> None:
+        """Teach the retriever which relations the training wordings ask for."""
+        _, texts = self._read(questions)
         paths = self.world.retriever.walk.paths
         asked = {q: text for q, text in zip(questions, texts, strict=True) if q.type != "unknown" and q.head}
         if not asked:

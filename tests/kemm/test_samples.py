@@ -7,9 +7,12 @@ import torch
 
 from kemm.data.batch import Batch
 from kemm.data.samples import Part, Samples, join
+from kemm.encoders.patch_transformer import PictureTransformer
 from kemm.fuse.encoded import Encoded
+from kemm.fuse.entrances import TowerPictures
 from kemm.fuse.model import KEMM
-from kemm.settings import ModelSettings
+from kemm.pretrain.optimizer import build_optimizer
+from kemm.settings import ModelSettings, TrainSettings
 from kg.errors import InputError
 from tests.kemm import tiny_batch
 
@@ -81,3 +84,22 @@ def test_what_is_written_knows_nothing_of_what_follows() -> None:
 def test_a_modality_that_the_model_does_not_take_is_named() -> None:
     with pytest.raises(InputError, match=r"takes no audio .*model.towers"):
         scratch().entrance("audio")
+
+
+def test_a_tuned_tower_learns_more_slowly_the_lower_its_block_and_a_held_one_is_no_part_of_the_model() -> None:
+    tower = PictureTransformer(8, 4, 6, 2, 2)
+    tuned, held = TowerPictures(6, 2, 8, tower, is_tuned=True), TowerPictures(6, 2, 8, tower, is_tuned=False)
+    tuned(tuned.read(pictures(2))).sum().backward()
+    assert all(parameter.grad is not None for parameter in tower.body.parameters())
+    assert not [name for name, _ in held.named_parameters() if "tower" in name] and held.is_frozen
+    assert not held.read(pictures(2)).requires_grad and not tuned.is_frozen
+    settings = ModelSettings.model_validate({"towers": {"vision": {"mode": "tuned", "rate": 0.5, "decay": 0.8}}})
+    task = torch.nn.Module()
+    task.model = torch.nn.Module()
+    task.model.settings, task.model.inputs = settings, torch.nn.ModuleDict({"vision": tuned})  # type: ignore
+    optimizer = build_optimizer(task, TrainSettings())
+    scales = {id(p): group["scale"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(scales) == len(list(task.parameters()))
+    first, last = (next(iter(block.parameters())) for block in tower.body.blocks)
+    assert scales[id(last)] / scales[id(first)] == pytest.approx(1 / 0.8)
+    assert scales[id(tuned.position)] == 1.0 and max(scales[id(p)] for p in tower.parameters()) == 0.5
