@@ -37,7 +37,10 @@ class Entrance(nn.Module):
     pooled_width = 0
     grid: tuple[int, int] = (0, 0)
     held: Held | None = None
-    tower: nn.Module | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower: nn.Module | None = None  # not of the class: that would hide the part registered later
 
     def take_tower(self, tower: Encoder | None, is_tuned: bool) -> None:
         """A tuned tower is a part of the model, a frozen one is held beside it; none: cached states alone will do."""

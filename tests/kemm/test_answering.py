@@ -33,7 +33,7 @@ def test_without_facts_the_vocabulary_alone_is_one() -> None:
     task, batch = tiny_batch.task(["answering"]), tiny_batch.batch()
     assert batch.questions is not None
     bare = replace(
-        batch, questions=replace(batch.questions, facts=None, pointer_targets=torch.zeros(4, 0, dtype=torch.bool))
+        batch, questions=replace(batch.questions.with_facts(None), pointer_targets=torch.zeros(4, 0, dtype=torch.bool))
     )
     found = answers(bare, task.objectives["answering"], task)
     assert found.pointer.shape == (4, 0)
@@ -52,7 +52,7 @@ def test_before_training_the_fact_whose_path_sounds_like_the_question_is_believe
     for row, fact in wanted.items():
         paths[fact] = batch.questions.text_vector[row]
     level = replace(facts, path_vectors=paths, log_score=torch.zeros(15))
-    found = answers(replace(batch, questions=replace(batch.questions, facts=level)), answering, task)
+    found = answers(replace(batch, questions=batch.questions.with_facts(level)), answering, task)
     best = found.pointer.argmax(1) + 5 * torch.arange(4)
     assert best.tolist() == facts.slot[list(wanted.values())].tolist()
 
