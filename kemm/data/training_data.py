@@ -54,8 +54,9 @@ class TrainingData:
         held_out = world.holdout.entity
         self.train_pictures = {e: f for e, f in self.pictures["train"].items() if not held_out(e)}
         self.captions = captions(facts, self.train_pictures, world.label, world.holdout, seed=self.seed)
-        self._train_path_scorer(train)
-        self.examples = self._examples(train, progress)
+        if self.asks:
+            self._train_path_scorer(train)
+        self.examples = self._examples(train, progress) if self.asks else []
         dev = [q for q in self.questions if q.split == "dev"][:HELD_OUT_QUESTIONS]
         wants_dev = self.asks and self.settings.train.held_out_every > 0
         self.held_out_examples = self._examples(dev, progress) if wants_dev else []
