@@ -51,7 +51,7 @@ def variants(settings: Settings, needs: Mapping[str, Sequence[str]]) -> dict[str
         needs: objective → what it needs of a batch (``Objective.needs``), of those that train.
     """
     about = {
-        name: frozenset(modality for need in wanted for modality in MODALITIES.get(need, (need,)))
+        name: frozenset(part for need in wanted for part in MODALITIES.get(need, (need,)))
         for name, wanted in needs.items()
         if name != ANSWERING
     }
@@ -101,10 +101,10 @@ def run(
     for seed in seeds:
         _run_seed(settings, out, seed, only, progress)
     rows = summarise(out / "results", list(seeds))
-    found = {"rows": rows, "table": table(rows)}
+    lines = table(rows)
     write(out / "ablation.json", json.dumps(rows, indent=1))
-    write(out / "ablation.md", found["table"] + "\n")
-    return found
+    write(out / "ablation.md", lines + "\n")
+    return {"rows": rows, "table": lines}
 
 
 def _run_seed(settings: Settings, out: Path, seed: int, only: Sequence[str], progress: Progress) -> None:
@@ -130,8 +130,7 @@ def _run_seed(settings: Settings, out: Path, seed: int, only: Sequence[str], pro
             folder = out / "runs" / file.stem
             conditions = CONDITIONS if name == WHOLE else ("full", "none")
             found = measure(world, data, chosen[name], folder, conditions, progress, name)
-            about = {"variant": name, "seed": seed, "settings": mark, "title": settings.title}
-            write(file, json.dumps(about | found))
+            write(file, json.dumps({"variant": name, "seed": seed, "settings": mark, **found}))
             shutil.rmtree(folder)
     finally:
         world.close()
