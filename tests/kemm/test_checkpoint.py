@@ -210,10 +210,10 @@ def test_truncated_weights_are_named(length: int, checkpoint: Path) -> None:
 def test_weights_of_another_width_name_the_tensor_and_both_shapes(checkpoint: Path) -> None:
     path = checkpoint / "model.safetensors"
     state = load_file(path)
-    state["model.language.summary"] = torch.zeros(7)
+    state["model.inputs.language.summary"] = torch.zeros(7)
     save_file(state, path)
     says = refusal(lambda: load_weights(checkpoint, new_task()))
-    assert "model.language.summary is (7,) there and (8,) in this configuration" in says and "--no-resume" in says
+    assert "model.inputs.language.summary is (7,) there and (8,) in this configuration" in says and "--no-resume" in says
 
 
 def test_weights_of_other_objectives_name_what_is_absent(checkpoint: Path) -> None:
