@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kg.mentions import STOP_WORDS
+from kg.names import words_of
 from kg.records import Link
 from retrieval.evidence import EvidenceFact
-from retrieval.index.graph_walk import Neighbourhood, PathVectors, fold
+from retrieval.index.graph_walk import GraphWalk, Neighbourhood, PathVectors
 
 #: Rows of the known paths (P,) → how likely each is what the question asks for, (P,) in [0, 1].
 Judge = Callable[[np.ndarray], np.ndarray]
@@ -44,21 +45,38 @@ def relevance(near: Sequence[Neighbourhood], judge: Judge | None) -> np.ndarray:
     return (prior * judged / (1.0 - judged + prior * judged)).astype(np.float32)
 
 
-def named(near: Neighbourhood, anchors: Sequence[Link], question: str) -> list[int]:
-    """Rows whose far end is another anchor of the query, or is spelt out in the question."""
-    rows: list[int] = []
-    for anchor in anchors:
-        if anchor.entity != near.anchor:
-            rows += near.far_ends.get(anchor.entity, ())
-    words = fold(question).split()
-    for start in range(len(words)):
-        for end in range(start + 1, min(start + _WORDS, len(words)) + 1):
-            if end - start > 1 or (words[start] not in STOP_WORDS and len(words[start]) > 1):
-                rows += near.far_words.get(" ".join(words[start:end]), ())
-    return list(dict.fromkeys(rows))
+def named(walk: GraphWalk, near: Sequence[Neighbourhood], question: str) -> list[list[int]]:
+    """Of each neighbourhood, the rows whose far end is another anchor, then those of ends spelt out in the question."""
+    words = words_of(question).split()
+    runs = [
+        " ".join(words[start:end])
+        for start in range(len(words))
+        for end in range(start + 1, min(start + _WORDS, len(words)) + 1)
+        if end - start > 1 or (words[start] not in STOP_WORDS and len(words[start]) > 1)
+    ]
+    order: dict[int, int] = {}  # far end → the earlier, the sooner it comes
+    for one in near:
+        order.setdefault(one.anchor, len(order))
+    if runs:
+        for run in dict.fromkeys(runs):
+            for number in walk.linker.called(run):
+                order.setdefault(number, len(order))
+        values = {number for one in near for number in one.far[one.far < 0].tolist()}
+        said = walk.values(list(values)) if values else {}
+        for run in dict.fromkeys(runs if said else ()):
+            for number in said.get(run, ()):
+                order.setdefault(number, len(order))
+    sought = np.array(sorted(order), dtype=np.int64)
+    found = []
+    for one in near:
+        place = np.minimum(np.searchsorted(sought, one.far), len(sought) - 1)
+        rows = np.flatnonzero((sought[place] == one.far) & (one.far != one.anchor)).tolist()
+        found.append(sorted(rows, key=lambda row: order[int(one.far[row])]))
+    return found
 
 
 def select(
+    walk: GraphWalk,
     near: Sequence[Neighbourhood],
     anchors: Sequence[Link],
     judge: Judge | None,
@@ -80,19 +98,18 @@ def select(
     owner = np.repeat(np.arange(len(near)), np.diff(offsets))
     scores = np.array([link.score for link in anchors])[owner] * relevance(near, judge)
     hop = np.concatenate([one.hop for one in near])
-    kept = _keep(near, anchors, offsets, owner, scores, hop, k, text)
+    kept = _keep(walk, near, offsets, owner, scores, hop, k, text)
     order = sorted(kept, key=lambda row: (hop[row], -scores[row], row))
     place = {row: index for index, row in enumerate(order)}
+    taken = [(near[number], row - int(offsets[number])) for row in order for number in (int(owner[row]),)]
     facts = []
-    for row in order:
-        number = int(owner[row])
-        one, local = near[number], row - int(offsets[number])
-        parent = int(one.parent[local])
+    for row, (one, local), statement in zip(order, taken, walk.statements(taken), strict=True):
+        number, parent = int(owner[row]), int(one.parent[local])
         facts.append(
             EvidenceFact(
-                statement=one.statements[local],
+                statement=statement,
                 score=min(1.0, max(0.0, float(scores[row]))),
-                forward=bool(one.forward[local]),
+                forward=bool(one.step[local] % 2 == 0),
                 hop=int(hop[row]),
                 anchor=number,
                 parent=-1 if parent < 0 else place[parent + int(offsets[number])],
@@ -103,8 +120,8 @@ def select(
 
 
 def _keep(
+    walk: GraphWalk,
     near: Sequence[Neighbourhood],
-    anchors: Sequence[Link],
     offsets: np.ndarray,
     owner: np.ndarray,
     scores: np.ndarray,
@@ -113,25 +130,25 @@ def _keep(
     text: str,
 ) -> list[int]:
     """The rows to keep, over the neighbourhoods laid end to end."""
-    wanted = [int(offsets[i]) + row for i, one in enumerate(near) for row in named(one, anchors, text)]
+    wanted = [int(offsets[i]) + row for i, rows in enumerate(named(walk, near, text)) for row in rows]
     wanted.sort(key=lambda row: (hop[row], -scores[row]))
     # Two anchors of one region are joined by many two-step paths; a few of them say all there is to say.
     first = [row for row in wanted if hop[row] == 1] + [row for row in wanted if hop[row] == 2][: max(1, k // 4)]
     kept: dict[int, None] = {}
-    seen: set[tuple] = set()
+    seen: set[tuple[int, int, int]] = set()
     for row in (*first, *np.argsort(-scores, kind="stable").tolist()):
         if len(kept) >= k:
             break
         one, start = near[owner[row]], int(offsets[owner[row]])
-        statement = one.statements[row - start]
-        if row in kept or statement.fact in seen:
+        fact = one.fact(row - start)
+        if row in kept or fact in seen:
             continue
         parent = int(one.parent[row - start])
         if parent >= 0 and parent + start not in kept:
             if len(kept) + 2 > k:
                 continue
             kept[parent + start] = None
-            seen.add(one.statements[parent].fact)
+            seen.add(one.fact(parent))
         kept[row] = None
-        seen.add(statement.fact)
+        seen.add(fact)
     return list(kept)

@@ -189,13 +189,6 @@ def add_name(connection: Connection, number: int, tail: Tail) -> None:
 _FEW = 4
 
 
-def find_unknown(connection: Connection, iris: Iterable[str], ids: dict[str, int]) -> dict[str, int]:
-    """Return what ``find_many`` does, asking only for those that are not in ``ids``, to which they are added."""
-    wanted = list(dict.fromkeys(iris))
-    ids.update(find_many(connection, [iri for iri in wanted if iri not in ids]))
-    return {iri: ids[iri] for iri in wanted if iri in ids}
-
-
 def find_many(connection: Connection, iris: Iterable[str]) -> dict[str, int]:
     """Return the ids of the IRIs that the store knows."""
     wanted = list(dict.fromkeys(iris))
