@@ -182,8 +182,8 @@ class EntityLinker:
 
     def called(self, said: str) -> list[int]:
         """Return the term ids of the entities whose label has just these words, as `kg.names.words_of` gives them."""
-        found = [sense for surface in (said, *self._respelt.get(said, ())) for sense in self._senses.get(surface, ())]
-        return [known.id for known, is_label, written in found if is_label and words_of(written) == said]
+        surfaces = (said, *self._respelt.get(said, ()))
+        return [known.id for one in surfaces for known, is_label, _ in self._senses.get(one, ()) if is_label]
 
     def update(self, graph: KnowledgeGraph) -> bool:
         """Bring the names to the store's version; return whether there was anything to do.

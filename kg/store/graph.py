@@ -81,8 +81,7 @@ class KnowledgeGraph:
     @property
     def version(self) -> int:
         """The number of the last version, read from the store each time; 0 when it is empty."""
-        with self.database.read() as connection:
-            return reading.current_version(connection)
+        return int(self.database.look(reading.LAST_VERSION) or 0)
 
     @contextmanager
     def edit(self, source: str = "", note: str = "", author: str = "", action: str = "edit") -> Iterator[Edit]:

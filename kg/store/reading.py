@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 #: Blocks of 4,096 statements that are read in one transaction.
 PAGE = 5
 
-_LAST_VERSION = "SELECT max(id) FROM version"
+LAST_VERSION = "SELECT max(id) FROM version"
 _SOURCES = "SELECT id, name FROM source ORDER BY id"
 _ANY_QUALIFIER = "SELECT id FROM qualifier LIMIT 1"
 
 
 def current_version(connection: Connection) -> int:
     """Return the number of the last version; 0 for an empty store."""
-    return int(ask(connection, _LAST_VERSION)[0][0] or 0)
+    return int(ask(connection, LAST_VERSION)[0][0] or 0)
 
 
 def source_names(connection: Connection) -> dict[int, str]:

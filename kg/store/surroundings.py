@@ -1,10 +1,11 @@
 """What is said around every entity, as arrays by term id: what retrieval walks on.
 
-Unlike a snapshot's edges, an entity's row has its facts as they came, with values (literals), with what each source
-says apart, and with where each comes from, so that nothing is read while walking. After edits only the rows of the
-entities that they touch are read again, and laid over the others.
+Unlike a snapshot's edges, an entity's row has values (literals) too, what each source says apart, and where each fact
+comes from, so that nothing is read while walking. After edits only the rows of the entities that they touch are read
+again, and laid over the others.
 
-    an entity's row: facts out of it, then facts into it; of these the first few of each relation
+    an entity's row: facts out of it, then facts into it, of these the first few of each relation; both by the version
+    in which they came, those of one version by term ids
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Surroundings:
 
     def __init__(self, graph: KnowledgeGraph, excluded: Collection[str], inverse_limit: int, bridge_limit: int) -> None:
         self.graph, self.inverse_limit, self.bridge_limit = graph, inverse_limit, bridge_limit
-        self._excluded_iris = excluded
+        self._excluded_iris, self.version = excluded, 0
         self._read()
 
     def follow(self) -> int:
@@ -112,9 +113,8 @@ class Surroundings:
                 found = facts.concatenate([self._walked(one) for one in facts.windows(connection)])
             if self.graph.version == self.version:  # nobody edited between these reads
                 break
-        out = found.take(np.argsort(found.added, kind="stable"))
-        into = out.take((out.tail > 0) & (out.tail != out.head))
-        base = self._rows(out, into, np.arange(size))
+        into = found.take((found.tail > 0) & (found.tail != found.head))
+        base = self._rows(found, into, np.arange(size))
         self.around = Around(base, *self._no_patch())
 
     def _no_patch(self) -> tuple[Array, Rows]:
@@ -139,8 +139,9 @@ class Surroundings:
         return found.take(~np.isin(found.relation, self._excluded))
 
     def _rows(self, out: Facts, into: Facts, owners: Array) -> Rows:
-        """The rows of entities, given ascending, from the facts out of them and into them, in the order they came."""
-        into = into.take(np.lexsort((into.added, into.tail)))
+        """The rows of entities, given ascending, from the facts out of them and into them."""
+        out = out.take(np.lexsort((out.source, out.tail, out.relation, out.added, out.head)))
+        into = into.take(np.lexsort((into.source, into.relation, into.head, into.added, into.tail)))
         into = into.take(_rank(into.tail) < MOST_INTO)
         owner = np.concatenate([out.head, into.tail])
         degree = np.bincount(np.searchsorted(owners, owner), minlength=len(owners))

@@ -78,6 +78,18 @@ class Neighbourhood:
         return (far, step >> 1, near) if step & 1 else (near, step >> 1, far)
 
 
+def joined(near: Sequence[Neighbourhood]) -> tuple[Neighbourhood, np.ndarray]:
+    """The candidates of several anchors, one after the other, and of each whose it is, int64 (F,)."""
+    starts = np.cumsum([0, *map(len, near)])
+    paths = np.cumsum([0, *(len(one.path_rows) for one in near)])
+    names = ("near", "far", "step", "origin", "path_rows")
+    columns = {name: np.concatenate([getattr(one, name) for one in near]) for name in names}
+    parent = [np.where(one.parent >= 0, one.parent + start, -1) for one, start in zip(near, starts, strict=False)]
+    path = [one.path + start for one, start in zip(near, paths, strict=False)]
+    owner = np.repeat(np.arange(len(near)), np.diff(starts))
+    return Neighbourhood(0, **columns, parent=np.concatenate(parent), path=np.concatenate(path)), owner
+
+
 class PathVectors:
     """Every path text met so far with its vector, each embedded once: rows of ``texts`` and of ``vectors`` (P, D)."""
 
@@ -85,7 +97,11 @@ class PathVectors:
         self._embed = embed
         self.texts: list[str] = []
         self._rows: dict[str, int] = {}
-        self.vectors = np.zeros((0, 0), dtype=np.float32)
+        self._held = np.zeros((0, 0), dtype=np.float32)  # grows by half: a walk meets new paths all the time
+
+    @property
+    def vectors(self) -> np.ndarray:
+        return self._held[: len(self.texts)]
 
     def rows(self, texts: list[str]) -> np.ndarray:
         """Rows of texts, int32; those never met are embedded together in one call."""
@@ -97,11 +113,16 @@ class PathVectors:
     def learn(self, texts: list[str], vectors: np.ndarray) -> None:
         """Take vectors (N, D) computed elsewhere, such as an index's relations."""
         fresh = [i for i, text in enumerate(texts) if text not in self._rows]
+        number = len(self.texts) + len(fresh)
+        if number > len(self._held):
+            grown = np.zeros((number * 3 // 2, vectors.shape[1]), dtype=np.float32)
+            if self.texts:
+                grown[: len(self.texts)] = self.vectors
+            self._held = grown
         for i in fresh:
+            self._held[len(self.texts)] = vectors[i]
             self._rows[texts[i]] = len(self.texts)
             self.texts.append(texts[i])
-        held = self.vectors if len(self.vectors) else np.zeros((0, vectors.shape[1]), dtype=np.float32)
-        self.vectors = np.concatenate([held, np.asarray(vectors, dtype=np.float32)[fresh]])
 
 
 class GraphWalk:
@@ -231,11 +252,11 @@ class GraphWalk:
         """How much each entity's likeliest one-step path sounds like a question (D,): its cosine, 0 for none."""
         around = self.surroundings.around
         steps = [_steps(around, number) for number in self.numbers(entities)]
-        distinct = np.unique(np.concatenate(steps))
-        if not len(distinct):
-            return [0.0] * len(steps)
-        scores = np.zeros(int(distinct[-1]) + 1, dtype=np.float32)
-        scores[distinct] = self.paths.vectors[self._rows_of_paths(distinct.astype(np.int64))] @ vector
+        scores = np.zeros(2 * len(self._relations), dtype=np.float32)
+        scores[np.concatenate(steps)] = 1
+        distinct = np.flatnonzero(scores)
+        rows = self._rows_of_paths(distinct)
+        scores[distinct] = self.paths.vectors[rows] @ vector if len(rows) else 0
         return [float(scores[taken].max()) if len(taken) else 0.0 for taken in steps]
 
     def _walk(self, anchor: int) -> Neighbourhood:
@@ -263,25 +284,24 @@ class GraphWalk:
             if len(self._words) > _MOST_TEXTS:
                 self._words.clear()
                 missing = list(numbers)
-            read = self.graph.terms(missing)
-            self._words.update((number, words_of(str(value))) for number, value in read.items())
+            self._words.update((number, words_of(str(value))) for number, value in self._read(missing).items())
         said: dict[str, list[int]] = {}
         for number in numbers:
             said.setdefault(self._words[number], []).append(number)
         return said
 
-    def statements(self, taken: Sequence[tuple[Neighbourhood, int]]) -> list[Statement]:
-        """Candidates, each a neighbourhood and its row, as stored, with source, version and qualifiers."""
-        rows, relations = self.surroundings, self._relations
-        facts = [near.fact(row) for near, row in taken]
-        origins = [rows.origins[near.origin[row]] for near, row in taken]
-        if rows.has_qualifiers:
-            numbers = rows.relations
+    def statements(self, found: Neighbourhood, rows: np.ndarray) -> list[Statement]:
+        """Candidates as stored, with source, version and qualifiers."""
+        around, relations = self.surroundings, self._relations
+        facts = [found.fact(row) for row in rows.tolist()]
+        origins = [around.origins[place] for place in found.origin[rows].tolist()]
+        if around.has_qualifiers:
+            numbers = around.relations
             ids = [(head, numbers[relation], tail) for head, relation, tail in facts]
-            return self.graph.statements_of([(*fact, *origin) for fact, origin in zip(ids, origins, strict=True)])
+            return self.graph.statements_of((*fact, *origin) for fact, origin in zip(ids, origins, strict=True))
         said = self._read({end for head, _, tail in facts for end in (head, tail)})
         return [
-            Statement(str(said[head]), relations[relation][0], said[tail], rows.sources[source], added)
+            Statement(str(said[head]), relations[relation][0], said[tail], around.sources[source], added)
             for (head, relation, tail), (source, added) in zip(facts, origins, strict=True)
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kg import KnowledgeGraph, Literal
@@ -12,7 +13,7 @@ from tests.retrieval.small_world import HashedWords
 
 def stated(walk: GraphWalk, near: Neighbourhood) -> list[Statement]:
     """All candidates as statements."""
-    return walk.statements([(near, row) for row in range(len(near))])
+    return walk.statements(near, np.arange(len(near)))
 
 
 def readings(walk: GraphWalk, anchor: str, hop: int) -> set[tuple[str, str, str, bool]]:
