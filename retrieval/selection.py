@@ -65,8 +65,8 @@ def select(
         return []
     found, owner = joined(near)
     scores = np.array([link.score for link in anchors])[owner] * relevance(found, judge)
-    numbers = np.array([one.anchor for one in near])
-    kept = _keep(found, scores, _named(walk, found, numbers, owner, scores, text), k)
+    wanted = _named(walk, found, [one.anchor for one in near], owner, scores, text)
+    kept = _keep(found, scores, wanted, k)
     rows = kept[np.lexsort((kept, -scores[kept], found.hop[kept]))]
     place = {row: index for index, row in enumerate(rows.tolist())}
     columns = scores[rows], found.forward[rows], found.hop[rows], owner[rows], found.parent[rows]
@@ -87,7 +87,7 @@ def select(
 
 
 def _named(
-    walk: GraphWalk, found: Neighbourhood, anchors: np.ndarray, owner: np.ndarray, scores: np.ndarray, question: str
+    walk: GraphWalk, found: Neighbourhood, anchors: list[int], owner: np.ndarray, scores: np.ndarray, question: str
 ) -> np.ndarray:
     """The rows whose far end is another anchor, or is spelt out in the question: hop 1 first, then by score."""
     words = words_of(question).split()
@@ -99,16 +99,17 @@ def _named(
     ]
     spelt: list[int] = []
     if runs:
-        values = np.unique(found.far[found.far < 0]).tolist()
-        called, said = walk.linker.called, walk.values(values) if values else {}
+        values = np.unique(found.far[found.far < 0])
+        called, said = walk.linker.called, walk.values(values.tolist()) if len(values) else {}
         spelt = [number for run in dict.fromkeys(runs) for number in (*called(run), *said.get(run, ()))]
-    order = {number: place for place, number in enumerate(dict.fromkeys([*anchors.tolist(), *spelt]))}
+    order = {number: place for place, number in enumerate(dict.fromkeys([*anchors, *spelt]))}
     sought = np.array(sorted(order), dtype=np.int64)
     is_named = sought[np.minimum(np.searchsorted(sought, found.far), len(sought) - 1)] == found.far
     # What an entity says of itself names no other.
-    is_named &= (found.far != anchors[owner]) | np.isin(anchors, spelt)[owner]
+    of_itself = np.array([0 if anchor in spelt else anchor for anchor in anchors])  # 0 is nobody's id
+    is_named &= found.far != of_itself[owner]
     rows = np.flatnonzero(is_named)
-    rank = [order[number] for number in found.far[rows].tolist()]
+    rank = np.array([order[number] for number in found.far[rows].tolist()])
     return rows[np.lexsort((rows, rank, owner[rows], -scores[rows], found.hop[rows]))]
 
 

@@ -221,6 +221,17 @@ class Database:
             finally:
                 self._give_back(driver)
 
+    @contextmanager
+    def glance(self) -> Iterator[Connection]:
+        """Give what ``read`` gives; of a SQLite file without SQLAlchemy, for reads that need no more than ``ask``."""
+        if self.path is None:
+            with self.read() as connection:
+                yield connection
+        else:
+            self._leave_parents()
+            with self._clear_errors(), self._light() as light:
+                yield cast("Connection", light)
+
     def _take(self) -> sqlite3.Connection:
         """Return a connection of the driver, of which one idle one is kept."""
         try:
@@ -244,12 +255,8 @@ class Database:
             light = Light(self, driver)
             yield light
         finally:
-            if light is not None:
-                light.close()
-            if self._is_light:
+            if light is None or light.close():
                 self._give_back(driver)
-            else:  # SQLAlchemy had it
-                driver.close()
 
     @contextmanager
     def write(self, in_parts: bool = False) -> Iterator[Connection]:

@@ -373,7 +373,7 @@ class KnowledgeGraph:
 
     def terms(self, ids: Iterable[int]) -> dict[int, Tail]:
         """Return term id → IRI, blank node or literal."""
-        with self.database.read() as connection:
+        with self.database.glance() as connection:
             return terms.read_many(connection, ids)
 
     def statements_of(self, rows: Iterable[tuple[int, int, int, int, int]]) -> list[Statement]:

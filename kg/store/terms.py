@@ -35,6 +35,7 @@ T = TypeVar("T")
 #: (id, key, kind, value, datatype, language, unit): a row of ``term``.
 TermRow = tuple[int, int, int, str, str | None, str | None, str | None]
 
+_BY_IDS = "SELECT id, kind, value, datatype, language, unit FROM term WHERE id IN"
 _BY_KEY = 'SELECT id, kind, value, datatype, language, unit FROM term WHERE "key" = :key'
 
 
@@ -228,14 +229,9 @@ def read_many(connection: Connection, numbers: Sequence[int] | Iterable[int] | n
 
 
 def _read_rows(connection: Connection, numbers: list[int]) -> Iterator[tuple[int, Tail]]:
-    from sqlalchemy import select
-
-    from kg.store.schema import term
-
-    columns = (term.c.id, term.c.kind, term.c.value, term.c.datatype, term.c.language, term.c.unit)
     for part in chunks(numbers):
-        for row in connection.execute(select(*columns).where(term.c.id.in_(part))):
-            yield int(row[0]), read_term(*row[1:])
+        for number, *row in ask(connection, f"{_BY_IDS} ({','.join(map(str, map(int, part)))})"):
+            yield number, read_term(*row)
 
 
 def read_one(connection: Connection, number: int) -> Any:

@@ -261,8 +261,7 @@ class GraphWalk:
 
     def _walk(self, anchor: int) -> Neighbourhood:
         near, far, step, origin, parent = _candidates(self.surroundings.around, anchor, self.hops, self.limit)
-        first = np.where(parent >= 0, step[parent].astype(np.int64) + 1, 0)
-        codes, path = np.unique((first << 32) | step, return_inverse=True)
+        codes, path = _distinct_paths(step, parent)
         return Neighbourhood(anchor, near, far, step, origin, parent, path, self._rows_of_paths(codes))
 
     def _rows_of_paths(self, codes: np.ndarray) -> np.ndarray:
@@ -307,9 +306,9 @@ class GraphWalk:
 
     def _read(self, numbers: Iterable[int]) -> dict[int, Tail]:
         """Terms by id, from memory where possible."""
-        found, missing = dict[int, Tail](), list[int]()
+        found, missing, iri = dict[int, Tail](), list[int](), self.linker.iri
         for number in numbers:
-            term = self.linker.iri(number) or self._terms.get(number)
+            term = self._terms.get(number) if number < 0 else iri(number) or self._terms.get(number)
             if term is None:
                 missing.append(number)
             else:
@@ -376,5 +375,28 @@ def _candidates(around: Any, anchor: int, hops: int, limit: int) -> Any:
             number += 1
         if source < 0:
             num_first = number
-    columns = near[:number].copy(), far[:number].copy(), step[:number].copy()
-    return *columns, origin[:number].copy(), parent[:number].copy()
+    first = near[:number].copy(), far[:number].copy(), step[:number].copy()
+    return *first, origin[:number].copy(), parent[:number].copy()
+
+
+@njit(cache=True)
+def _distinct_paths(step: Any, parent: Any) -> Any:
+    """The codes of the different paths, int64 (P,), and of each candidate its place among them, int64 (F,)."""
+    size = 16
+    while size < 2 * len(step):
+        size *= 2
+    codes, path = np.empty(len(step), dtype=np.int64), np.empty(len(step), dtype=np.int64)
+    places = np.full(size, -1, dtype=np.int64)  # a hash table with open addressing
+    number = 0
+    for row in range(len(step)):
+        code = np.int64(step[row])
+        if parent[row] >= 0:
+            code |= (np.int64(step[parent[row]]) + 1) << 32
+        at = (code ^ (code >> 29)) * 0x9E3779B1 & (size - 1)
+        while places[at] >= 0 and codes[places[at]] != code:
+            at = (at + 1) & (size - 1)
+        if places[at] < 0:
+            places[at], codes[number] = number, code
+            number += 1
+        path[row] = places[at]
+    return codes[:number].copy(), path
