@@ -200,13 +200,11 @@ class EntityLinker:
             self._read(graph)
             return True
         ends = {end for s in changes for end in (s.head, s.tail) if isinstance(end, str)}
-        before = set(self._senses)
         for iri in sorted(ends):
             statements = graph.neighbours(iri)
             self._forget(iri)
             if any(iri in (s.head, s.tail) for s in statements):
                 self._add(graph.describe(iri, languages=self.languages), len(statements))
-        self._late |= self._senses.keys() - before
         self.version = version
         if len(self._late) > _MOST_LATE:
             self._index_all()
@@ -238,7 +236,10 @@ class EntityLinker:
         if entity.id > 0:
             self._by_id[entity.id] = known
         for surface, (is_label, name) in names.items():
-            self._senses.setdefault(surface, []).append((known, is_label, name))
+            if surface not in self._senses:
+                self._senses[surface] = []
+                self._late.add(surface)
+            self._senses[surface].append((known, is_label, name))
             if is_label and not surface.isalnum() and (said := words_of(name)) != surface:
                 respelt = self._respelt.setdefault(said, [])
                 if surface not in respelt:

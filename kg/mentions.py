@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
@@ -112,7 +113,7 @@ class NameIndex:
         """Yield every name in a text folded by ``fold_with_offsets``, overlapping ones too."""
         if self._automaton is None:
             return
-        is_edge = [_is_edge(folded, at) for at in range(len(folded) + 1)]
+        is_edge = _edges(folded)
         for number, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
             if not is_edge[start]:
                 continue
@@ -199,6 +200,14 @@ def _plural(folded: str, end: int) -> int:
     ):
         return 2
     return 0
+
+
+def _edges(text: str) -> list[bool]:
+    """What `_is_edge` says of every place, the end among them."""
+    if not text.isascii():
+        return [_is_edge(text, at) for at in range(len(text) + 1)]
+    letters = [character.isalnum() for character in text]
+    return [True, *(not (before and after) for before, after in pairwise(letters)), True]
 
 
 def _is_edge(text: str, at: int) -> bool:

@@ -10,7 +10,8 @@ judge that is sure of two hops must be able to say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -99,8 +100,7 @@ def _named(
     ]
     spelt: list[int] = []
     if runs:
-        values = np.unique(found.far[found.far < 0])
-        called, said = walk.linker.called, walk.values(values.tolist()) if len(values) else {}
+        called, said = walk.linker.called, walk.values(found.far[found.far < 0].tolist())
         spelt = [number for run in dict.fromkeys(runs) for number in (*called(run), *said.get(run, ()))]
     order = {number: place for place, number in enumerate(dict.fromkeys([*anchors, *spelt]))}
     sought = np.array(sorted(order), dtype=np.int64)
@@ -120,7 +120,7 @@ def _keep(found: Neighbourhood, scores: np.ndarray, wanted: np.ndarray, k: int) 
     first = [*wanted[is_near].tolist(), *wanted[~is_near][: max(1, k // 4)].tolist()]
     kept: dict[int, None] = {}
     seen: set[tuple[int, int, int]] = set()
-    for row in (*first, *np.argsort(-scores, kind="stable").tolist()):
+    for row in itertools.chain(first, _best_first(scores, 4 * k)):
         if len(kept) >= k:
             break
         fact = found.fact(row)
@@ -135,3 +135,10 @@ def _keep(found: Neighbourhood, scores: np.ndarray, wanted: np.ndarray, k: int) 
         kept[row] = None
         seen.add(fact)
     return np.array(list(kept), dtype=np.int64)
+
+
+def _best_first(scores: np.ndarray, number: int) -> Iterator[int]:
+    """All rows in falling order of score, of equal ones the first first; the best ``number`` are sorted alone."""
+    least = np.partition(scores, -number)[-number] if number < len(scores) else -np.inf
+    for rows in (np.flatnonzero(scores >= least), np.flatnonzero(scores < least)):
+        yield from rows[np.argsort(-scores[rows], kind="stable")].tolist()

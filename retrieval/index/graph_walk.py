@@ -159,7 +159,7 @@ class GraphWalk:
         self._linker = linker
         self._rows: Surroundings | None = None
         self._terms: dict[int, Tail] = {}  # by id: what a term is never changes
-        self._words: dict[int, str] = {}  # of values
+        self._valued, self._values = set[int](), dict[str, list[int]]()  # values that were read, ids by their words
         self._forget(graph.version)
 
     def _forget(self, version: int) -> None:
@@ -276,18 +276,18 @@ class GraphWalk:
 
     # -- from numbers to what they mean -------------------------------------------------------------------------------
 
-    def values(self, numbers: Sequence[int]) -> dict[str, list[int]]:
-        """The words of values, by their term ids: words → ids."""
-        missing = [number for number in numbers if number not in self._words]
+    def values(self, numbers: Iterable[int]) -> dict[str, list[int]]:
+        """Words → ids of values that have just these, of values with these term ids at least."""
+        missing = set(numbers) - self._valued
         if missing:
-            if len(self._words) > _MOST_TEXTS:
-                self._words.clear()
-                missing = list(numbers)
-            self._words.update((number, words_of(str(value))) for number, value in self._read(missing).items())
-        said: dict[str, list[int]] = {}
-        for number in numbers:
-            said.setdefault(self._words[number], []).append(number)
-        return said
+            if len(self._valued) > _MOST_TEXTS:
+                self._valued.clear()
+                self._values.clear()
+                missing = set(numbers)
+            self._valued |= missing
+            for number, value in self._read(missing).items():
+                self._values.setdefault(words_of(str(value)), []).append(number)
+        return self._values
 
     def statements(self, found: Neighbourhood, rows: np.ndarray) -> list[Statement]:
         """Candidates as stored, with source, version and qualifiers."""
