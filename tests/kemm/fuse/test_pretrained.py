@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from kemm.encoders.momentum import MomentumCopy
 from kemm.fuse.model import KEMM
 from kemm.fuse.pretrained import card, lineage_of
+from kemm.fuse.readings import Readings
 from kg.errors import InputError
 from tests.kemm import tiny_batch
 from tests.kemm.conftest import Trained
@@ -28,8 +30,7 @@ def test_a_loaded_model_computes_the_same_to_the_bit(saved: tuple[KEMM, Path]) -
     model, folder = saved
     loaded, asked = KEMM.from_pretrained(folder), tiny_batch.batch().questions
     assert asked is not None and not loaded.training
-    given = (asked.patches, asked.text, asked.text_mask, asked.facts, asked.has_image)
-    ours, theirs = model.fuse(*given), loaded.fuse(*given)
+    ours, theirs = (Readings(each, asked.samples, Counter()).fuse() for each in (model, loaded))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
     assert [path.name for path in folder.parent.iterdir()] == ["model"]  # nothing half-written is left
@@ -38,9 +39,9 @@ def test_a_loaded_model_computes_the_same_to_the_bit(saved: tuple[KEMM, Path]) -
 def test_saving_again_replaces_and_another_folder_is_left_alone(saved: tuple[KEMM, Path]) -> None:
     model, folder = saved
     with torch.no_grad():
-        model.language.summary.fill_(3.0)
+        model.inputs["language"].summary.fill_(3.0)
     model.save_pretrained(folder)
-    assert (KEMM.from_pretrained(folder).language.summary == 3.0).all()
+    assert (KEMM.from_pretrained(folder).inputs["language"].summary == 3.0).all()
     other = folder.parent / "photos"
     other.mkdir()
     (other / "photo.jpg").write_bytes(b"x")
@@ -53,7 +54,8 @@ def test_a_model_with_a_momentum_copy_beside_it_is_saved_whole(tmp_path: Path) -
     model = tiny_batch.task().model
     slow = MomentumCopy(model)
     slow.copy.save_pretrained(tmp_path / "slow")
-    assert torch.equal(KEMM.from_pretrained(tmp_path / "slow").language.summary, model.language.summary)
+    loaded = KEMM.from_pretrained(tmp_path / "slow")
+    assert torch.equal(loaded.inputs["language"].summary, model.inputs["language"].summary)
 
 
 def truncate(folder: Path) -> None:
