@@ -78,6 +78,7 @@ class Surroundings:
     def __init__(self, graph: KnowledgeGraph, excluded: Collection[str], inverse_limit: int, bridge_limit: int) -> None:
         self.graph, self.inverse_limit, self.bridge_limit = graph, inverse_limit, bridge_limit
         self._excluded_iris, self.version = excluded, 0
+        self._relation_place, self._origin_place = dict[int, int](), dict[tuple[int, int], int]()
         self._read()
 
     def follow(self) -> int:
@@ -107,15 +108,14 @@ class Surroundings:
         """Read all rows."""
         while True:
             with self.graph.database.read() as connection:
-                self._look_at(connection)
-                self._relation_place, self._origin_place = dict[int, int](), dict[tuple[int, int], int]()
+                now = self._look_at(connection)
                 size = terms.next_id(connection)
                 found = facts.concatenate([self._walked(one) for one in facts.windows(connection)])
-            if self.graph.version == self.version:  # nobody edited between these reads
+            if self.graph.version == now:  # nobody edited between these reads
                 break
         into = found.take((found.tail > 0) & (found.tail != found.head))
         base = self._rows(found, into, np.arange(size))
-        self.around = Around(base, *self._no_patch())
+        self.around, self.version = Around(base, *self._no_patch()), now
 
     def _no_patch(self) -> tuple[Array, Rows]:
         nothing = facts.concatenate([])
@@ -126,14 +126,14 @@ class Surroundings:
         self._look_at(connection)
         out, into = facts.neighbours(connection, touched, 1 << 40)
         rows = self._rows(self._walked(out), self._walked(into), touched)
-        self.around = Around(self.around.base, _frozen(touched), rows)
-        self.version = now
+        self.around, self.version = Around(self.around.base, _frozen(touched), rows), now
 
-    def _look_at(self, connection: Connection) -> None:
-        self.version = reading.current_version(connection)
+    def _look_at(self, connection: Connection) -> int:
+        """Read what rows hang on besides facts; return the store's version."""
         self.sources = reading.source_names(connection)
         self.has_qualifiers = bool(ask(connection, "SELECT id FROM qualifier LIMIT 1"))
         self._excluded = np.array(sorted(terms.find_many(connection, self._excluded_iris).values()), dtype=np.int64)
+        return reading.current_version(connection)
 
     def _walked(self, found: Facts) -> Facts:
         return found.take(~np.isin(found.relation, self._excluded))

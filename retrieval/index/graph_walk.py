@@ -284,9 +284,9 @@ class GraphWalk:
                 self._valued.clear()
                 self._values.clear()
                 missing = set(numbers)
-            self._valued |= missing
             for number, value in self._read(missing).items():
                 self._values.setdefault(words_of(str(value)), []).append(number)
+            self._valued |= missing
         return self._values
 
     def statements(self, found: Neighbourhood, rows: np.ndarray) -> list[Statement]:
