@@ -110,7 +110,6 @@ class TrainingData:
         bank, retriever = self.world.bank, self.world.retriever
         bank.warm([q.question for q in questions])
         bank.rows([q.question for q in questions])
-        retriever.look_ahead([(q.question, bool(q.image)) for q in questions], [q.head for q in questions if q.head])
         mentions = [retriever.link_text(q.question, bool(q.image)) for q in questions]
         texts = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
         bank.warm(texts)
