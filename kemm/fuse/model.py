@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kemm.data.batch import Batch, Facts
 from kemm.data.entity_vectors import EntityVectors
 from kemm.fuse import FUSIONS
+from kemm.fuse.adapters import adapt
 from kemm.fuse.knowledge import EntityEncoder, FactEncoder
 from kemm.fuse.pretrained import from_pretrained, save_pretrained
 from kemm.settings import ModelSettings
@@ -77,6 +78,8 @@ class KEMM(nn.Module):
         self.fusion = resolve(FUSIONS, settings.fusion, "fusion")(
             settings.width, settings.layers, settings.heads, dropout=settings.dropout
         )
+        if settings.adapters is not None:
+            adapt(self, settings.adapters)
 
     def fuse(
         self,
