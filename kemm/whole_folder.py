@@ -28,8 +28,7 @@ def check_free(folder: Path, mark: str, what: str) -> None:
 
 @contextlib.contextmanager
 def written_whole(folder: Path, mark: str, what: str) -> Iterator[Path]:
-    """A folder beside to write into, which takes the place of ``folder`` at the end; when that fails or is killed before,
-    the old one is as it was.
+    """Give a folder beside to write into, which takes the place of ``folder`` at the end; else the old one stays.
 
     Raises:
         InputError: as `check_free`.

@@ -118,9 +118,7 @@ def test_a_saved_system_of_another_kind_or_with_other_weights_is_refused(checkpo
         CLIP.from_pretrained(folder)
     state = load_file(folder / "model.safetensors")
     save_file({**state, "pooler.project.bias": torch.zeros(3)}, folder / "model.safetensors")
-    with pytest.raises(
-        InputError, match=r"not the weights that system\.json describes: pooler\.project\.bias is \(3,\)"
-    ):
+    with pytest.raises(InputError, match=r"not the weights that system\.json describes: pooler\.project\.bias is"):
         load(folder)
     with pytest.raises(InputError, match="no saved system there"):
         load(tmp_path)
