@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from kemm.data.ahead import Ahead
 from kemm.data.batch import Batch
 from kemm.pretrain.checkpoint import load_state, save_state
 from kemm.pretrain.optimizer import build_optimizer, learning_rate
@@ -37,7 +38,8 @@ def fit(
     """Train, in one process or under ``accelerate launch``; resume from ``folder`` where there is a checkpoint.
 
     Args:
-        batch_of: the batch of a step; depends on its number alone. With several processes, each takes its own.
+        batch_of: the batch of a step; depends on its number alone, and is called in a thread beside the step. With
+            several processes, each takes its own.
         progress: told of every step.
 
     Returns:
@@ -63,6 +65,9 @@ def fit(
         if accelerator.is_main_process:
             save_state(folder, accelerator.unwrap_model(module), optimizer.optimizer, {"step": step, "losses": losses})
 
+    each = accelerator.num_processes
+    numbers = range(first * each + accelerator.process_index, settings.steps * each, each)
+    batches = Ahead(batch_of, numbers, settings.ahead)
     is_main_thread = threading.current_thread() is threading.main_thread()
     usual = signal.getsignal(signal.SIGINT)
     stop = False
@@ -79,10 +84,10 @@ def fit(
         while step < settings.steps:
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * learning_rate(step, settings)
-            number = step * accelerator.num_processes + accelerator.process_index
+            number = step * each + accelerator.process_index
             torch.manual_seed(settings.seed * 1_000_003 + number)  # dropout
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)  # what is masked
-            found = module(batch_of(number).to(accelerator.device), generator)
+            found = module(next(batches).to(accelerator.device), generator)
             accelerator.backward(found["total"])
             accelerator.clip_grad_norm_(module.parameters(), settings.clip)
             optimizer.step()
@@ -104,6 +109,7 @@ def fit(
             if step % settings.checkpoint_every == 0 and step < settings.steps:
                 checkpoint()
     finally:
+        batches.close()
         if is_main_thread:
             signal.signal(signal.SIGINT, usual)
     checkpoint()
