@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -29,8 +30,10 @@ class System(nn.Module):
     config: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls) -> None:
-        """Let every ``from_config`` leave its configuration with what it has built, for ``save_pretrained``."""
+        """Let every ``forward`` ask for what it lacks, and every ``from_config`` leave what it was told for saving."""
         super().__init_subclass__()
+        if "forward" in vars(cls):
+            cls.forward = asking(vars(cls)["forward"])  # type: ignore[method-assign]
         if "from_config" in vars(cls):
             written = vars(cls)["from_config"].__func__
 
@@ -103,6 +106,26 @@ class System(nn.Module):
                     "does config.json say that they are tied?"
                 )
         self.load_state_dict(found)
+
+
+def asking(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a forward refuse to go without a tensor that it needs, or with texts of no word at all, in one line."""
+    parameters = list(inspect.signature(forward).parameters.values())[1:]
+    order = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    needed = [p.name for p in parameters if p.annotation == "Tensor" and p.default is p.empty]
+
+    @functools.wraps(forward)
+    def checked(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        given = dict(zip(order, args)) | kwargs
+        for name in needed:
+            if given.get(name) is None:
+                raise InputError(f"{type(self).__name__} was given no {name}; it needs {', '.join(needed)}")
+        for name in ("tokens", "words"):
+            if given.get(name) is not None and given[name].shape[1] == 0:
+                raise InputError(f"{type(self).__name__} was given {name} of no word; a text has at least one token")
+        return forward(self, *args, **kwargs)
+
+    return checked
 
 
 Kind = TypeVar("Kind", bound=System)
