@@ -45,6 +45,7 @@ class BLIP2(System):
     paper; what stands before it learns through it. ``language.requires_grad_(True)`` lets it learn, too.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         **vision_names("vision.", "vision_model."),
         **q_former_names("q_former."),

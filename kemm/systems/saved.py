@@ -81,13 +81,14 @@ def load(folder: Path) -> System:
     return system.eval()
 
 
-def import_weights(name: str, checkpoint: Path, folder: Path) -> dict[str, Any]:
+def import_weights(name: str, checkpoint: Path, folder: Path, side: int | None = None) -> dict[str, Any]:
     """Read a published checkpoint and write it as a system of ours.
 
     Args:
         name: of ``SYSTEMS``.
         checkpoint: a folder in the Hugging Face layout.
         folder: to write.
+        side: of pictures to be read, in pixels, if not as published; see `System.resize`.
 
     Returns:
         ``system``, ``folder``, ``parameters`` and ``bytes``.
@@ -97,7 +98,7 @@ def import_weights(name: str, checkpoint: Path, folder: Path) -> dict[str, Any]:
     """
     kind = system_class(name)
     check_free(folder, SETTINGS, KIND)  # before a large file is read
-    system = kind.from_published(checkpoint)
+    system = kind.from_published(checkpoint, side)
     save(system, folder, origin=str(checkpoint))
     count = sum(parameter.numel() for parameter in system.parameters())
     size = sum(file.stat().st_size for file in folder.iterdir())

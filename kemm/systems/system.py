@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from kemm.fuse.inputs import PatchInput
 from kemm.systems.names import ForeignCheckpoint, Names, translate
 from kemm.systems.published import read_published
 from kg.errors import InputError
@@ -23,10 +24,12 @@ class System(nn.Module):
         config: what ``from_config`` was given; None when built otherwise.
         NAMES: of our modules and parameters → those of the published checkpoint.
         IGNORED: patterns of names in the checkpoint that have no place here.
+        SIDE: where the configuration says how large a picture is, if its positions can be stretched; else empty.
     """
 
     NAMES: ClassVar[Names] = {}
     IGNORED: ClassVar[tuple[str, ...]] = ()
+    SIDE: ClassVar[tuple[str, ...]] = ()
     config: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls) -> None:
@@ -55,8 +58,11 @@ class System(nn.Module):
         raise TypeError(f"{cls.__name__} must define from_config")
 
     @classmethod
-    def from_published(cls, folder: Path) -> Self:
+    def from_published(cls, folder: Path, side: int | None = None) -> Self:
         """Read a published checkpoint in the Hugging Face layout.
+
+        Args:
+            side: of pictures to be read, in pixels; see `resize`.
 
         Raises:
             InputError: the folder or a file can't be read, or is of another system; says which parameter differs.
@@ -65,7 +71,22 @@ class System(nn.Module):
         system = build(cls, config, folder / "config.json")
         said = config.get("model_type")
         system.load_published(state, f"{folder} ({said})" if said else folder)
+        if side is not None:
+            system.resize(side)
         return system
+
+    def resize(self, side: int) -> None:
+        """Take square pictures of another size: learned positions are stretched, see `PatchInput.resize`.
+
+        Raises:
+            InputError: this system's positions are not such, or patches do not fill such a picture.
+        """
+        parts = [part for part in self.modules() if isinstance(part, PatchInput)]
+        if not self.SIDE or not parts or self.config is None:
+            raise InputError(f"{type(self).__name__} has no positions to be stretched for pictures of another size")
+        for part in parts:
+            part.resize(side)
+        self.config = _with(self.config, self.SIDE, side)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -106,6 +127,15 @@ class System(nn.Module):
                     "does config.json say that they are tied?"
                 )
         self.load_state_dict(found)
+
+
+def _with(config: Mapping[str, Any], path: tuple[str, ...], value: int) -> dict[str, Any]:
+    """The configuration with another value at a place; old files have a section twice, the second as ``…_dict``."""
+    key, *rest = path
+    if not rest:
+        return {**config, key: value}
+    sections = [key, *([f"{key}_dict"] if config.get(f"{key}_dict") else [])]
+    return {**config, **{each: _with(config.get(each) or {}, tuple(rest), value) for each in sections}}
 
 
 def asking(forward: Callable[..., Any]) -> Callable[..., Any]:
