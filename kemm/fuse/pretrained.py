@@ -17,7 +17,10 @@ from kemm.whole_folder import written_whole
 from kg.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kemm.data.entity_vectors import EntityVectors
+    from kemm.encoders.encoder import Encoder
     from kemm.fuse.model import KEMM
 
 SYSTEM = "kemm"
@@ -43,6 +46,7 @@ def save_pretrained(model: KEMM, folder: str | Path, lineage: dict[str, Any] | N
         "version": __version__,
         "vision_width": model.vision_width,
         "text_width": model.text_width,
+        "num_words": model.num_words,
         "model": model.settings.model_dump(mode="json"),
         "lineage": lineage or {},
     }
@@ -54,11 +58,14 @@ def save_pretrained(model: KEMM, folder: str | Path, lineage: dict[str, Any] | N
     return folder
 
 
-def from_pretrained(folder: str | Path, vectors: EntityVectors | None = None) -> KEMM:
+def from_pretrained(
+    folder: str | Path, vectors: EntityVectors | None = None, towers: Mapping[str, Encoder] | None = None
+) -> KEMM:
     """Load what ``save_pretrained`` wrote, ready to be used: in evaluation mode.
 
     Args:
         vectors: of entities, where the model was trained with some.
+        towers: "vision", "language" → that tower, for what no cached states are given of; tuned ones are made anew.
 
     Raises:
         InputError: there is no model, it is of another system or version, pickled, truncated or of another shape, or
@@ -66,6 +73,7 @@ def from_pretrained(folder: str | Path, vectors: EntityVectors | None = None) ->
     """
     from pydantic import ValidationError
 
+    from kemm.encoders import tuned_towers
     from kemm.fuse.model import KEMM
 
     folder = Path(folder)
@@ -73,6 +81,7 @@ def from_pretrained(folder: str | Path, vectors: EntityVectors | None = None) ->
     try:
         settings = ModelSettings.model_validate(config["model"])
         widths = int(config["vision_width"]), int(config["text_width"])
+        num_words = int(config["num_words"])
     except (KeyError, TypeError, ValueError) as error:
         fault = error.errors()[0] if isinstance(error, ValidationError) else None
         says = f"'{'.'.join(map(str, fault['loc']))}': {fault['msg']}" if fault else f"{type(error).__name__} {error}"
@@ -82,7 +91,7 @@ def from_pretrained(folder: str | Path, vectors: EntityVectors | None = None) ->
             f"{folder}: this model was trained with the entity vectors of {settings.entity_embeddings.run}; "
             "give them as vectors=EntityVectors.open(RUN)"
         )
-    model = KEMM(settings, *widths, vectors)
+    model = KEMM(settings, *widths, vectors, {**(towers or {}), **tuned_towers(settings)}, num_words)
     load_into(model, weights_of(folder))
     return model.eval()
 

@@ -1,10 +1,4 @@
-"""Contrastive objectives: pull matching pairs together, push the rest of the batch apart.
-
-    L = ½ (CE(s, y) + CE(sᵀ, y)),   s_ij = ⟨a_i, b_j⟩ / τ,   y_i = i
-
-InfoNCE as in CLIP (Radford et al., 2021, arXiv:2103.00020); 1/τ is learned and held below 100, as there. Rows of the
-same entity are all positives: the target is spread evenly over them, as in UniCL (Yang et al., 2022, arXiv:2204.03610).
-"""
+"""The contrast of pictures with texts, or of any two modalities."""
 
 from __future__ import annotations
 
@@ -15,15 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kemm.fuse.model import Encoded
+from kemm.encoders.momentum import MomentumCopy
+from kemm.fuse.encoded import Encoded
+from kemm.objectives.losses.contrastive import info_nce, momentum_target, soft_cross_entropy, spread
+from kemm.objectives.losses.queue import KeyQueue
 from kemm.objectives.objective import Context, Objective
-
-
-def symmetric_cross_entropy(similarity: Tensor, labels: Tensor) -> Tensor:
-    """½ (CE over rows + CE over columns) of ``similarity`` (B, B); equal ``labels`` (B,) are positives."""
-    same = (labels[:, None] == labels[None, :]).to(similarity.dtype)
-    target = same / same.sum(1, keepdim=True)
-    return 0.5 * (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target))
 
 
 class Temperature(nn.Module):
@@ -37,87 +27,90 @@ class Temperature(nn.Module):
         return self.log_scale.exp().clamp(max=100.0)
 
 
+def projection(width: int, to: int) -> nn.Module:
+    """LN, then a linear map, and unit length: (…, width) → (…, to)."""
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, to))
+
+
+def positives(entity: Tensor, others: Tensor | None = None) -> Tensor:
+    """(A, B) bool: the same entity, if it is known; always oneself, where both are the same rows."""
+    same = (entity[:, None] == (entity if others is None else others)[None, :]) & (entity[:, None] >= 0)
+    return same | torch.eye(*same.shape, dtype=torch.bool, device=same.device) if others is None else same
+
+
 class ImageTextContrastive(Objective):
-    """Picture ↔ caption (``itc``). Heads: one projection a tower."""
+    """Pull matching pairs together, push the rest of the batch apart (``itc``).
 
-    def __init__(self, settings: Any, context: Context) -> None:
-        super().__init__(settings, context)
-        self.image = nn.Sequential(nn.LayerNorm(context.vision_width), nn.Linear(context.vision_width, context.width))
-        self.text = nn.Sequential(nn.LayerNorm(context.text_width), nn.Linear(context.text_width, context.width))
-        self.scale = Temperature(settings.temperature)
+        L = ½ (CE(s, y) + CE(sᵀ, y)),   s_ij = ⟨a_i, b_j⟩ / τ,   y even over rows of the same entity
 
-    def project_image(self, pooled: Tensor) -> Tensor:
-        """(B, D_v) → (B, D), unit length."""
-        return F.normalize(self.image(pooled), dim=-1)
-
-    def project_text(self, pooled: Tensor) -> Tensor:
-        """(B, D_t) → (B, D), unit length."""
-        return F.normalize(self.text(pooled), dim=-1)
-
-    def forward(self, encoded: Encoded) -> Tensor:
-        pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
-        similarity = self.project_image(encoded.image) @ self.project_text(encoded.caption).T * self.scale()  # (B, B)
-        return symmetric_cross_entropy(similarity, pairs.entity)
-
-
-class EntityImage(Objective):
-    """Picture → which entity of the graph it shows, over all pictured entities (``entity_image``).
-
-        L = CE(⟨e(v), e_j⟩ / τ),   e_j from text, pictures and neighbours, sources dropped at random
-
-    A picture is encoded as an entity of which nothing but this picture is known, and its own entity is known by the
-    others: what is learned is to tell whether two pictures show the same, which holds for entities never trained on.
-    Knowledge-CLIP's entity–image contrast (Pan et al., 2022, arXiv:2210.06901) with every pictured entity as a negative
-    instead of a batch of them. It is the picture linker that prediction uses.
+    InfoNCE as in CLIP (Radford et al., 2021, arXiv:2103.00020); 1/τ is learned and held below 100, as there. Rows of
+    the same entity are all positives, as in UniCL (Yang et al., 2022, arXiv:2204.03610). With ``alpha`` the targets are
+    softened by a slow copy, with ``queue`` its past keys are further negatives: ALBEF (Li et al., 2021,
+    arXiv:2107.07651); then each side is held against the other's slow keys.
     """
 
-    drop = 0.3  # share of entities whose pictures are hidden, and of those whose text and neighbours are
-
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
-        self.dropout = nn.Dropout(0.3)
+        self.needs = tuple(settings.between)
+        self.project = nn.ModuleDict({name: projection(context.pooled[name], context.width) for name in self.needs})
         self.scale = Temperature(settings.temperature)
+        self.wants_momentum = settings.alpha > 0 or settings.queue > 0
+        if self.wants_momentum:
+            self.slow = MomentumCopy(self.project)
+        if settings.queue:
+            self.queues = nn.ModuleDict({name: KeyQueue(settings.queue, context.width) for name in self.needs})
+        self._keys: dict[str, Tensor] = {}
+        self._entity: Tensor | None = None
 
-    def logits(self, shown: Tensor, entities: Tensor) -> Tensor:
-        """Similarity of pictures (B, D) to entities (E, D), both as ``KEMM.entity`` encodes them, over τ: (B, E)."""
-        return F.normalize(shown, dim=-1) @ F.normalize(entities, dim=-1).T * self.scale()
+    def embed(self, name: str, pooled: Tensor) -> Tensor:
+        """(N, D_m) → (N, D), unit length."""
+        return F.normalize(self.project[name](pooled), dim=-1)
+
+    def similarity(self, encoded: Encoded, rows: Tensor) -> Tensor:
+        """s (N, N)."""
+        a, b = (self.embed(name, encoded.pooled(name, rows)) for name in self.needs)
+        return a @ b.T * self.scale()
 
     def forward(self, encoded: Encoded) -> Tensor:
-        pictures = self.require(encoded.batch.pictures, "pictures of entities")
-        entities = self.require(encoded.batch.entities, "pictured entities")
-        drawn = encoded.random(len(entities.text), 1).to(entities.text.device)
-        described = (entities.text != 0).any(1, keepdim=True)
-        pictured = (entities.pictures != 0).any(1, keepdim=True)
-        no_pictures = (drawn < self.drop) & described
-        no_text = (drawn > 1 - self.drop) & pictured
-        text = entities.text.masked_fill(no_text, 0.0)
-        neighbours = entities.neighbours.masked_fill(no_text, 0.0)
+        rows = self.rows(encoded)
+        entity = encoded.samples.entity[rows]
+        if not self.wants_momentum:
+            target = spread(positives(entity))
+            return info_nce(self.similarity(encoded, rows).float(), target, target)
+        return 0.5 * (self._against(0, encoded, rows, entity) + self._against(1, encoded, rows, entity))
 
-        shown = encoded.model.entity(pictures=self.dropout(pictures.pooled))  # (B, D)
-        known = encoded.model.entity(
-            text=text, pictures=entities.pictures.masked_fill(no_pictures, 0.0), neighbours=neighbours
-        )  # (E, D)
-        own = pictures.entity
-        is_alone = (pictures.others == 0).all(1, keepdim=True)
-        others = torch.where(is_alone, entities.pictures[own], pictures.others).masked_fill(no_pictures[own], 0.0)
-        right = encoded.model.entity(text=text[own], pictures=others, neighbours=neighbours[own])  # (B, D)
+    def _against(self, side: int, encoded: Encoded, rows: Tensor, entity: Tensor) -> Tensor:
+        """One modality held against the slow keys of the other, those of the queue too."""
+        own, other = self.needs[side], self.needs[1 - side]
+        query = self.embed(own, encoded.pooled(own, rows))  # (N, D)
+        with torch.no_grad():
+            slow = {
+                name: F.normalize(self.slow.copy[name](encoded.slow.pooled(name, rows)), dim=-1)  # type: ignore[index]
+                for name in (own, other)
+            }
+            keys, right = slow[other], positives(entity)
+            if self.settings.queue:
+                past, labels = self.queues[other].oldest_first()  # type: ignore[operator]
+                keys = torch.cat([keys, past.to(keys)])
+                right = torch.cat([right, positives(entity, labels)], dim=1)
+            target = momentum_target((slow[own] @ keys.T * self.scale()).float(), self.settings.alpha, right)
+            if self.training:
+                self._keys[other], self._entity = slow[other], entity
+        return soft_cross_entropy((query @ keys.T * self.scale()).float(), target)
 
-        logits = self.logits(shown, known).masked_fill(entities.held_out, -torch.inf)
-        score = (F.normalize(shown, dim=-1) * F.normalize(right, dim=-1)).sum(1, keepdim=True) * self.scale()
-        return F.cross_entropy(logits.scatter(1, own[:, None], score), own)
+    def after_step(self) -> None:
+        if not self.wants_momentum:
+            return
+        self.slow.update(self.project)
+        if self.settings.queue:
+            for name, keys in self._keys.items():
+                self.queues[name].enqueue(keys.float(), self._entity)  # type: ignore[operator]
+        self._keys = {}
 
-
-class EntityText(Objective):
-    """An entity's description ↔ its neighbourhood in the graph (``entity_text``)."""
-
-    def __init__(self, settings: Any, context: Context) -> None:
-        super().__init__(settings, context)
-        self.text = nn.Linear(context.text_width, context.width)
-        self.scale = Temperature(settings.temperature)
-
-    def forward(self, encoded: Encoded) -> Tensor:
-        edges = self.require(encoded.batch.edges, "entities of the graph")
-        around = F.normalize(encoded.model.entity(neighbours=edges.around), dim=-1)  # (B, D)
-        text = F.normalize(self.text(edges.description * edges.description.shape[1] ** 0.5), dim=-1)
-        similarity = around @ text.T * self.scale()
-        return symmetric_cross_entropy(similarity, torch.arange(len(around), device=around.device))
+    def metrics(self, encoded: Encoded) -> dict[str, float]:
+        """How often the right partner is nearest, both ways."""
+        rows = self.rows(encoded)
+        s, right = self.similarity(encoded, rows), positives(encoded.samples.entity[rows])
+        place = torch.arange(len(s), device=s.device)
+        hits = right[place, s.argmax(1)].float().mean() + right[s.argmax(0), place].float().mean()
+        return {"accuracy": 0.5 * hits.item(), "chance": right.float().mean().item()}

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
+from kemm.objectives.contrastive import positives
+from kemm.objectives.losses.matching import hard_negatives, match_cross_entropy
 from kemm.objectives.objective import Context, Objective
 
 
@@ -18,34 +20,47 @@ class ImageTextMatching(Objective):
         L = CE(W h_summary, matched?) over B pairs, B pictures with a wrong caption, B captions with a wrong picture
 
     Negatives are drawn by similarity, as in ALBEF (Li et al., 2021, arXiv:2107.07651). There the similarity is that of
-    the contrastive heads; here it is that of the frozen towers within a modality, so that matching does not need
+    the contrastive heads; here it is that of the unfused vectors within a modality, so that matching does not need
     ``itc``. Pairs of the same entity are never negatives.
     """
 
+    needs = ("vision", "language")
     temperature = 0.1
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
         self.head = nn.Linear(context.width, 2)
 
+    def judge(self, fused: dict[str, Tensor]) -> Tensor:
+        """(N, 2)."""
+        return self.head(fused["language"][:, 0])
+
     def draw(self, pooled: Tensor, entity: Tensor, generator: torch.Generator | None) -> Tensor:
-        """For each row the number of another, of another entity, likelier when alike: (B,)."""
-        unit = F.normalize(pooled, dim=-1)
-        logits = (unit @ unit.T / self.temperature).masked_fill(entity[:, None] == entity[None, :], -torch.inf)
-        return torch.multinomial(logits.softmax(1).cpu(), 1, generator=generator).squeeze(1).to(pooled.device)
+        """For each row the number of another, of another entity, likelier when alike: (N,); −1 where there is none."""
+        unit = F.normalize(pooled.detach().float(), dim=-1)
+        return hard_negatives(unit @ unit.T / self.temperature, positives(entity), generator)
+
+    def logits(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """(N, 2) of the right pairs, (M, 2) of wrong ones; M is 2N, less the rows that nothing can be confused with."""
+        rows = self.rows(encoded)
+        entity = encoded.samples.entity[rows]
+        matched = self.judge(encoded.fused(*self.needs))
+        pictures, texts = (self.draw(encoded.pooled(name, rows), entity, encoded.generator) for name in self.needs)
+        has, owns = pictures >= 0, texts >= 0
+        if not bool((has | owns).any()):
+            return matched, matched[:0]
+        wrong = {
+            "vision": torch.cat([rows[pictures[has]], rows[owns]]),
+            "language": torch.cat([rows[has], rows[texts[owns]]]),
+        }
+        return matched, self.judge(encoded.pair(wrong))
 
     def forward(self, encoded: Encoded) -> Tensor:
-        pairs = self.require(encoded.batch.pairs, "picture–caption pairs")
-        matched = self.head(encoded.fused["language"][:, 0])  # (B, 2)
-        if (pairs.entity == pairs.entity[0]).all():  # no one to be confused with
-            return F.cross_entropy(matched, torch.ones_like(pairs.entity))
-        others = self.draw(encoded.image, pairs.entity, encoded.generator)
-        captions = self.draw(encoded.caption, pairs.entity, encoded.generator)
-        wrong = encoded.model.fuse(
-            torch.cat([pairs.patches[others], pairs.patches]),
-            torch.cat([pairs.text, pairs.text[captions]]),
-            torch.cat([pairs.text_mask, pairs.text_mask[captions]]),
-        )
-        logits = torch.cat([matched, self.head(wrong["language"][:, 0])])  # (3B, 2)
-        targets = torch.cat([torch.ones_like(pairs.entity), torch.zeros_like(pairs.entity).repeat(2)])
-        return F.cross_entropy(logits, targets)
+        matched, wrong = self.logits(encoded)
+        return match_cross_entropy(matched.float(), wrong.float())
+
+    def metrics(self, encoded: Encoded) -> dict[str, float]:
+        matched, wrong = self.logits(encoded)
+        right = torch.cat([matched.argmax(1) == 1, wrong.argmax(1) == 0]).float().mean().item()
+        most = max(len(matched), len(wrong)) / (len(matched) + len(wrong))
+        return {"accuracy": right, "chance": most}

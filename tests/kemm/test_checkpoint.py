@@ -250,7 +250,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_objective_and_spares_th
     def batch_of(step: int) -> object:
         batch = tiny_batch.batch(step)
         if step == 2:
-            batch.pairs.patches[0, 0, 0] = torch.inf  # type: ignore[union-attr]
+            batch.samples.parts["vision"].states[0, 0, 0] = torch.inf  # type: ignore[union-attr]
         return batch
 
     settings = SETTINGS.model_copy(update={"checkpoint_every": 1})

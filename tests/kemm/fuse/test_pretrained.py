@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kemm.encoders.momentum import MomentumCopy
 from kemm.fuse.adapters import without_adapters
 from kemm.fuse.model import KEMM
 from kemm.fuse.pretrained import card, lineage_of, start_from
+from kemm.fuse.readings import Readings
 from kemm.settings import AdapterSettings
 from kg.errors import InputError
 from tests.kemm import tiny_batch
@@ -30,8 +32,7 @@ def test_a_loaded_model_computes_the_same_to_the_bit(saved: tuple[KEMM, Path]) -
     model, folder = saved
     loaded, asked = KEMM.from_pretrained(folder), tiny_batch.batch().questions
     assert asked is not None and not loaded.training
-    given = (asked.patches, asked.text, asked.text_mask, asked.facts, asked.has_image)
-    ours, theirs = model.fuse(*given), loaded.fuse(*given)
+    ours, theirs = (Readings(each, asked.samples, Counter()).fuse() for each in (model, loaded))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
     assert [path.name for path in folder.parent.iterdir()] == ["model"]  # nothing half-written is left
@@ -40,9 +41,9 @@ def test_a_loaded_model_computes_the_same_to_the_bit(saved: tuple[KEMM, Path]) -
 def test_saving_again_replaces_and_another_folder_is_left_alone(saved: tuple[KEMM, Path]) -> None:
     model, folder = saved
     with torch.no_grad():
-        model.language.summary.fill_(3.0)
+        model.inputs["language"].summary.fill_(3.0)
     model.save_pretrained(folder)
-    assert (KEMM.from_pretrained(folder).language.summary == 3.0).all()
+    assert (KEMM.from_pretrained(folder).inputs["language"].summary == 3.0).all()
     other = folder.parent / "photos"
     other.mkdir()
     (other / "photo.jpg").write_bytes(b"x")
@@ -55,7 +56,8 @@ def test_a_model_with_a_momentum_copy_beside_it_is_saved_whole(tmp_path: Path) -
     model = tiny_batch.task().model
     slow = MomentumCopy(model)
     slow.copy.save_pretrained(tmp_path / "slow")
-    assert torch.equal(KEMM.from_pretrained(tmp_path / "slow").language.summary, model.language.summary)
+    loaded = KEMM.from_pretrained(tmp_path / "slow")
+    assert torch.equal(loaded.inputs["language"].summary, model.inputs["language"].summary)
 
 
 @pytest.mark.parametrize("kind", ["lora", "bottleneck", "prefix"])
@@ -68,12 +70,12 @@ def test_a_run_can_start_from_a_saved_model_and_learn_adapters_alone(saved: tupl
     assert 0 < learns < 0.5 * sum(p.numel() for p in before.parameters())
     asked = tiny_batch.batch().questions
     assert asked is not None
-    given = (asked.patches, asked.text, asked.text_mask, asked.facts, asked.has_image)
-    with without_adapters(model.eval()):
-        ours, theirs = model.fuse(*given), before.fuse(*given)
-        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    ours, theirs = (Readings(each.eval(), asked.samples, Counter()) for each in (model, before))
+    with without_adapters(model):
+        assert all(torch.equal(value, theirs.fuse()[name]) for name, value in ours.fuse().items())
     again = KEMM.from_pretrained(model.save_pretrained(folder.parent / "adapted"))
-    assert torch.equal(again.fuse(*given)["language"], model.fuse(*given)["language"])
+    wanted, found = (Readings(each, asked.samples, Counter()).fuse()["language"] for each in (model, again))
+    assert torch.equal(wanted, found)
 
 
 def test_a_run_does_not_start_from_a_model_of_other_sizes(saved: tuple[KEMM, Path]) -> None:

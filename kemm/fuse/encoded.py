@@ -1,0 +1,231 @@
+"""``Encoded``: what a step's model makes of a step's batch, each encoding computed when first asked for, and once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from kemm.data.batch import Batch
+from kemm.data.lexicon import Lexicon
+from kemm.data.samples import Samples
+from kemm.fuse.masks import writing
+from kemm.fuse.model import KEMM
+from kemm.fuse.readings import Readings
+from kemm.objectives.hiding import HiddenWords, PatchHiding, Plan, WordHiding
+from kg.errors import InputError
+
+Found = TypeVar("Found")
+
+
+class MissingModality(InputError):
+    """A batch lacks what an objective needs."""
+
+
+class Encoded:
+    """The encodings of one batch.
+
+    Args:
+        model: the model.
+        batch: the step's data.
+        generator: the step's randomness (what is hidden, which negatives), on the CPU.
+        plan: what the joint masked forward hides.
+        lexicon: of the model's words, where some are hidden.
+        slow_model: a momentum copy of the model, where an objective asks for one.
+        others: encodings of the same batch by another model: what is hidden there is hidden here, and frozen towers'
+            states are theirs.
+
+    Attributes:
+        calls: how often each tower ran and tokens were fused: "vision tower", "language tower", "fusion", …
+    """
+
+    def __init__(
+        self,
+        model: KEMM,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        plan: Plan | None = None,
+        lexicon: Lexicon | None = None,
+        slow_model: KEMM | None = None,
+        others: Encoded | None = None,
+    ) -> None:
+        self.model, self.batch, self.generator, self.plan = model, batch, generator, plan or Plan()
+        self.lexicon, self.slow_model = lexicon, slow_model
+        self.calls: Counter[str] = Counter()
+        self._others = others
+        self._memo: dict[Any, Any] = {}
+
+    # ── what is given ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def samples(self) -> Samples:
+        """The rows of all sources.
+
+        Raises:
+            MissingModality: the batch has none.
+        """
+        if self.batch.samples is None:
+            raise MissingModality("this step's batch has no samples")
+        return self.batch.samples
+
+    @cached_property
+    def read(self) -> Readings:
+        """States, tokens and vectors of the samples, by modality: (B, …) of all rows."""
+        return Readings(self.model, self.samples, self.calls, self._others.read if self._others else None)
+
+    def random(self, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=self.generator)
+
+    def rows(self, *names: str) -> Tensor:
+        """(N,) numbers of the rows in which all of these modalities are present; empty where there are none."""
+        if self.batch.samples is None:
+            return torch.zeros(0, dtype=torch.long)
+        return self.batch.samples.has(*names).nonzero().squeeze(1)
+
+    def pooled(self, name: str, rows: Tensor) -> Tensor:
+        """One vector a thing before fusion, (N, D_m): the tower's, or of the modality encoded alone (N, D)."""
+        return self.read.pooled(name)[rows]
+
+    # ── together ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fused(self, *names: str) -> dict[str, Tensor]:
+        """The rows that have all of these modalities, N of them, fused: modality → (N, S + L, D)."""
+        return self._once(("fused", names), lambda: self.pair({name: self.rows(*names) for name in names}))
+
+    def pair(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Fuse each modality's ``rows`` (N,), of whatever samples: right pairs and wrong ones. Computed anew."""
+        self.calls["fusion"] += 1
+        tokens = {name: self.read.tokens(name)[chosen] for name, chosen in rows.items()}
+        return self.model.fuse(tokens, {name: self.read.mask(name)[chosen] for name, chosen in rows.items()})
+
+    # ── hidden ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def hidden_words(self, how: WordHiding) -> HiddenWords:
+        """The samples' texts with words hidden, (B, T) each."""
+        if self._others is not None:
+            return self._others.hidden_words(how)
+
+        def draw() -> HiddenWords:
+            part = self.samples.parts["language"]
+            assert part.raw is not None and part.mask is not None and self.lexicon is not None
+            beside = [name for name in self.samples.parts if name != "language"]
+            alone = ~torch.stack([self.samples.parts[name].present for name in beside]).any(0) if beside else None
+            is_alone = torch.ones_like(part.present) if alone is None else alone
+            real = part.mask & part.present[:, None]
+            return how.draw(part.raw, real, is_alone, self.lexicon, self.generator)
+
+        return self._once(how, draw)
+
+    def hidden_patches(self, how: PatchHiding, name: str = "vision") -> Tensor:
+        """(B, P) bool: which patches of the samples' pictures are hidden; none of an absent picture."""
+        if self._others is not None:
+            return self._others.hidden_patches(how, name)
+
+        def draw() -> Tensor:
+            present = self.samples.parts[name].present
+            drawn = how.draw(len(present), self.model.entrance(name).grid, self.generator)
+            return drawn.to(present.device) & present[:, None]
+
+        return self._once((how, name), draw)
+
+    def masked(self, words: WordHiding | None = None, patches: PatchHiding | None = None) -> dict[str, Tensor]:
+        """All samples with what they have of pictures and words, fused, some of it hidden: modality → (B, S + L, D).
+
+        What the plan hides is hidden in one forward for all, as FLAVA's; another choice costs a forward of its own.
+        """
+        plan = self.plan
+        if words in (None, plan.words) and patches in (None, plan.patches):
+            words, patches = plan.words, plan.patches
+        return self._once(("masked", words, patches), lambda: self._masked(words, patches))
+
+    def _masked(self, words: WordHiding | None, patches: PatchHiding | None) -> dict[str, Tensor]:
+        tokens, masks = {}, {}
+        for name, part in self.samples.parts.items():
+            if not bool(part.present.any()):
+                continue
+            entrance, hidden = self.model.entrance(name), None
+            states, mask = self.read.states, self.read.mask(name)
+            if name == "vision" and patches is not None:
+                hidden = self.hidden_patches(patches)
+                if patches.drop:
+                    shown = torch.nn.functional.pad(~hidden, (entrance.summaries, 0), value=True)
+                    mask, hidden = mask & shown, None
+            if name == "language" and words is not None:
+                tokens[name] = entrance(self.read.states_of(name, self.hidden_words(words).ids))
+            else:
+                tokens[name] = entrance(states(name), hidden) if hidden is not None else self.read.tokens(name)
+            masks[name] = mask
+        self.calls["fusion"] += 1
+        return self.model.fuse(tokens, masks)
+
+    # ── written ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def causal(self, prefix: Sequence[str] = ("vision",), given: Tensor | None = None) -> Tensor:
+        """States (N, T, D) of texts that read what stands before them and their ``prefix``, which reads itself.
+
+        Of the rows that have a text and all of the prefix; the state at t knows words up to t, so it says the next.
+
+        Args:
+            prefix: modalities; none for text alone.
+            given: (N,) how many of the first words are read both ways (prefix language models).
+        """
+        key = ("causal", tuple(prefix), None if given is None else id(given))
+        return self._once(key, lambda: self._causal(prefix, given))
+
+    def _causal(self, prefix: Sequence[str], given: Tensor | None) -> Tensor:
+        rows, part = self.rows("language", *prefix), self.samples.parts["language"]
+        assert part.raw is not None and part.mask is not None
+        entrance: Any = self.model.entrance("language")
+        tokens = {name: self.read.tokens(name)[rows] for name in prefix}
+        masks = {name: self.read.mask(name)[rows] for name in prefix}
+        tokens["language"], masks["language"] = entrance.words(part.raw[rows]), part.mask[rows]
+        lengths = {name: tokens[name].shape[1] for name in self.model.fusion.order if name in tokens}
+        self.calls["fusion"] += 1
+        mask = writing(lengths, "language", given).to(rows.device)
+        return self.model.fuse(tokens, masks, mask=mask)["language"]
+
+    # ── asked ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def masked_nodes(self) -> Tensor | None:
+        """(N,) bool: entities hidden from the questions' facts; never an anchor, nor an end of an answering fact."""
+        if self._others is not None:
+            return self._others.masked_nodes
+        questions = self.batch.questions
+        if questions is None or questions.facts is None or not self.plan.nodes:
+            return None
+        facts = questions.facts
+        drawn = self.random(len(facts.node_vectors)).to(facts.node_vectors.device) < self.plan.nodes
+        drawn &= facts.node_marks[:, 0] == 0
+        needed = questions.pointer_targets.flatten()[facts.slot]
+        drawn[facts.far[needed]] = False
+        drawn[facts.near[needed]] = False
+        return drawn
+
+    @cached_property
+    def asked(self) -> dict[str, Tensor]:
+        """Questions fused with their pictures and facts, some entities hidden."""
+        questions = self.batch.questions
+        assert questions is not None
+        self.calls["fusion"] += 1
+        others = self._others
+        read = Readings(self.model, questions.samples, self.calls)
+        return read.fuse(self.masked_nodes if others is None else others.masked_nodes)
+
+    # ── by the slow copy ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def slow(self) -> Encoded:
+        """What the momentum copy makes of the same batch, the same hidden; without gradients."""
+        assert self.slow_model is not None, "an objective that asks for it says so: wants_momentum"
+        return Encoded(self.slow_model, self.batch, self.generator, self.plan, self.lexicon, others=self)
+
+    def _once(self, key: Any, compute: Callable[[], Found]) -> Found:
+        if key not in self._memo:
+            self._memo[key] = compute()
+        found: Found = self._memo[key]
+        return found
