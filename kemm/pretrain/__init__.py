@@ -66,7 +66,8 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
     settings = world.settings
     task = build_task(settings, world, data.vocabulary)
     if settings.model.start is not None:
-        start_from(task.model, settings.model.start)
+        for model in (task.model, *([task.slow.copy] if task.slow is not None else [])):
+            start_from(model, settings.model.start)
     task.check(data.batch.kinds)
     held_out = data.batch.held_out() if settings.train.held_out_every else []
     tick = progress("pre-train", settings.train.steps)
