@@ -112,7 +112,7 @@ def test_stopped_by_ctrl_c_and_resumed_it_ends_bit_for_bit_the_same(
     with pytest.raises(KeyboardInterrupt):
         interrupted(new_task(), folder)
     first = json.loads((folder / "progress.json").read_text())["step"]
-    assert first in (3, 4)
+    assert first in (3, 4) if interrupted is not interrupt_in_data else 1 <= first <= 4  # data are made ahead
     done = train(folder, task=new_task(seed=99))  # its own weights are replaced by the saved ones
     assert (done["first"], done["steps"]) == (first, 6)
     assert contents(folder) == uninterrupted
