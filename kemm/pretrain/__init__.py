@@ -66,8 +66,9 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
     settings = world.settings
     task = build_task(settings, world, data.vocabulary)
     if settings.model.start is not None:
-        for model in (task.model, *([task.slow.copy] if task.slow is not None else [])):
-            start_from(model, settings.model.start)
+        start_from(task.model, settings.model.start)
+        if task.slow is not None:
+            task.slow.copy.load_state_dict(task.model.state_dict())
     task.check(data.batch.kinds)
     held_out = data.batch.held_out() if settings.train.held_out_every else []
     tick = progress("pre-train", settings.train.steps)

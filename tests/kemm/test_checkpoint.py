@@ -213,7 +213,8 @@ def test_weights_of_another_width_name_the_tensor_and_both_shapes(checkpoint: Pa
     state["model.inputs.language.summary"] = torch.zeros(7)
     save_file(state, path)
     says = refusal(lambda: load_weights(checkpoint, new_task()))
-    assert "model.inputs.language.summary is (7,) there and (8,) in this configuration" in says and "--no-resume" in says
+    assert "model.inputs.language.summary is (7,) there and (8,) in this configuration" in says
+    assert "--no-resume" in says
 
 
 def test_weights_of_other_objectives_name_what_is_absent(checkpoint: Path) -> None:
