@@ -98,18 +98,23 @@ def evidence(graph: KnowledgeGraph, anchors: Sequence[Link], question: str, k: i
         odds = (SECOND_HOP_ODDS if len(path) == 2 else 1) * cosine / max(1 - cosine, 1e-9)
         scores.append(anchors[number].score * odds / (1 + odds))
     said = words_of(question).split()
-    runs = {" ".join(said[i:j]) for i in range(len(said)) for j in range(i + 1, i + 9)} - STOP_WORDS
-    runs = {run for run in runs if len(run) > 1}
-    is_named = []
-    for number, statement, forward, _, _ in rows:
+    runs = [" ".join(said[i:j]) for i in range(len(said)) for j in range(i + 1, i + 9)]
+    runs = [run for run in dict.fromkeys(runs) if len(run) > 1 and run not in STOP_WORDS]
+    others = [link.entity for link in anchors]
+    named: dict[int, int] = {}  # row → place of its far end: other anchors before what the question spells out
+    for row, (number, statement, forward, _, _) in enumerate(rows):
         end = far(statement, forward)
-        is_other = end in {link.entity for link in anchors} - {anchors[number].entity}
-        is_named.append(is_other or words_of(labels[end] if isinstance(end, str) else end.value) in runs)
-    wanted = sorted((i for i in range(len(rows)) if is_named[i]), key=lambda i: (hops[i], -round(scores[i], 5)))
+        spelt = words_of(labels[end] if isinstance(end, str) else end.value)
+        if end in others and end != anchors[number].entity:
+            named[row] = others.index(str(end))
+        elif spelt in runs:
+            named[row] = len(others) + runs.index(spelt)
+    exact = [-round(score, 6) for score in scores]
+    wanted = sorted(named, key=lambda i: (hops[i], exact[i], rows[i][0], named[i], i))
     near_first = [i for i in wanted if hops[i] == 1] + [i for i in wanted if hops[i] == 2][: max(1, k // 4)]
     kept: dict[int, None] = {}
     seen: set[tuple] = set()
-    for i in (*near_first, *sorted(range(len(rows)), key=lambda i: -round(scores[i], 5))):
+    for i in (*near_first, *sorted(range(len(rows)), key=lambda i: exact[i])):
         number, statement, _, parent, _ = rows[i]
         above = starts[number] + parent
         if len(kept) >= k or i in kept or statement.fact in seen:
@@ -121,7 +126,7 @@ def evidence(graph: KnowledgeGraph, anchors: Sequence[Link], question: str, k: i
             seen.add(rows[above][1].fact)
         kept[i] = None
         seen.add(statement.fact)
-    order = sorted(kept, key=lambda i: (hops[i], -round(scores[i], 5), i))
+    order = sorted(kept, key=lambda i: (hops[i], exact[i], i))
     return [(rows[i][1], pytest.approx(scores[i], abs=1e-4), rows[i][2], hops[i], rows[i][0]) for i in order]
 
 
