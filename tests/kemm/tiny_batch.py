@@ -115,7 +115,9 @@ def pairs(generator: torch.Generator) -> Samples:
     """Four pictures of the entities 0, 1, 2 and 2, with captions of 5, 4, 5 and 3 tokens, the two ends among them."""
     shown = torch.randn(4, PATCHES, VISION_WIDTH, generator=generator)
     parts = {"vision": Part(torch.ones(4, dtype=torch.bool), states=shown), "language": texts(generator, [5, 4, 5, 3])}
-    return Samples(parts, torch.tensor([0, 1, 2, 2]))
+    roles = ("tags", "rewritten", "retrieved", "next", "linked")
+    further = {role: texts(generator, [4, 3, 5, 4]) for role in roles}
+    return Samples(parts, torch.tensor([0, 1, 2, 2]), further=further)
 
 
 def pictures(generator: torch.Generator) -> Pictures:

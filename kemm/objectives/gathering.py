@@ -1,0 +1,39 @@
+"""What other processes have of a step: their vectors as further candidates, with gradients, as CLIP's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, distributed
+
+from kemm.data.samples import UNKNOWN
+
+
+def is_alone() -> bool:
+    """Whether no other process trains with this one."""
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
+
+
+def gather(values: Tensor, fill: float = 0.0) -> Tensor:
+    """Rows of all processes, this one's first: (N_w, …) each → (ΣN_w, …). Gradients go back to where rows came from.
+
+    Later axes of different lengths (texts) are filled up to the longest with ``fill``. In one process the values
+    themselves.
+    """
+    if is_alone():
+        return values
+    from torch.distributed.nn.functional import all_gather
+
+    own = torch.tensor(values.shape, device=values.device)
+    shapes = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(shapes, own)
+    most = torch.stack(shapes).amax(0).tolist()
+    grown = values.new_full(most, fill)
+    grown[tuple(slice(size) for size in values.shape)] = values
+    rank, found = distributed.get_rank(), list(all_gather(grown))
+    order = [rank, *(other for other in range(len(found)) if other != rank)]
+    return torch.cat([found[number][: int(shapes[number][0])] for number in order])
+
+
+def gather_entities(entity: Tensor) -> Tensor:
+    """The same of entities' numbers (N,)."""
+    return entity if is_alone() else gather(entity.float(), UNKNOWN).long()
