@@ -20,8 +20,8 @@ def sentences(description: str, statements: Iterable[Statement], label: Callable
     found = [part.strip(" .;") for part in _ENDS.split(description.strip())]
     for statement in statements:
         if statement.relation not in BOOKKEEPING_RELATIONS:
-            tail = statement.tail if isinstance(statement.tail, str) else None
-            found.append(f"{label(statement.relation)} {label(tail) if tail is not None else statement.tail.value}")
+            tail = statement.tail
+            found.append(f"{label(statement.relation)} {label(tail) if isinstance(tail, str) else tail.value}")
     return [sentence for sentence in dict.fromkeys(found) if sentence][:8]
 
 

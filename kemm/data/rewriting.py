@@ -27,9 +27,8 @@ class Rewriter:
     def __init__(self, captions: Mapping[str, Sequence[str]]) -> None:
         self.captions = {thing: list(texts) for thing, texts in captions.items() if texts}
         self.things = sorted(self.captions)
-        counts = Counter(
-            word for texts in self.captions.values() for word in {w for text in texts for w in _words(text)}
-        )
+        said = ({word for text in texts for word in _words(text)} for texts in self.captions.values())
+        counts = Counter(word for words in said for word in words)
         self.rarity = {word: math.log(len(self.things) / count) for word, count in counts.items()}
         self.phrases: dict[str, list[str]] = defaultdict(list)  # first word → phrases
         for phrase in sorted({phrase for texts in self.captions.values() for text in texts for phrase in _split(text)}):

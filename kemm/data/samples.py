@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kemm.data.batch import Facts
 
 UNKNOWN = -1
+NUM_ENTITIES = 1 << 40  # more than there are
 
 
 class Movable:
@@ -82,6 +83,12 @@ class Samples(Movable):
 
     def __len__(self) -> int:
         return len(self.entity)
+
+    @property
+    def shown(self) -> Tensor:
+        """(B,) equal where two rows show the same: their entity, or class where that is not known; else ``UNKNOWN``."""
+        by_class = torch.where(self.label >= 0, self.label + NUM_ENTITIES, UNKNOWN)
+        return torch.where(self.entity >= 0, self.entity, by_class)
 
     def has(self, *names: str) -> Tensor:
         """(B,) bool: the rows in which all of these modalities, and texts of these roles, are present."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kemm.data.samples import UNKNOWN
 from kemm.encoders.momentum import MomentumCopy
 from kemm.fuse.encoded import Encoded
-from kemm.objectives.gathering import gather, gather_entities
+from kemm.objectives.gathering import gather
 from kemm.objectives.losses.contrastive import (
     any_positive,
     hardest_negative_hinge,
@@ -95,9 +96,9 @@ class Contrastive(Objective):
     def same(self, encoded: Encoded, rows: Tensor) -> Tensor:
         """(N,) numbers that are equal in what belongs together, −1 where nothing is known."""
         if self.settings.positives == "pair":
-            return torch.full_like(rows, -1)
+            return torch.full_like(rows, UNKNOWN)
         samples = encoded.samples
-        return (samples.label if self.settings.positives == "label" else samples.entity)[rows]
+        return (samples.label if self.settings.positives == "label" else samples.shown)[rows]
 
     def pairs(self, encoded: Encoded) -> list[tuple[str, str, Tensor]]:
         """Every two modalities, with the rows that have both; those that no row has both of are left out."""
@@ -127,7 +128,7 @@ class Contrastive(Objective):
         entity = self.same(encoded, rows)
         right = positives(entity)
         if there.shape[1] > len(rows):  # of other processes too
-            right = torch.cat([right, positives(entity, gather_entities(entity)[len(rows) :])], dim=1)
+            right = torch.cat([right, positives(entity, gather(entity, UNKNOWN)[len(rows) :])], dim=1)
         right_back = right
         if self.further and "language" in (a, b):
             there, back, right, right_back = self._with_texts(encoded, a, b, rows, there, back, right)

@@ -1,11 +1,9 @@
-"""What other processes have of a step: their vectors as further candidates, with gradients, as CLIP's."""
+"""What other processes have of a step as further candidates: values with gradients, as CLIP's, or numbers."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, distributed
-
-from kemm.data.samples import UNKNOWN
 
 
 def is_alone() -> bool:
@@ -13,7 +11,7 @@ def is_alone() -> bool:
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
 
 
-def gather(values: Tensor, fill: float = 0.0) -> Tensor:
+def gather(values: Tensor, fill: float = 0) -> Tensor:
     """Rows of all processes, this one's first: (N_w, …) each → (ΣN_w, …). Gradients go back to where rows came from.
 
     Later axes of different lengths (texts) are filled up to the longest with ``fill``. In one process the values
@@ -27,13 +25,14 @@ def gather(values: Tensor, fill: float = 0.0) -> Tensor:
     shapes = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
     distributed.all_gather(shapes, own)
     most = torch.stack(shapes).amax(0).tolist()
-    grown = values.new_full(most, fill)
+    is_float = values.is_floating_point()
+    grown = torch.full(most, fill, dtype=values.dtype if is_float else torch.long, device=values.device)
     grown[tuple(slice(size) for size in values.shape)] = values
-    rank, found = distributed.get_rank(), list(all_gather(grown))
+    if is_float:
+        found = list(all_gather(grown))
+    else:
+        found = [torch.zeros_like(grown) for _ in shapes]
+        distributed.all_gather(found, grown)
+    rank = distributed.get_rank()
     order = [rank, *(other for other in range(len(found)) if other != rank)]
-    return torch.cat([found[number][: int(shapes[number][0])] for number in order])
-
-
-def gather_entities(entity: Tensor) -> Tensor:
-    """The same of entities' numbers (N,)."""
-    return entity if is_alone() else gather(entity.float(), UNKNOWN).long()
+    return torch.cat([found[number][: int(shapes[number][0])] for number in order]).to(values.dtype)

@@ -42,7 +42,7 @@ class GraphMatching(Objective):
             other = torch.arange(len(samples), device=there.device).roll(shift)
         else:
             other = torch.zeros_like(samples.entity)
-        same = (samples.entity == samples.entity[other]) & (samples.entity >= 0)
+        same = (samples.shown == samples.shown[other]) & (samples.shown >= 0)
         is_own = there & facts.mask.any(1)
         is_other = there & facts.mask[other].any(1) & ~same & (other != torch.arange(len(other), device=other.device))
 

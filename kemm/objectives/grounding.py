@@ -54,7 +54,7 @@ class Grounding(Objective):
 
         patches, patch_mask = unit("vision", self.patches, vision)
         words, word_mask = unit("language", self.words, language)
-        entity = encoded.samples.entity
+        entity = encoded.samples.shown
         same = (shown[:, :, None] == groups[:, None, :]) | (
             (entity[shown][:, :, None] == entity[groups][:, None, :]) & (entity[shown][:, :, None] >= 0)
         )  # (C, g, g)

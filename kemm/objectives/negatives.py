@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kemm.data.samples import UNKNOWN
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.contrastive import positives
-from kemm.objectives.gathering import gather, gather_entities
+from kemm.objectives.gathering import gather
 from kemm.objectives.losses.matching import hard_negatives
 
 TEMPERATURE = 0.1  # of the cosines that negatives are drawn by
@@ -18,7 +19,7 @@ TEMPERATURE = 0.1  # of the cosines that negatives are drawn by
 
 class Candidates(NamedTuple):
     """C things of one modality, the batch's own first: ``tokens`` (C, S + L, D), ``mask`` (C, S + L) of what is there,
-    ``pooled`` (C, D_m) by which they are alike, ``entity`` (C,).
+    ``pooled`` (C, D_m) by which they are alike, ``entity`` (C,) what it shows.
     """
 
     tokens: Tensor
@@ -34,12 +35,11 @@ class Candidates(NamedTuple):
             read.tokens(name)[rows],
             read.mask(name)[rows],
             encoded.pooled(name, rows).detach().float(),
-            encoded.samples.entity[rows],
+            encoded.samples.shown[rows],
         )
         if not everywhere:
             return own
-        mask = gather(own.mask.float()) > 0
-        return cls(gather(own.tokens), mask, gather(own.pooled), gather_entities(own.entity))
+        return cls(gather(own.tokens), gather(own.mask), gather(own.pooled), gather(own.entity, UNKNOWN))
 
     def with_past(self, past: Candidates) -> Candidates:
         """These, then those of earlier steps."""

@@ -55,7 +55,7 @@ class NextSentence(Objective):
 
     def draw(self, encoded: Encoded, rows: Tensor) -> tuple[Tensor, Tensor]:
         """What each row gets (N,), and whose next text is a random one's (N,)."""
-        entity = encoded.samples.entity[rows]
+        entity = encoded.samples.shown[rows]
         others = other_rows(torch.where(entity >= 0, entity, -1 - rows), encoded.generator)
         kinds = 3 if self.settings.links else 2
         target = (encoded.random(len(rows)) * kinds).long().to(rows.device)

@@ -58,7 +58,6 @@ class TagMatching(Objective):
 
 
 def _numbers(encoded: Encoded, rows: Tensor) -> Tensor:
-    """(N,) equal where two rows show the same: their class, or else entity, or else each its own."""
-    samples = encoded.samples
-    known = torch.where(samples.label >= 0, samples.label, samples.entity)[rows]
+    """(N,) equal where two rows show the same."""
+    known = encoded.samples.shown[rows]
     return torch.where(known >= 0, known, -1 - torch.arange(len(known), device=known.device))

@@ -52,6 +52,19 @@ def task(names: Iterable[str] = OBJECTIVES, dropout: float = 0.0, seed: int = 0)
     return PretrainTask(settings(names, dropout), context())
 
 
+def task_of(**objectives: Mapping[str, Any]) -> PretrainTask:
+    """A task of these objectives with these settings."""
+    torch.manual_seed(0)
+    chosen = {**settings([]).model_dump(), "objectives": objectives}
+    return PretrainTask(Settings.model_validate(chosen), context())
+
+
+def rows(whole: Batch, chosen: Sequence[int]) -> Batch:
+    """Some samples of a batch, and nothing else."""
+    assert whole.samples is not None
+    return Batch(whole.samples.take(torch.tensor(chosen)))
+
+
 def table(near: Sequence[int], far: Sequence[int], parent: Sequence[int], first: int = 0) -> FactTable:
     """Facts over the nodes 0 (the anchor), 1, 2, …; their texts stand from row ``first`` of the bank on."""
     num_nodes, num_facts = 1 + max(*near, *far), len(near)

@@ -49,9 +49,8 @@ class MediaTable:
                 continue
             is_dev = split == "dev" if "split" in row else share(data.seed, "media", str(row)) < HELD_OUT
             (self.dev if is_dev else self.train).append(row)
-        self.roles = (
-            data.roles & {"tags", "retrieved", "rewritten"} if {"text", "label"} <= set(rows[0]) else frozenset()
-        )
+        is_said = {"text", "label"} <= set(rows[0])
+        self.roles = data.roles & {"tags", "retrieved", "rewritten"} if is_said else frozenset()
         self.said: dict[str, list[str]] = {}  # label → texts
         for row in self.train:
             if row.get("text") and row.get("label"):

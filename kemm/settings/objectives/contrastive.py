@@ -19,7 +19,8 @@ class BetweenModalities(Contrastive):
         "softmax", description="CLIP; some of the positives (MIL-NCE); each pair alone (SigLIP); hardest negative (GPO)"
     )
     positives: Literal["entity", "label", "pair"] = Field(
-        "entity", description="what belongs together: rows of one entity; of one class (UniCL); each row alone"
+        "entity",
+        description="rows of one entity, or class where none is known; of one class (UniCL); each row by itself",
     )
     token_wise: bool = Field(False, description="compare words with patches (FILIP) rather than whole vectors")
     margin: float = Field(0.2, ge=0, description="with hinge")
