@@ -64,5 +64,7 @@ def summary(fused: dict[str, Tensor]) -> Tensor:
 
 def told_apart(matched: Tensor, wrong: Tensor) -> dict[str, float]:
     """Share of pairs judged rightly by a two-way head, beside always saying what is commoner."""
+    if not len(matched) + len(wrong):
+        return {}
     right = torch.cat([matched.argmax(1) == 1, wrong.argmax(1) == 0]).float().mean().item()
     return {"accuracy": right, "chance": max(len(matched), len(wrong)) / (len(matched) + len(wrong))}

@@ -112,6 +112,8 @@ def wrong_pairs(
 ) -> Pairs | None:
     """Wrong pairs, fused once for all objectives that ask for the same; None where there are none."""
 
+    key = ("wrong", names, among, None if past is None else id(past))
+
     def compute() -> Pairs | None:
         rows, found = encoded.rows(*names), {}
         for name in names:
@@ -119,14 +121,14 @@ def wrong_pairs(
             held = past[name].held if past is not None else None
             if held is not None:
                 found[name] = found[name].with_past(held)
-        wrong = encoded.drawn(("wrong", names, among), lambda: draw_pairs(found, len(rows), encoded.generator))
+        wrong = encoded.drawn(key, lambda: draw_pairs(found, len(rows), encoded.generator))
         if not len(wrong[names[0]]):
             return None
         mask = {name: found[name].mask[chosen] for name, chosen in wrong.items()}
         states = encoded.together({name: found[name].tokens[chosen] for name, chosen in wrong.items()}, mask)
         return Pairs(states, mask)
 
-    return encoded.once(("wrong pairs", names, among), compute)
+    return encoded.once(("wrong pairs", key), compute)
 
 
 def _pad(values: Tensor, length: int) -> Tensor:

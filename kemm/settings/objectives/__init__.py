@@ -58,7 +58,7 @@ class Adversarial(ObjectiveSettings):
     steps: int = Field(3, ge=1, description="K")
     step: float = Field(0.1, gt=0, description="η, of the change of one sample; its tokens are of length about √(L·D)")
     radius: float = Field(0.0, ge=0, description="ε, the most that a sample changes; 0: no bound")
-    start: float = Field(0.0, ge=0, description="size of the first change, drawn evenly")
+    start: float = Field(0.01, gt=0, description="size of the first change, drawn evenly")
 
     def chosen(self) -> list[tuple[str, Any]]:
         """The objectives that are set, with their settings."""

@@ -98,11 +98,11 @@ def test_an_adversary_adds_the_loss_of_the_changed_batch() -> None:
 
 
 def test_an_adversary_makes_it_worse_than_chance_changes_do() -> None:
-    made = task(adversarial={"of": {"itm": {}}, "steps": 4, "step": 1.0, "start": 0.0})
+    made = task(adversarial={"of": {"itm": {}}, "steps": 4, "step": 1.0})
     part = made.objectives["adversarial"]
     assert isinstance(part, Adversarial)
     encoded = made.encode(tiny_batch.batch(), generator(3))
-    worst = part(encoded) - part.of(encoded)  # the mean over no change and three steps uphill
+    worst = part(encoded) - part.of(encoded)  # the mean over next to no change and three steps uphill
     assert worst > part.of(encoded)
     with torch.no_grad():
         assert part(encoded) == part.of(encoded)  # held out: the batch as it is
