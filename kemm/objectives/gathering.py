@@ -14,8 +14,8 @@ def is_alone() -> bool:
 def gather(values: Tensor, fill: float = 0) -> Tensor:
     """Rows of all processes, this one's first: (N_w, …) each → (ΣN_w, …). Gradients go back to where rows came from.
 
-    All processes must call it equally often, so their batches must have the same kinds of rows. Later axes of different lengths (texts) are filled up to the longest with ``fill``. In one process the values
-    themselves.
+    Later axes of different lengths (texts) are filled up to the longest with ``fill``. In one process the values
+    themselves. All processes must call it equally often: their batches have the same kinds of rows.
     """
     if is_alone():
         return values
