@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kemm.data.batch import Facts
 
 UNKNOWN = -1
+NUM_ENTITIES = 1 << 40  # more than there are
 
 
 class Movable:
@@ -65,12 +66,16 @@ class Samples(Movable):
         facts: the evidence of each row, where it has any.
         entity: (B,) number of what is shown or told of, among the run's pictured entities; ``UNKNOWN`` for none.
         label: (B,) number of its class; ``UNKNOWN`` for none.
+        further: role → other texts of the B rows: "tags" names what is shown, "rewritten" says something wrong of it,
+            "retrieved" something else that is right, "next" goes on where the text ends, "linked" is of a document that
+            the text's own links to.
     """
 
     parts: dict[str, Part]
     entity: Tensor
     label: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
     facts: Facts | None = None
+    further: dict[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.label) != len(self.entity):
@@ -79,17 +84,23 @@ class Samples(Movable):
     def __len__(self) -> int:
         return len(self.entity)
 
+    @property
+    def shown(self) -> Tensor:
+        """(B,) equal where two rows show the same: their entity, or class where that is not known; else ``UNKNOWN``."""
+        by_class = torch.where(self.label >= 0, self.label + NUM_ENTITIES, UNKNOWN)
+        return torch.where(self.entity >= 0, self.entity, by_class)
+
     def has(self, *names: str) -> Tensor:
-        """(B,) bool: the rows in which all of these modalities are present."""
-        found = torch.ones(len(self), dtype=torch.bool, device=self.entity.device)
+        """(B,) bool: the rows in which all of these modalities, and texts of these roles, are present."""
+        found, known = torch.ones(len(self), dtype=torch.bool, device=self.entity.device), self.parts | self.further
         for name in names:
-            found = found & self.parts[name].present if name in self.parts else torch.zeros_like(found)
+            found = found & known[name].present if name in known else torch.zeros_like(found)
         return found
 
     def take(self, rows: Tensor) -> Samples:
         """Some rows (N,), without facts."""
-        parts = {name: part.take(rows) for name, part in self.parts.items()}
-        return Samples(parts, self.entity[rows], self.label[rows])
+        parts, further = ({name: part.take(rows) for name, part in of.items()} for of in (self.parts, self.further))
+        return Samples(parts, self.entity[rows], self.label[rows], further=further)
 
 
 def join(all_samples: Sequence[Samples]) -> Samples | None:
@@ -100,12 +111,17 @@ def join(all_samples: Sequence[Samples]) -> Samples | None:
     if len(all_samples) == 1:
         return all_samples[0]
     assert all(samples.facts is None for samples in all_samples), "samples with facts are batches of their own"
-    names = dict.fromkeys(name for samples in all_samples for name in samples.parts)
     sizes = [len(samples) for samples in all_samples]
+
+    def joined(of: Sequence[dict[str, Part]]) -> dict[str, Part]:
+        names = dict.fromkeys(name for parts in of for name in parts)
+        return {name: _join_parts([parts.get(name) for parts in of], sizes) for name in names}
+
     return Samples(
-        {name: _join_parts([samples.parts.get(name) for samples in all_samples], sizes) for name in names},
+        joined([samples.parts for samples in all_samples]),
         torch.cat([samples.entity for samples in all_samples]),
         torch.cat([samples.label for samples in all_samples]),
+        further=joined([samples.further for samples in all_samples]),
     )
 
 

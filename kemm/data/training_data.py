@@ -67,7 +67,18 @@ class TrainingData:
     @property
     def asks(self) -> bool:
         """Whether an objective learns from questions."""
-        return self.trains("answering", "mem", "reader_distillation", "joint_retrieval")
+        return self.trains("answering", "mem", "reader_distillation", "joint_retrieval", "graph_matching")
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The further texts that objectives read; see ``Samples.further``."""
+        objectives, roles = self.settings.objectives, set()
+        for chosen in (objectives, *((objectives.adversarial.of,) if objectives.adversarial else ())):
+            roles |= {"tags"} if chosen.tag_matching else set()
+            roles |= {role for role in ("retrieved", "rewritten") if chosen.itc and getattr(chosen.itc, role)}
+            if chosen.next_sentence:
+                roles |= {"next", "linked"} if chosen.next_sentence.links else {"next"}
+        return frozenset(roles)
 
     def trains(self, *names: str) -> bool:
         """Whether one of these objectives is set."""

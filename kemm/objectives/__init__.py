@@ -8,8 +8,8 @@ from __future__ import annotations
 
 #: name → "module:Class"
 OBJECTIVES = {
-    "itc": "kemm.objectives.contrastive:ImageTextContrastive",
-    "itm": "kemm.objectives.matching:ImageTextMatching",
+    "itc": "kemm.objectives.contrastive:Contrastive",
+    "itm": "kemm.objectives.matching:Matching",
     "mlm": "kemm.objectives.masked_language:MaskedLanguage",
     "mim": "kemm.objectives.masked_image:MaskedImage",
     "captioning": "kemm.objectives.captioning:Captioning",
@@ -20,4 +20,11 @@ OBJECTIVES = {
     "answering": "kemm.objectives.answering:Answering",
     "reader_distillation": "kemm.objectives.reader_distillation:ReaderDistillation",
     "joint_retrieval": "kemm.objectives.joint_retrieval:JointRetrieval",
+    "tag_matching": "kemm.objectives.tag_matching:TagMatching",
+    "graph_matching": "kemm.objectives.graph_matching:GraphMatching",
+    "next_sentence": "kemm.objectives.next_sentence:NextSentence",
+    "wra": "kemm.objectives.word_region:WordRegion",
+    "grounding": "kemm.objectives.grounding:Grounding",
+    "teacher": "kemm.objectives.teacher:Teacher",
+    "adversarial": "kemm.objectives.adversarial:Adversarial",
 }

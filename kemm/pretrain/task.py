@@ -147,7 +147,7 @@ def kinds_of(batch: Batch) -> list[frozenset[str]]:
     """What a batch has."""
     found = []
     if batch.samples is not None:
-        parts = batch.samples.parts
+        parts = batch.samples.parts | batch.samples.further
         present = torch.stack([part.present for part in parts.values()], dim=1).unique(dim=0)
         found += [frozenset(name for name, is_there in zip(parts, row, strict=True) if is_there) for row in present]
     named = {"questions": batch.questions, "edges": batch.edges}
