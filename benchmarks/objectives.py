@@ -142,14 +142,14 @@ def measure(row: Row, out: Path, steps: int) -> dict[str, Any]:
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: held-out loss before and after, accuracy beside chance."""
     lines = [
-        "| objective | held-out loss before | after | accuracy | chance | CPU s |",
-        "|---|---|---|---|---|---|",
+        "| objective | steps | held-out loss before | after | accuracy | chance | CPU s |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, one in found.items():
         loss, curves = one["curves"]["loss"], one["curves"]
         after = {key: f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")}
         lines.append(
-            f"| {name} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | {after['chance']} | "
+            f"| {name} | {one['steps']} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | {after['chance']} | "
             f"{one['seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
