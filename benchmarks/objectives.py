@@ -147,11 +147,9 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for name, one in found.items():
         loss, curves = one["curves"]["loss"], one["curves"]
-        after = {key: f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")}
-        lines.append(
-            f"| {name} | {one['steps']} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | {after['chance']} | "
-            f"{one['seconds']:.0f} |"
-        )
+        after = [f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")]
+        cells = [name, str(one["steps"]), f"{loss[0][1]:.3f}", f"{loss[-1][1]:.3f}", *after, f"{one['seconds']:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
