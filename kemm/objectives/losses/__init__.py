@@ -20,4 +20,14 @@ generator it is given.
 | graph_text | Knowledge-CLIP's contrasts, K-LITE's enriched texts |
 | retrieval | RA-VQA's joint loss, retriever distillation |
 | weighting | fixed, scheduled and uncertainty weights |
+| contrastive | InfoNCE both ways, ALBEF's soft targets, UniCL, several positives, hinge with hardest negatives |
+| queue | the queue of past keys, MoCo |
+| sigmoid | SigLIP |
+| token_wise | FILIP, late interaction (ColBERT) |
+| matching | hard negatives, Oscar's and VinVL's pollution, next sentence, LinkBERT |
+| word_region | optimal transport by IPOT |
+| grounding | regions and words (MDETR), boxes as a set (DETR) |
+| adversarial | FreeLB |
+| distillation | momentum distillation, frozen teachers by cosine, squares, distributions |
+| video | wrong clips, order of frames, subtitles |
 """
