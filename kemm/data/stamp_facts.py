@@ -1,12 +1,13 @@
 """What is known of the stamps of ``kemm.data.stamps``: their folders as kinds, and WordNet's meanings of their names.
 
-A name has many meanings in WordNet ("seal": nine nouns). The folder decides: of a thing in ``animals`` the first meaning
-that is an animal is taken. A name none of whose meanings fits its folder is left without; nothing is guessed.
+A name has many meanings in WordNet ("seal": nine nouns). The folder decides: of a thing in ``animals`` the first
+meaning that is an animal is taken. A name none of whose meanings fits its folder is left without; nothing is guessed.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,11 +31,12 @@ MEANINGS = {
     "plants": ("00017222", "12992868", "13134947", "13087625"),  # plant, fungus, fruit, plant organ
     "food": ("00021265", "07555863", "13134947", "00017222", "12992868"),  # food twice, fruit, plant, fungus
     "vehicles": ("03100490",),  # conveyance
-    "clothes": ("03122748", "03051540", "03216828", "00021939"),  # covering, clothing, device, artifact
+    "clothes": ("00021939",),  # artifact
     "people": ("00007846",),  # person
     "space": ("09239740", "00021939"),  # celestial body, artifact
 }
-_OTHERWISE = ("00021939", "00002684", "11524451", "11425580")  # artifact, object, atmospheric and natural events
+_OTHERWISE = ("00021939", "00002684", "11408559")  # artifact, object, natural phenomenon
+_MOST_WORDS = 12  # a longer name is a sentence, and says more than what is shown
 
 _ARTICLE = re.compile(r"^(?:an?|the|some|one|two|three|four|several|– because)\s+")
 _HEAD_ENDS = re.compile(r"\s+(?:of|in|with|for|on|from|at|to|and|or|that|who|by|as|about|after)\s+|[,;:—(/]")
@@ -92,7 +94,9 @@ class Nouns:
     def meaning(self, thing: Thing) -> Meaning | None:
         """The first meaning of the longest end of the name's head that fits the thing's folder."""
         roots = {f"{SYNSET}{offset}-n" for offset in MEANINGS.get(thing.kinds[0] if thing.kinds else "", _OTHERWISE)}
-        for phrase in phrases(thing.name):
+        if len(thing.name.split()) > _MOST_WORDS:
+            return None
+        for phrase in itertools.islice(phrases(thing.name), 2):
             words = phrase.split()
             for start in range(len(words)):
                 lemma = self.lemma(" ".join(words[start:]))
