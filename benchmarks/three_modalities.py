@@ -45,8 +45,8 @@ KINDS = ("image", "sound", "text")
 PAIRS = tuple(itertools.combinations(KINDS, 2))
 FRAMES, MELS, SPACE = 192, 48, 128
 RECORDINGS = 8  # most of one thing
-SIZES = {"width": 64, "layers": 2, "heads": 4}
-STEPS, LOOK_EVERY, BATCH, RATE = 160, 40, 128, 1e-3
+SIZES = {"width": 64, "layers": 1, "heads": 4}
+STEPS, LOOK_EVERY, BATCH, RATE = 120, 40, 64, 1e-3
 
 
 class Things(NamedTuple):
@@ -132,7 +132,7 @@ class Towers(nn.Module):
         self.learned = learned
         kinds = {kind for pair in learned for kind in pair}
         if "sound" in kinds:
-            self.ear = SpectrogramTransformer(FRAMES, MELS, stride=16, **SIZES)
+            self.ear = SpectrogramTransformer(FRAMES // 2, MELS, stride=16, **SIZES)
         widths = {"image": 1280, "sound": SIZES["width"], "text": 384}
         self.into = nn.ModuleDict(
             {
@@ -144,7 +144,7 @@ class Towers(nn.Module):
 
     def encode(self, kind: str, x: Tensor) -> Tensor:
         if kind == "sound":
-            x = self.ear.features(x).pooled
+            x = self.ear.features(x.unflatten(1, (-1, 2)).mean(2)).pooled  # 20 ms a step do, at half the cost
         return F.normalize(self.into[kind](x), dim=-1)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:

@@ -2,8 +2,8 @@
 
     kept = {(I, t) : t ∈ {t_web, t_written}, p_itm(match | I, t) ≥ ½}, t_written by nucleus sampling, p = 0.9
 
-The captioner is a ``blip-captioner`` and the filter a ``blip-retrieval`` as `kemm import-weights` or ``save_pretrained``
-wrote them; both may be any that were trained or tuned on. BLIP keeps what its head calls a match: a threshold of ½.
+The captioner is a ``blip-captioner`` and the filter a ``blip-retrieval`` as `kemm import-weights` or
+``save_pretrained`` wrote them; both may be any that were trained or tuned on. BLIP keeps what its head calls a match.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kemm.data.pair_files import Pair, read_pairs
 from kemm.encoders.vision import open_image
 from kemm.generate.filters import MinimumLength
 from kemm.generate.one_by_one import sample
-from kemm.systems.blip import BLIPRetrieval
+from kemm.systems.blip import TEXT, VISION, BLIPRetrieval
 from kemm.systems.blip_writer import BLIPCaptioner
 from kemm.systems.saved import WEIGHTS
 from kg.errors import InputError, UnreadableImage
@@ -83,10 +83,10 @@ class CapFilt:
         except Exception as error:  # the library raises nothing narrower
             raise InputError(f"{file}: no tokenizer there ({error}); give the checkpoint's tokenizer.json") from None
         assert self.captioner.config is not None and self.judge.config is not None
-        said = self.captioner.config["text_config"]
-        self.positions = int(self.judge.config["text_config"].get("max_position_embeddings", 512))
-        self.start, self.end = said.get("bos_token_id", START), said.get("sep_token_id", END)
-        sizes = [int(system.config["text_config"].get("vocab_size", 30524)) for system in (self.captioner, self.judge)]
+        writer, reader = (config["text_config"] for config in (self.captioner.config, self.judge.config))
+        self.start, self.end = writer.get("bos_token_id", START), writer.get("sep_token_id", END)
+        self.positions = int(reader.get("max_position_embeddings", TEXT["max_position_embeddings"]))
+        sizes = [int(config.get("vocab_size", TEXT["vocab_size"])) for config in (writer, reader)]
         most = max(self.words.get_vocab_size(), self.start + 1, self.end + 1)
         if most > min(sizes):
             raise InputError(
@@ -150,7 +150,7 @@ class CapFilt:
     def _pixels(self, pictures: Sequence[Image.Image], system: BLIPCaptioner | BLIPRetrieval) -> Tensor:
         """(B, 3, S, S), normalised; squeezed to the square that the system reads, as BLIP does."""
         assert system.config is not None
-        size = int(system.config["vision_config"].get("image_size", 384))
+        size = int(system.config["vision_config"].get("image_size", VISION["image_size"]))
         arrays = [np.asarray(p.resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255 for p in pictures]
         pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, 3, S, S)
         mean, deviation = (torch.tensor(each)[:, None, None] for each in (MEAN, DEVIATION))
