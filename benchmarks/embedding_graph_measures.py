@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.embedding_measures import Arguments, Skipped, lines, main, timed
+from benchmarks.embedding_measures import lines, timed
+from benchmarks.frame import Arguments, Skipped
 
 #: Steps that are timed of ours and of peers, and batches of sampling.
 OURS, THEIRS, BATCHES = 5, 2, 100
@@ -193,7 +194,3 @@ def _batches(epoch: Callable[[], Iterator[int]], batch: int) -> dict[str, Any]:
     result = timed(work)
     result["note"] += f", {edges / BATCHES:,.0f} edges a batch"
     return result
-
-
-if __name__ == "__main__":
-    main(globals())

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
-from benchmarks.embedding_measures import RANKED, STEPS, Arguments, Skipped, lines, main, timed
+from benchmarks.embedding_measures import RANKED, STEPS, lines, timed
+from benchmarks.frame import Arguments, Skipped
 
 #: What it imports to search for hyperparameters, which is not done here.
 SEARCH = (
@@ -109,7 +110,3 @@ def _write(folder: Path, data: str, limits: dict[str, int]) -> None:
     listed = "".join(f"  files.{key}.filename: {key}.del\n  files.{key}.type: {kind}\n" for key, kind in files.items())
     sizes = f"  num_entities: {len(entities)}\n  num_relations: {len(relations)}\n"
     (folder / "dataset.yaml").write_text(f"dataset:\n  name: given\n{listed}{sizes}")
-
-
-if __name__ == "__main__":
-    main(globals())

@@ -1,6 +1,4 @@
-"""The measures of ``benchmarks/embeddings.py``, each in a process of its own:
-
-    python -m benchmarks.embedding_measures NAME JSON
+"""The measures of ``benchmarks/embeddings.py``.
 
 A measure returns how much work it did and in how many seconds, of the clock and of the processor; what compiles or
 warms up is done before. Peers run under any Python that has them, so nothing of theirs touches ``kg``.
@@ -9,22 +7,15 @@ warms up is done before. Peers run under any Python that has them, so nothing of
 from __future__ import annotations
 
 import gzip
-import json
-import resource
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Arguments = dict[str, Any]
+from benchmarks.frame import Arguments, Skipped
 
 #: Triples that PyKEEN ranks, and steps of training that are timed: enough for a few seconds.
 RANKED, STEPS = 1024, 20
-
-
-class Skipped(Exception):
-    """The measure can't be taken here; the text says what is missing."""
 
 
 def timed(work: Callable[[], int]) -> dict[str, Any]:
@@ -32,7 +23,7 @@ def timed(work: Callable[[], int]) -> dict[str, Any]:
     clock, processor = time.perf_counter(), time.process_time()
     count = work()
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
-    return {"value": count / clock, "by_processor": count / processor, "note": f"{count:,} in {clock:.1f} s"}
+    return {"value": count / clock, "note": f"{count:,} in {clock:.1f} s; {count / processor:,.0f} by processor time"}
 
 
 # -- ours --------------------------------------------------------------------------------------------------------------
@@ -242,17 +233,3 @@ def _epoch_of_steps(loop: Any, factory: Any, batch: int) -> int:
         pairs = {tuple(pair) for pair in rows[:, :2].tolist()} | {(-1 - t, r) for _, r, t in rows.tolist()}
         return len(pairs)
     return count
-
-
-def main(measures: dict[str, Any]) -> None:
-    name, given = sys.argv[1], json.loads(sys.argv[2])
-    try:
-        result = measures[name](given)
-        result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    except Skipped as reason:
-        result = {"skipped": str(reason)}
-    print("RESULT " + json.dumps(result))
-
-
-if __name__ == "__main__":
-    main(globals())

@@ -1,7 +1,7 @@
 """Writing text with a cache beside writing it without one, and beside transformers, in one table.
 
-    python benchmarks/generation.py                    # 3 alternating rounds
-    python benchmarks/generation.py --tokens 32 --rounds 5 --threads 2 --json
+    python -m benchmarks.generation                    # 3 alternating rounds
+    python -m benchmarks.generation --tokens 32 --rounds 5 --threads 2 --json
 
 Random weights, 12 layers × 384, batch 16, a vocabulary of 30,522; no text may end early, so that every way writes as
 many tokens. Each measure runs in a fresh process, the contenders in turn. Times are of the processor (user and system),
@@ -10,27 +10,24 @@ so that a busy machine matters little; a row gives the median of the rounds, the
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks import frame
+from benchmarks.frame import Arguments, Contender, Measure
 
 WIDTH, LAYERS, HEADS, VOCABULARY, PICTURE, END = 384, 12, 6, 30_522, 197, 1
 
 #: what is written → how; ours with a cache first
 MEASURES = {
-    "text alone, greedy": ("cached", "uncached", "GPT-2 of transformers"),
-    "after a picture's 197 tokens, greedy": ("cached", "uncached"),
-    "reading 197 tokens across, greedy": ("cached", "uncached"),
-    "reading 197 tokens across, 4 beams": ("cached", "uncached"),
+    what: Measure("s", {how: Contender("generation", "take", {"what": what, "how": how}) for how in ways})
+    for what, ways in {
+        "text alone, greedy": ("cached", "uncached", "GPT-2 of transformers"),
+        "after a picture's 197 tokens, greedy": ("cached", "uncached"),
+        "reading 197 tokens across, greedy": ("cached", "uncached"),
+        "reading 197 tokens across, 4 beams": ("cached", "uncached"),
+    }.items()
 }
 
 
@@ -52,10 +49,11 @@ def model_of(measure: str, batch: int) -> tuple[Any, Any]:
     return decoder, lambda: decoder.start(context=picture if across else None, batch=batch)
 
 
-def take(measure: str, how: str, tokens: int, batch: int) -> float:
+def take(arguments: Arguments) -> dict[str, Any]:
     """Processor seconds for ``tokens`` tokens of each of ``batch`` rows."""
     import torch
 
+    measure, how, tokens, batch = (arguments[name] for name in ("what", "how", "tokens", "batch"))
     begin = torch.full((batch, 1), END)
     if how.startswith("GPT-2"):
         write = transformers_writer(begin)
@@ -75,7 +73,7 @@ def take(measure: str, how: str, tokens: int, batch: int) -> float:
         write(2)
         began = time.process_time()
         write(tokens)
-        return time.process_time() - began
+        return {"value": time.process_time() - began}
 
 
 class Uncached:
@@ -118,52 +116,13 @@ def transformers_writer(begin: Any) -> Any:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = frame.parser(__doc__, threads=1)
     parser.add_argument("--tokens", type=int, default=32, help="tokens written in each row (default 32)")
     parser.add_argument("--batch", type=int, default=16, help="texts written at once (default 16)")
-    parser.add_argument("--rounds", type=int, default=3, help="alternating rounds (default 3)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     options = parser.parse_args()
-    rows: dict[tuple[str, str], list[float]] = {}
-    for number in range(1, options.rounds + 1):
-        for measure, contenders in MEASURES.items():
-            for how in contenders:
-                print(f"round {number}: {measure}, {how} …", file=sys.stderr, flush=True)
-                asked = (measure, how, options.tokens, options.batch)
-                code = f"from benchmarks import generation; print(generation.take(*{asked!r}))"
-                environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(options.threads)}
-                done = subprocess.run(
-                    [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=environment
-                )
-                if done.returncode:
-                    raise SystemExit(f"error: {measure}, {how}\n{done.stderr[-2000:]}")
-                rows.setdefault((measure, how), []).append(float(done.stdout.splitlines()[-1]))
-    listed = [
-        {"measure": measure, "contender": how, "median": statistics.median(seconds), "seconds": seconds}
-        for (measure, how), seconds in rows.items()
-    ]
-    if options.json:
-        print(json.dumps({"tokens": options.tokens, "batch": options.batch, "rows": listed}, indent=1))
-    else:
-        show(listed, options.tokens, options.batch)
-    return 0
-
-
-def show(listed: list[dict[str, Any]], tokens: int, batch: int) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{tokens} tokens, batch {batch}, processor seconds", box=SIMPLE_HEAD)
-    for name in ("what", "how", "median", "least", "most", "× of cached"):
-        table.add_column(name, justify="left" if name in ("what", "how") else "right")
-    ours = {row["measure"]: row["median"] for row in listed if row["contender"] == "cached"}
-    for row in listed:
-        figures = [row["median"], min(row["seconds"]), max(row["seconds"]), row["median"] / ours[row["measure"]]]
-        table.add_row(row["measure"], row["contender"], *(f"{figure:.2f}" for figure in figures))
-    Console(width=110).print(table)
+    about = {"tokens": options.tokens, "batch": options.batch}
+    return frame.main(MEASURES, options, about, lambda _: lambda name: about)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 Paths = dict[str, Any]
-
-
-class Skipped(Exception):
-    """The measure can't be taken here; the text says what is missing."""
 
 
 def open_snapshot(paths: Paths) -> tuple[Any, Any, list[int]]:
@@ -54,8 +49,3 @@ def best(run: Callable[[], Any], times: int = 3) -> float:
 def rate(paths: Paths, run: Callable[[], Any]) -> dict[str, Any]:
     """Return the starts a second."""
     return {"value": len(paths["starts"]) / best(run)}
-
-
-def peak() -> int:
-    """The most bytes of memory that this process has held, and one that it started, at its own worst moment."""
-    return 1024 * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kg_inputs import Paths, Skipped, peak
+from benchmarks.frame import Skipped, peak
+from benchmarks.kg_inputs import Paths
 
 
 def load_ours(paths: Paths) -> dict[str, Any]:

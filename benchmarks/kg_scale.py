@@ -1,7 +1,7 @@
 """What a graph of many triples would cost, from the figures that ``benchmarks/kg.py --json`` measured.
 
-    python benchmarks/kg.py --json > figures.json
-    python benchmarks/kg_scale.py figures.json --triples 1600000000
+    python -m benchmarks.kg --json > figures.json
+    python -m benchmarks.kg_scale figures.json --triples 1600000000
 
 Prints the table of ``docs/scale.md``, each line with the formula that it comes from. Everything is taken to grow in
 proportion, which is what the document's second half doubts. A figure that was not measured is left out, by name.

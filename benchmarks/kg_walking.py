@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.kg_inputs import Paths, Skipped, best, draw_networkx, open_snapshot, rate, rows
+from benchmarks.frame import Skipped
+from benchmarks.kg_inputs import Paths, best, draw_networkx, open_snapshot, rate, rows
 
 #: 2 hops, at most so many edges out of each entity.
 FAN_OUT = 16

@@ -15,15 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.kg_inputs import peak
+from benchmarks.frame import Arguments
 
-Arguments = dict[str, Any]
 #: D, layers, H, side of picture and patch, words of a text, of the vocabulary, knowledge tokens
 WIDTH, LAYERS, HEADS, IMAGE, PATCH, WORDS, VOCABULARY, FACTS = 384, 12, 6, 224, 16, 32, 1000, 64
 
 
-def take(measure: Callable[[Arguments], dict[str, Any]], arguments: Arguments) -> None:
-    """Run one measure; print its result and the most memory held, as JSON."""
+def prepare(arguments: Arguments) -> None:
+    """What every measure starts from."""
     from kemm.compat import mend_torchvision
 
     mend_torchvision()
@@ -31,11 +30,6 @@ def take(measure: Callable[[Arguments], dict[str, Any]], arguments: Arguments) -
         sys.path.append(arguments["peer_path"])  # now, and last: fairscale brings a package `benchmarks`, too
     torch.set_num_threads(arguments["threads"])
     torch.manual_seed(0)
-    try:
-        result = measure(arguments)
-    except ImportError as error:
-        result = {"skipped": str(error)}
-    print(json.dumps(result | {"peak_mb": peak() / 2**20}))
 
 
 def matrix_peak(arguments: Arguments) -> dict[str, Any]:

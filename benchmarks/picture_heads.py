@@ -57,17 +57,19 @@ def entity_image_linker(
     import torch
 
     from kemm.data.batch import Batch, PicturedEntities, Pictures
+    from kemm.data.lexicon import Lexicon
+    from kemm.fuse.encoded import Encoded
     from kemm.fuse.knowledge import EntityEncoder
-    from kemm.fuse.model import Encoded
-    from kemm.objectives.contrastive import EntityImage
+    from kemm.objectives.entity_contrast import EntityImage
     from kemm.objectives.objective import Context
-    from kemm.settings import EntityImage as Settings
+    from kemm.settings.objectives.contrastive import EntityImage as Settings
 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     text = 8  # the width of texts, of which there are none
     model: Any = SimpleNamespace(entity=EntityEncoder(text, features.shape[1], width))
-    context = Context(width, features.shape[1], text, 1, torch.zeros(1, text), ())
+    nothing_said = Lexicon(None, torch.zeros(1, dtype=torch.bool), torch.zeros(1, dtype=torch.bool))
+    context = Context(width, features.shape[1], text, {}, {}, text, nothing_said)
     objective = EntityImage(Settings(), context)
     weights = [*model.entity.parameters(), *objective.parameters()]
     solver = torch.optim.AdamW(weights, lr=rate, weight_decay=0.05)

@@ -1,28 +1,17 @@
-"""What the measures of ``retrieval`` share: vectors, WordNet's glosses, questions, and how one is taken."""
+"""What the measures of ``retrieval`` share: vectors, WordNet's glosses and questions."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kg_inputs import peak
+from benchmarks.frame import Arguments
 
-Arguments = dict[str, Any]
 #: Queries of one measure.
 QUERIES = 500
-
-
-def take(measure: Callable[[Arguments], dict[str, Any]]) -> None:
-    """Run one measure with the arguments of the command line; print its result and the most memory held, as JSON."""
-    try:
-        result = measure(json.loads(sys.argv[1]))
-    except ModuleNotFoundError as error:
-        result = {"skipped": str(error)}
-    print(json.dumps(result | {"peak_mb": peak() / 2**20}))
 
 
 def microseconds(run: Callable[[], Any], queries: int, times: int = 3) -> float:

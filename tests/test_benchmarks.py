@@ -1,4 +1,4 @@
-"""The benchmark of the graph, on graphs of a few hundred triples: it runs, and its table says what was left out."""
+"""The benchmarks, on a few hundred triples, vectors or words: they run, and their tables say what was left out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_benchmark_of_the_graph_measures_each_contender_and_says_which_it_le
         with gzip.open(tmp_path / "fb15k-237" / f"{split}.tsv.gz", "wt") as file:
             file.writelines(f"e{n % 20}\tr{n % 3}\te{n % 7}\n" for n in range(start, start + 50))
     arguments = ["--triples", "200", "--copies", "2", "--rounds", "1", "--data", str(tmp_path), "--json"]
-    result = json.loads(run("benchmarks/kg.py", "--only", "load N*s", "--only", "load TSV", *arguments))
+    result = json.loads(run("-m", "benchmarks.kg", "--only", "load N*s", "--only", "load TSV", *arguments))
     assert result["about"]["fb15k"] == "FB15k-237 ×2"
     rows = {(row["measure"], row["contender"]): row for row in result["rows"]}
     ours = rows["load N-Triples", "kg"]
@@ -43,7 +43,7 @@ def test_the_benchmark_of_the_graph_measures_each_contender_and_says_which_it_le
 
     figures = tmp_path / "figures.json"
     figures.write_text(json.dumps(result), encoding="utf-8")
-    table = run("benchmarks/kg_scale.py", str(figures), "--triples", str(round(ours["median"] * 7200)))
+    table = run("-m", "benchmarks.kg_scale", str(figures), "--triples", str(round(ours["median"] * 7200)))
     (load,) = [line for line in table.splitlines() if line.startswith("| load into SQLite")]
     assert load.endswith("| 2.0 h |")
     assert "not measured: load N-Triples, kg, into PostgreSQL" in table
@@ -61,7 +61,7 @@ def test_the_benchmark_of_retrieval_searches_the_same_index_with_each_contender(
         "1",
         "--json",
     ]
-    rows = json.loads(run("benchmarks/retrieval.py", *arguments))["rows"]
+    rows = json.loads(run("-m", "benchmarks.retrieval", *arguments))["rows"]
     assert [(row["measure"], row["contender"]) for row in rows] == [
         (f"dense, {kind}", contender)
         for kind in ("exact, single", "exact, batch", "hnsw, single")
@@ -71,23 +71,33 @@ def test_the_benchmark_of_retrieval_searches_the_same_index_with_each_contender(
 
 
 def test_the_benchmark_of_writing_times_every_way_of_it() -> None:
-    result = json.loads(run("benchmarks/generation.py", "--rounds", "1", "--tokens", "2", "--batch", "1", "--json"))
+    result = json.loads(run("-m", "benchmarks.generation", "--rounds", "1", "--tokens", "2", "--batch", "1", "--json"))
     assert [row["contender"] for row in result["rows"]][:3] == ["cached", "uncached", "GPT-2 of transformers"]
     assert all(row["median"] > 0 for row in result["rows"])
 
 
 def test_the_table_of_retrieval_lists_every_measure_and_tells_what_it_lacks() -> None:
-    listed = dict(line.split(": ", 1) for line in run("benchmarks/retrieval.py", "--list").splitlines())
+    listed = dict(line.split(": ", 1) for line in run("-m", "benchmarks.retrieval", "--list").splitlines())
     assert listed["retrieve, all of it (ms/question)"] == "retrieval; rdflib, networkx, FTS5"
     assert listed["FVQA, question → fact (% recall@1)"].startswith("learned ranker; ")
     assert "WordNet, definition → synset (% recall@1)" in listed
-    rows = json.loads(run("benchmarks/retrieval.py", "--only", "retrieve*", "--json"))["rows"]
+    rows = json.loads(run("-m", "benchmarks.retrieval", "--only", "retrieve*", "--json"))["rows"]
     assert {row["skipped"] for row in rows} == {"give --store and --index, those of the quick start"}
 
 
 def test_the_benchmark_of_the_model_measures_products_and_steps() -> None:
     small = ["--batch", "1", "--steps", "1", "--rounds", "1", "--threads", "1", "--json"]
     chosen = ["--only", "products, bfloat16", "--only", "checkpointed, bfloat16"]
-    rows = {row["measure"]: row for row in json.loads(run("benchmarks/model.py", *chosen, *small))["rows"]}
+    rows = {row["measure"]: row for row in json.loads(run("-m", "benchmarks.model", *chosen, *small))["rows"]}
     assert rows["products, bfloat16"]["median"] > 0
     assert rows["checkpointed, bfloat16"]["median"] > 0 and rows["checkpointed, bfloat16"]["peak_mb"][0] > 100
+
+
+def test_a_measure_that_does_not_exist_and_a_python_that_does_not_run_are_named() -> None:
+    for wrong, said in (
+        (("--only", "x*"), "no measure is called ['x*']"),
+        (("--peer-python", "/no"), "--peer-python /no"),
+    ):
+        command = [sys.executable, "-m", "benchmarks.generation", *wrong]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1

@@ -1,10 +1,9 @@
-"""The batches that a step is made of, as tensors: picture–caption pairs, questions with their facts, graph edges."""
+"""The batch that a step is made of, as tensors: samples, questions with their facts, graph edges, pictured entities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,18 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kemm.data.fact_table import RELEVANCE, FactTable
-
-
-class Movable:
-    """A dataclass of tensors that goes to a device whole."""
-
-    def to(self, device: torch.device | str) -> Any:
-        moved = {}
-        for item in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, item.name)
-            if isinstance(value, Tensor | Movable):
-                moved[item.name] = value.to(device)
-        return replace(self, **moved)  # type: ignore[type-var]
+from kemm.data.samples import Movable, Samples
 
 
 @dataclass(frozen=True)
@@ -61,26 +49,6 @@ class Facts(Movable):
 
 
 @dataclass(frozen=True)
-class Pairs(Movable):
-    """B picture–caption pairs.
-
-    Attributes:
-        patches: (B, P, D_v) features of the frozen vision tower.
-        text, text_mask: (B, T, D_t) token states of the caption and its mask.
-        masked_text: (B, T, D_t) token states of the caption with tokens masked; ``token_targets``: (B, T) ids, −100
-            where nothing is to be predicted.
-        entity: (B,) number of the pictured entity among all pictured ones.
-    """
-
-    patches: Tensor
-    text: Tensor
-    text_mask: Tensor
-    masked_text: Tensor
-    token_targets: Tensor
-    entity: Tensor
-
-
-@dataclass(frozen=True)
 class Pictures(Movable):
     """B pictures and what they show.
 
@@ -100,24 +68,24 @@ class Questions(Movable):
     """B questions.
 
     Attributes:
-        patches: (B, P, D_v), zeros where there is no picture; ``has_image``: (B,) bool.
-        text, text_mask: (B, T, D_t).
+        samples: their words, pictures where they are asked of one, and facts; None when none of them has any.
         text_vector: (B, D_t) one vector a question.
-        facts: their evidence; None when none of them has any.
         pointer_targets: (B, K) bool, facts whose far end is a right answer.
         vocabulary_targets: (B,) number in the vocabulary, −1 when the answer isn't to be found there.
-        entity: (B,) number of the pictured entity, −1 for none.
     """
 
-    patches: Tensor
-    has_image: Tensor
-    text: Tensor
-    text_mask: Tensor
+    samples: Samples
     text_vector: Tensor
-    facts: Facts | None
     pointer_targets: Tensor
     vocabulary_targets: Tensor
-    entity: Tensor
+
+    @property
+    def facts(self) -> Facts | None:
+        return self.samples.facts
+
+    def with_facts(self, facts: Facts | None) -> Questions:
+        """The same questions, other evidence."""
+        return replace(self, samples=replace(self.samples, facts=facts))
 
 
 @dataclass(frozen=True)
@@ -154,9 +122,9 @@ class PicturedEntities(Movable):
 
 @dataclass(frozen=True)
 class Batch(Movable):
-    """One step's data; a kind that is absent is None."""
+    """One step's data; a kind that is absent is None. ``samples`` are the rows of all sources together."""
 
-    pairs: Pairs | None = None
+    samples: Samples | None = None
     pictures: Pictures | None = None
     questions: Questions | None = None
     edges: Edges | None = None
@@ -206,15 +174,18 @@ def collate_facts(tables: Sequence[FactTable], matrix: np.ndarray, most: int) ->
 def jitter(questions: Questions, noise: float, seed: int) -> Questions:
     """Questions as if worded a little differently, for training: what is read of their words is made uncertain.
 
-    Token states and vectors get Gaussian noise of ``noise`` standard deviations; the logit of each fact's relevance,
-    the retriever's judgement of the wording, gets it fourfold.
+    Token states of a frozen tower and vectors get Gaussian noise of ``noise`` standard deviations; the logit of each
+    fact's relevance, the retriever's judgement of the wording, gets it fourfold.
     """
     generator = torch.Generator().manual_seed(seed)
 
     def normal(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=generator)
 
-    text = questions.text + noise * questions.text[questions.text_mask].std() * normal(questions.text)
+    samples, words = questions.samples, questions.samples.parts["language"]
+    if words.states is not None and words.mask is not None:
+        states = words.states + noise * words.states[words.mask].std() * normal(words.states)
+        words = replace(words, states=states * words.mask.unsqueeze(-1))
     vector = questions.text_vector + noise * normal(questions.text_vector) / questions.text_vector.shape[1] ** 0.5
     facts = questions.facts
     if facts is not None:
@@ -224,7 +195,6 @@ def jitter(questions: Questions, noise: float, seed: int) -> Questions:
         facts = replace(facts, marks=marks)
     return replace(
         questions,
-        text=text * questions.text_mask.unsqueeze(-1),
+        samples=replace(samples, parts={**samples.parts, "language": words}, facts=facts),
         text_vector=functional.normalize(vector, dim=-1),
-        facts=facts,
     )

@@ -11,7 +11,9 @@ import torch
 
 from kemm.data.batch import Questions, collate_facts
 from kemm.data.fact_table import FactTable
+from kemm.data.parts import Shown
 from kemm.data.questions import Question
+from kemm.data.samples import UNKNOWN, Samples
 from kemm.data.world import World
 
 #: Types of questions whose answers stand in facts; others are answered by a word: yes, no, not known.
@@ -59,30 +61,24 @@ def batch_questions(
     world: World,
     questions: Sequence[Question],
     tables: Sequence[FactTable],
-    patches: Sequence[np.ndarray | None],
+    shown: Sequence[Shown | None],
     targets: Sequence[Sequence[int]] | None = None,
     words: Sequence[int] | None = None,
     entities: Sequence[int] | None = None,
 ) -> Questions:
-    """Join questions into one batch; targets are needed for training only."""
+    """Join questions into one batch; targets are for training; ``shown`` is what ``PartMaker.picture`` gave."""
     bank, size = world.bank, len(questions)
     texts = [question.question for question in questions]
     vectors = torch.from_numpy(bank.embed(texts))
-    text, mask = bank.states(texts)
     facts = collate_facts(tables, bank.matrix, world.settings.model.facts)
     pointer = torch.zeros(size, facts.mask.shape[1] if facts is not None else 0, dtype=torch.bool)
     for number, rows in enumerate(targets or ()):
         pointer[number, [row for row in rows if row < pointer.shape[1]]] = True
-    shape = world.features.shape
-    blank = np.zeros(shape, dtype=np.float32)
+    parts = {"vision": world.parts.pictures(shown), "language": world.parts.texts(texts)}
+    entity = torch.tensor(entities if entities is not None else [UNKNOWN] * size)
     return Questions(
-        patches=torch.from_numpy(np.stack([blank if p is None else p.astype(np.float32) for p in patches])),
-        has_image=torch.tensor([p is not None for p in patches]),
-        text=text,
-        text_mask=mask,
+        samples=Samples(parts, entity, facts=facts),
         text_vector=vectors,
-        facts=facts,
         pointer_targets=pointer,
         vocabulary_targets=torch.tensor(words if words is not None else [-1] * size),
-        entity=torch.tensor(entities if entities is not None else [-1] * size),
     )

@@ -46,15 +46,19 @@ class GraphEdges:
         order = np.argsort(self.train[:, 0], kind="stable")
         self._tails = self.train[order, 2]
         self._start = np.searchsorted(self.train[order, 0], np.arange(len(self.entity_ids) + 1))
-        self._connected = np.flatnonzero(np.diff(self._start))
+        connected = np.flatnonzero(np.diff(self._start))
+        is_held_out = (connected * np.int64(7_919) + seed) % 1_000_003 < TEST_SHARE * 1_000_003
+        self._connected, self._held_out = connected[~is_held_out], connected[is_held_out]
 
-    def sample(self, rng: np.random.Generator, edges: int, entities: int) -> Edges:
-        """Random training edges, and random entities with the mean vector of up to eight neighbours."""
-        rows = self.train[rng.integers(0, len(self.train), edges)]
+    def sample(self, rng: np.random.Generator, edges: int, entities: int, is_held_out: bool = False) -> Edges:
+        """Random training edges, or held-out ones; and entities with the mean vector of up to eight neighbours."""
+        known = self.test if is_held_out and len(self.test) else self.train
+        rows = known[rng.integers(0, len(known), edges)]
+        around = self._held_out if is_held_out and len(self._held_out) else self._connected
         chosen = (
-            rng.permutation(self._connected)[:entities]
-            if len(self._connected) < 4 * entities
-            else np.unique(self._connected[rng.integers(0, len(self._connected), entities)])
+            rng.permutation(around)[:entities]
+            if len(around) < 4 * entities
+            else np.unique(around[rng.integers(0, len(around), entities)])
         )
         around = np.stack([self.vectors[self._neighbours(int(entity))].mean(0) for entity in chosen])
         return Edges(

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from kemm.data.batch import Batch, Edges, Pairs, Pictures, Questions, jitter
+from kemm.data.batch import Batch, Edges, Pictures, Questions, jitter
 from kemm.data.entity_vectors import UNKNOWN
 from kemm.data.examples import ANSWERED_BY_FACTS, Example, batch_questions, muted
+from kemm.data.parts import Shown
 from kemm.data.questions import NOT_KNOWN
+from kemm.data.samples import join
+from kemm.data.sources import SOURCES, Source
+from kg.registry import resolve
 
 if TYPE_CHECKING:
     from kemm.data.training_data import TrainingData
@@ -25,6 +29,9 @@ class StepBatches:
 
     def __init__(self, data: TrainingData) -> None:
         self.data, self.world, self.settings = data, data.world, data.settings
+        self.sources: dict[str, Source] = {
+            name: resolve(SOURCES, name, "source")(data) for name in SOURCES if getattr(data.settings.train, name)
+        }
         self._number = {name: number for number, name in enumerate(data.names)}
         self._word = {answer: number for number, answer in enumerate(data.vocabulary)}
         pools: dict[tuple[str, ...], set[str]] = {}
@@ -38,42 +45,76 @@ class StepBatches:
         }
         self._pools = {path: sorted(pool) for path, pool in pools.items()}  # relation → answers
 
+    @property
+    def kinds(self) -> dict[str, frozenset[str]]:
+        """Source → what its rows have; see ``PretrainTask.check``."""
+        found = {name: source.modalities for name, source in self.sources.items() if source.modalities}
+        named = {"questions": bool(self.data.examples), "edges": self.data.edges is not None}
+        named["pictured entities"] = len(self.data.train_pictures) > 1
+        return found | {name: frozenset({name}) for name, is_there in named.items() if is_there}
+
+    @property
+    def size(self) -> int:
+        """Samples and questions a step, at most."""
+        take = self.settings.train
+        return sum(getattr(take, name) for name in self.sources) + (take.questions if self.data.asks else 0)
+
     def __call__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.data.seed, step))
         trains, has_pictures = self.data.trains, len(self.data.train_pictures) > 1
-        wants_pairs = trains("itc", "itm", "mlm", "mim") and has_pictures
         wants_pictures = trains("entity_image") and has_pictures
-        wants_questions = trains("answering", "mem") and self.data.examples
+        wants_questions = self.data.asks and self.data.examples
+        take = self.settings.train
+        drawn = [source.sample(rng, getattr(take, name)) for name, source in self.sources.items() if source.modalities]
         return Batch(
-            pairs=self._pairs(rng) if wants_pairs else None,
+            samples=join(drawn),
             pictures=self._pictures(rng) if wants_pictures else None,
             questions=self._questions(rng) if wants_questions else None,
             edges=self._edges(rng) if self.data.edges is not None else None,
             entities=self.data.entities if wants_pictures else None,
         )
 
-    def _pairs(self, rng: np.random.Generator) -> Pairs:
-        """Pictures of different entities as far as there are enough, each with one of its captions."""
-        entities = sorted(self.data.train_pictures)
-        size = self.settings.train.pairs
-        chosen = rng.permutation(len(entities))[:size]
-        names = [entities[i] for i in chosen]
-        patches, texts = [], []
-        for name in names:
-            files = self.data.train_pictures[name]
-            view = int(rng.integers(0, 1 + self.settings.data.views))
-            patches.append(self.world.features.get(files[rng.integers(len(files))], view))
-            texts.append(self.data.captions[name][rng.integers(len(self.data.captions[name]))])
-        text, mask = self.world.bank.states(texts)
-        masked, targets = self._mask(texts, mask, rng)
-        return Pairs(
-            patches=torch.from_numpy(np.stack(patches).astype(np.float32)),
-            text=text,
-            text_mask=mask,
-            masked_text=masked,
-            token_targets=targets,
-            entity=torch.tensor([self._number[name] for name in names]),
+    def held_out(self, batches: int = 2) -> list[Batch]:
+        """What is never trained on, always the same: dev pictures and questions, held-out texts and edges."""
+        found = []
+        for number in range(batches):
+            rng = np.random.default_rng((self.data.seed, number, 1))
+            drawn = [source.held_out(rng, getattr(self.settings.train, name)) for name, source in self.sources.items()]
+            wants_pictures = self.data.trains("entity_image") and len(self.data.pictures["dev"]) > 1
+            pictures = self._held_out_pictures(rng) if wants_pictures else None
+            batch = Batch(
+                samples=join([samples for samples in drawn if samples is not None]),
+                pictures=pictures,
+                questions=self._held_out_questions(rng) if self.data.held_out_examples else None,
+                edges=self._edges(rng, is_held_out=True) if self.data.edges is not None else None,
+                entities=self.data.entities if pictures is not None else None,
+            )
+            found.append(batch)
+        return found
+
+    def _held_out_questions(self, rng: np.random.Generator) -> Questions:
+        """Dev questions with the facts that are found for them, nothing changed."""
+        examples = self.data.held_out_examples
+        chosen = [examples[i] for i in rng.permutation(len(examples))[: self.settings.train.questions]]
+        files = [example.question.image for example in chosen]
+        return batch_questions(
+            self.world,
+            [example.question for example in chosen],
+            [example.table for example in chosen],
+            [self.world.parts.picture(file) if file else None for file in files],
+            [example.targets for example in chosen],
+            [next((self._word[a] for a in example.question.answers if a in self._word), -1) for example in chosen],
+            [self._number.get(example.question.head, -1) for example in chosen],
         )
+
+    def _held_out_pictures(self, rng: np.random.Generator) -> Pictures:
+        """Dev pictures, each beside the mean of its entity's training pictures."""
+        assert self.data.entities is not None
+        shown = [(self._number[name], file) for name, files in self.data.pictures["dev"].items() for file in files]
+        chosen = [shown[i] for i in rng.permutation(len(shown))[:128]]
+        pooled = np.stack([self.world.features.get(file).mean(0, dtype=np.float32) for _, file in chosen])
+        entity = torch.tensor([entity for entity, _ in chosen])
+        return Pictures(torch.from_numpy(pooled), self.data.entities.pictures[entity], entity)
 
     def _pictures(self, rng: np.random.Generator) -> Pictures:
         """Views of different pictures, each with the mean of its entity's other pictures."""
@@ -91,23 +132,6 @@ class StepBatches:
                 others[row] = (count * means[self._number[name]] - own) / (count - 1)
         entity = torch.tensor([self._number[name] for name, _ in chosen])
         return Pictures(torch.from_numpy(pooled), torch.from_numpy(others), entity)
-
-    def _mask(
-        self, texts: list[str], mask: torch.Tensor, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hide tokens of captions, at least one each, and run the tower on what is left."""
-        tower = self.world.text
-        ids, _ = tower.pad(self.world.bank.ids(texts))  # (B, T)
-        targets = torch.full_like(ids, -100)
-        if self.settings.objectives.mlm is None:
-            return torch.zeros(*ids.shape, tower.width), targets
-        words = mask.clone()
-        words[:, 0] = False  # [CLS]
-        words[torch.arange(len(ids)), mask.sum(1) - 1] = False  # [SEP]
-        drawn = torch.from_numpy(rng.random(ids.shape)).masked_fill(~words, 2.0)
-        hidden = (drawn < self.settings.objectives.mlm.rate) | (drawn == drawn.amin(1, keepdim=True)) & words
-        targets[hidden] = ids[hidden]
-        return tower(ids.masked_fill(hidden, tower.mask_id), mask)[0], targets
 
     def _questions(self, rng: np.random.Generator) -> Questions:
         answering = self.settings.objectives.answering
@@ -141,7 +165,7 @@ class StepBatches:
             self.world,
             [example.question for example in chosen],
             tables,
-            self._patches(chosen, rng),
+            self._shown(chosen, rng),
             targets,
             words,
             [self._number.get(example.question.head, -1) for example in chosen],
@@ -155,18 +179,18 @@ class StepBatches:
         pool = self._pools[example.question.path[-1:]]
         return pool[rng.integers(len(pool))]
 
-    def _patches(self, examples: Sequence[Example], rng: np.random.Generator) -> list[np.ndarray | None]:
+    def _shown(self, examples: Sequence[Example], rng: np.random.Generator) -> list[Shown | None]:
         """A random view of a random training picture of the entity that a question shows."""
-        found: list[np.ndarray | None] = []
+        found: list[Shown | None] = []
         for example in examples:
             files = self.data.pictures["train"].get(example.question.head, ()) if example.question.image else ()
             view = int(rng.integers(0, 1 + self.settings.data.views))
-            found.append(self.world.features.get(files[rng.integers(len(files))], view) if files else None)
+            found.append(self.world.parts.picture(files[rng.integers(len(files))], view) if files else None)
         return found
 
-    def _edges(self, rng: np.random.Generator) -> Edges:
+    def _edges(self, rng: np.random.Generator, is_held_out: bool = False) -> Edges:
         assert self.data.edges is not None
         objectives = self.settings.objectives
         edges = objectives.link_prediction.batch if objectives.link_prediction else 2
         entities = objectives.entity_text.batch if objectives.entity_text else 2
-        return self.data.edges.sample(rng, edges, entities)
+        return self.data.edges.sample(rng, edges, entities, is_held_out)

@@ -21,6 +21,7 @@ from retrieval.path_scorer import PathScorer
 from retrieval.retriever import merged
 from retrieval.verbalise import path_text
 
+HELD_OUT_QUESTIONS = 256  # most dev questions that held-out losses are computed on
 FIXED_VOCABULARY = ("yes", "no", NOT_KNOWN)
 
 
@@ -53,10 +54,31 @@ class TrainingData:
         held_out = world.holdout.entity
         self.train_pictures = {e: f for e, f in self.pictures["train"].items() if not held_out(e)}
         self.captions = captions(facts, self.train_pictures, world.label, world.holdout, seed=self.seed)
-        self.examples = self._examples(train, progress)
+        if self.asks:
+            self._train_path_scorer(train)
+        self.examples = self._examples(train, progress) if self.asks else []
+        dev = [q for q in self.questions if q.split == "dev"][:HELD_OUT_QUESTIONS]
+        wants_dev = self.asks and self.settings.train.held_out_every > 0
+        self.held_out_examples = self._examples(dev, progress) if wants_dev else []
         self.chance = balanced([example.question.type for example in self.examples])
         self._encode(progress)
         self.batch = StepBatches(self)
+
+    @property
+    def asks(self) -> bool:
+        """Whether an objective learns from questions."""
+        return self.trains("answering", "mem", "reader_distillation", "joint_retrieval", "graph_matching")
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The further texts that objectives read; see ``Samples.further``."""
+        objectives, roles = self.settings.objectives, set()
+        for chosen in (objectives, *((objectives.adversarial.of,) if objectives.adversarial else ())):
+            roles |= {"tags"} if chosen.tag_matching else set()
+            roles |= {role for role in ("retrieved", "rewritten") if chosen.itc and getattr(chosen.itc, role)}
+            if chosen.next_sentence:
+                roles |= {"next", "linked"} if chosen.next_sentence.links else {"next"}
+        return frozenset(roles)
 
     def trains(self, *names: str) -> bool:
         """Whether one of these objectives is set."""
@@ -82,14 +104,7 @@ class TrainingData:
         return self.world.pictured_entities(train, training=True)
 
     def _examples(self, questions: Sequence[Question], progress: Callable) -> list[Example]:
-        bank, retriever = self.world.bank, self.world.retriever
-        bank.warm([q.question for q in questions])
-        bank.rows([q.question for q in questions])
-        retriever.look_ahead([(q.question, bool(q.image)) for q in questions], [q.head for q in questions if q.head])
-        mentions = [retriever.link_text(q.question, bool(q.image)) for q in questions]
-        asked = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
-        bank.warm(asked)
-        self._train_path_scorer(questions, asked)
+        bank, (mentions, asked) = self.world.bank, self._read(questions)
         tick = progress("retrieve facts", len(questions))
         rng = random.Random(self.seed + 1)
         others = [name for name in self.names if not self.world.holdout.entity(name)]
@@ -101,8 +116,19 @@ class TrainingData:
         tables = [tabulate(evidence, bank, self.world.entity_vectors) for evidence in found]
         return [Example(q, table, right_rows(table, q)) for q, table in zip(questions, tables, strict=True)]
 
-    def _train_path_scorer(self, questions: Sequence[Question], texts: Sequence[str]) -> None:
+    def _read(self, questions: Sequence[Question]) -> tuple[list[list[Link]], list[str]]:
+        """What each question mentions, and its words without that; encoded in large batches."""
+        bank, retriever = self.world.bank, self.world.retriever
+        bank.warm([q.question for q in questions])
+        bank.rows([q.question for q in questions])
+        mentions = [retriever.link_text(q.question, bool(q.image)) for q in questions]
+        texts = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
+        bank.warm(texts)
+        return mentions, texts
+
+    def _train_path_scorer(self, questions: Sequence[Question]) -> None:
         """Teach the retriever which relations the training wordings ask for."""
+        _, texts = self._read(questions)
         paths = self.world.retriever.walk.paths
         asked = {q: text for q, text in zip(questions, texts, strict=True) if q.type != "unknown" and q.head}
         if not asked:

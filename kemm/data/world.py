@@ -9,6 +9,7 @@ import torch
 
 from kemm.data.batch import PicturedEntities
 from kemm.data.entity_vectors import EntityVectors
+from kemm.data.parts import PartMaker
 from kemm.data.pictures import FeatureBank, by_split
 from kemm.data.questions import Holdout
 from kemm.data.text_bank import TextBank
@@ -45,6 +46,7 @@ class World:
         self.text = build_encoder(settings.model.text)
         self.bank = TextBank(self.text, settings.model.text_tokens)
         self.features = FeatureBank(self.vision, settings.run / "features", settings.model.grid)
+        self.parts = PartMaker(settings, self.bank, self.features)
         self.retriever = Retriever(
             self.graph, self.index, self.bank, PictureEmbedder(self.vision), k=settings.model.facts
         )

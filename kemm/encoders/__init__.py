@@ -46,3 +46,17 @@ def build_encoder(name: str, **options: Any) -> Any:
     if colon:
         raise InputError(f"the encoder '{family}' takes no model; write '{family}' without ':{model}'")
     return tower(**options)
+
+
+def tuned_towers(settings: Any) -> dict[str, Any]:
+    """The towers that a model's settings (``ModelSettings``) say are trained with it, in float32, by modality."""
+    made = {}
+    for modality, name in (("vision", settings.vision), ("language", settings.text)):
+        chosen = getattr(settings.towers, modality)
+        if chosen.mode != "tuned":
+            continue
+        tower = build_encoder(name).float().requires_grad_(True)
+        if chosen.blocks is not None:
+            tower.freeze(chosen.blocks)
+        made[modality] = tower
+    return made

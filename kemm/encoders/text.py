@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kemm.compat import mend_torchvision
+from kemm.data.lexicon import Lexicon
 from kemm.encoders.encoder import Encoder, Features, mean_over
 from kg.errors import InputError
 
@@ -120,6 +121,11 @@ class HuggingFaceText(Encoder):
             place = torch.zeros_like(mask[:, 0], dtype=torch.int64) if self.pooling == "cls" else mask.sum(1) - 1
             pooled = states[torch.arange(len(states)), place.clamp(min=0)] * mask.any(1, keepdim=True)
         return states, pooled
+
+    def lexicon(self) -> Lexicon:
+        """What its words are, for hiding them."""
+        special = self.tokenizer.all_special_ids
+        return Lexicon.of(self.tokenizer.get_vocab(), self.num_tokens, special, self.mask_id)
 
     @property
     def token_embeddings(self) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from kemm.data.examples import muted
 from kemm.data.fact_table import FactTable
+from kemm.data.parts import Shown
 from kemm.data.questions import NOT_KNOWN, Question
 from kemm.data.training_data import TrainingData
 from kemm.evaluate.metrics import is_right
@@ -32,7 +33,7 @@ def calibrate(reader: Reader, data: TrainingData, target: float = 0.75) -> Calib
     if not questions:
         return reader.calibration
     tables = reader.tables(reader.retrieve_many(questions))
-    patches = [reader.patches(q.image) if q.image else None for q in questions]
+    patches = [reader.shown(q.image) if q.image else None for q in questions]
     reader.calibration = replace(reader.calibration, doubt=_doubt(reader, questions, tables, patches))
     readings = reader.read(questions, tables, patches)
     confidence = np.array([next(iter(r.answers.values())) for r in readings])
@@ -52,7 +53,7 @@ def calibrate(reader: Reader, data: TrainingData, target: float = 0.75) -> Calib
 
 
 def _doubt(
-    reader: Reader, questions: Sequence[Question], tables: Sequence[FactTable], patches: Sequence[np.ndarray | None]
+    reader: Reader, questions: Sequence[Question], tables: Sequence[FactTable], patches: Sequence[Shown | None]
 ) -> float:
     answerable = [row for row, q in enumerate(questions) if NOT_KNOWN not in q.answers and len(q.path) > 0]
     asked = [questions[row] for row in answerable]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import torch
 
+from kemm.data.samples import Samples
+from kemm.fuse.readings import Readings
+from kemm.objectives.contrastive import Contrastive
 from kemm.predict.reader import Reader
 
 
@@ -28,11 +33,15 @@ def zero_shot(reader: Reader, caption: str) -> dict[str, dict[str, float]]:
         return {}
     everyone = held_out + sorted(shown.keys() - set(held_out))
     itc = reader.task.objectives["itc"]
-    states, mask = world.bank.states([caption.replace("{x}", world.label(entity)) for entity in everyone])
-    weights = mask.unsqueeze(-1).float()
-    texts = itc.project_text((states * weights).sum(1) / weights.sum(1))  # type: ignore[operator]
-    pictures = np.stack([reader.patches(shown[entity][0]).astype(np.float32).mean(0) for entity in held_out])
-    images = itc.project_image(torch.from_numpy(pictures))  # type: ignore[operator]
+    assert isinstance(itc, Contrastive)
+    if set(itc.needs) != {"vision", "language"}:
+        return {}
+    written = world.parts.texts([caption.replace("{x}", world.label(entity)) for entity in everyone])
+    pictures = world.parts.pictures([world.parts.picture(shown[entity][0]) for entity in held_out])
+    texts, images = (
+        itc.embed(name, Readings(reader.task.model, Samples({name: part}, part.present.long()), Counter()).pooled(name))
+        for name, part in (("language", written), ("vision", pictures))
+    )
     similarity = (images @ texts.T).numpy()  # (held out, everyone); the held out come first
     n, among = len(held_out), similarity[:, : len(held_out)]
     target = np.arange(n)

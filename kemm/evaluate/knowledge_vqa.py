@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kemm.data.fact_table import FactTable
+from kemm.data.parts import Shown
 from kemm.data.questions import Question
 from kemm.evaluate.conditions import tables_under
 from kemm.evaluate.metrics import accuracy, is_right
@@ -89,11 +88,11 @@ class KnowledgeVQA:
             records.append(Record(question, reading.best, confidence, right, known))
         return Result(knowledge, tuple(records))
 
-    def _patches(self, reader: Reader, progress: Progress) -> list[np.ndarray | None]:
+    def _patches(self, reader: Reader, progress: Progress) -> list[Shown | None]:
         files = sorted({q.image for q in self.questions if q.image})
         if files:
             reader.world.features.compute(files, 1, progress("encode pictures", len(files)))
-        return [reader.patches(q.image) if q.image else None for q in self.questions]
+        return [reader.shown(q.image) if q.image else None for q in self.questions]
 
     def _tables(self, reader: Reader, progress: Progress) -> list[FactTable]:
         version = reader.world.graph.version

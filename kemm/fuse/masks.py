@@ -77,3 +77,23 @@ def multimodal_causal(queries: int, text: int) -> Tensor:
 def unimodal(queries: int, text: int) -> Tensor:
     """BLIP-2's for contrast: queries read queries, text reads text."""
     return by_modality({"queries": queries, "text": text}, {"queries": ["queries"], "text": ["text"]})
+
+
+def writing(lengths: Mapping[str, int], text: str = "language", given: Tensor | None = None) -> Tensor:
+    """A text is written after all else: that reads itself, the text reads it and the text before (GIT, SimVLM).
+
+    Args:
+        lengths: modality → number of tokens, in the order in which they stand; the text need not be last.
+        given: (B,) how many of its first tokens are read both ways, by the text alone.
+
+    Returns:
+        (L, L), or (B, L, L).
+    """
+    is_text = torch.cat([torch.full((length,), name == text) for name, length in lengths.items()])
+    place = torch.cat([torch.arange(length) for length in lengths.values()])
+    within = is_text[:, None] & is_text[None, :]
+    may = ~is_text[None, :] | (within & (place[:, None] >= place[None, :]))
+    if given is None:
+        return may
+    known = place < given.cpu()[:, None]  # (B, L)
+    return may | (within & (known[:, None, :] & known[:, :, None]))

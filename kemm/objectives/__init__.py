@@ -1,22 +1,30 @@
 """Objectives: each a loss with its own head, named in ``OBJECTIVES``.
 
 An objective is built from its settings and the model's sizes, asks ``Encoded`` for what it needs and returns a scalar.
-It never runs an encoder that another objective has already run in the step.
+It never runs an encoder that another objective has already run in the step. How to add one: docs/objectives.md.
 """
 
 from __future__ import annotations
 
 #: name → "module:Class"
 OBJECTIVES = {
-    "itc": "kemm.objectives.contrastive:ImageTextContrastive",
-    "itm": "kemm.objectives.matching:ImageTextMatching",
-    "mlm": "kemm.objectives.masked:MaskedLanguage",
-    "mim": "kemm.objectives.masked:MaskedImage",
-    "mem": "kemm.objectives.masked:MaskedEntity",
+    "itc": "kemm.objectives.contrastive:Contrastive",
+    "itm": "kemm.objectives.matching:Matching",
+    "mlm": "kemm.objectives.masked_language:MaskedLanguage",
+    "mim": "kemm.objectives.masked_image:MaskedImage",
+    "captioning": "kemm.objectives.captioning:Captioning",
+    "mem": "kemm.objectives.masked_entity:MaskedEntity",
     "link_prediction": "kemm.objectives.link_prediction:LinkPrediction",
-    "entity_image": "kemm.objectives.contrastive:EntityImage",
-    "entity_text": "kemm.objectives.contrastive:EntityText",
+    "entity_image": "kemm.objectives.entity_contrast:EntityImage",
+    "entity_text": "kemm.objectives.entity_contrast:EntityText",
     "answering": "kemm.objectives.answering:Answering",
     "reader_distillation": "kemm.objectives.reader_distillation:ReaderDistillation",
     "joint_retrieval": "kemm.objectives.joint_retrieval:JointRetrieval",
+    "tag_matching": "kemm.objectives.tag_matching:TagMatching",
+    "graph_matching": "kemm.objectives.graph_matching:GraphMatching",
+    "next_sentence": "kemm.objectives.next_sentence:NextSentence",
+    "wra": "kemm.objectives.word_region:WordRegion",
+    "grounding": "kemm.objectives.grounding:Grounding",
+    "teacher": "kemm.objectives.teacher:Teacher",
+    "adversarial": "kemm.objectives.adversarial:Adversarial",
 }

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kemm.data.batch import Questions
 from kemm.data.fact_table import FAR_IS_NAMED, NUM_MARKS, RELEVANCE
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
 from kemm.objectives.objective import Context, Objective
 
 NEVER = -1e4  # a logit that no fact reaches; finite, so that a question without facts has no NaN in its gradient
@@ -40,6 +41,8 @@ class Answering(Objective):
     facts that the question sounds like, those between two things it names first: that is what "yes", "no" and
     "not known" are judged by.
     """
+
+    needs = ("questions",)
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
@@ -96,3 +99,13 @@ class Answering(Objective):
         if not losses:
             return answers.vocabulary.sum() * 0.0
         return torch.cat(losses).mean()
+
+    def metrics(self, encoded: Encoded) -> dict[str, float]:
+        """How often the likeliest fact or word is right; chance: one of either at random."""
+        questions = self.require(encoded.batch.questions, "questions")
+        answers = self.answers(questions, encoded.asked)
+        right = F.one_hot(questions.vocabulary_targets.clamp(min=0), answers.vocabulary.shape[1]).bool()
+        right = torch.cat([questions.pointer_targets, right & (questions.vocabulary_targets >= 0)[:, None]], dim=1)
+        both = torch.cat([answers.pointer, answers.vocabulary], dim=1)
+        hit = right.gather(1, both.argmax(1, keepdim=True)).float().mean().item()
+        return {"accuracy": hit, "chance": (right.sum(1) / torch.isfinite(both).sum(1)).mean().item()}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.retrieval import joint_retrieval
 from kemm.objectives.objective import Context, Objective
 from kemm.objectives.retriever_head import FactReader, FactRetriever
@@ -20,6 +20,8 @@ class JointRetrieval(Objective):
     answer and with which the reader gets it right, as P⁻ those of which neither holds. Here the reader judges the far
     end of every fact, since that is what it would answer. The formula: `kemm.objectives.losses.retrieval`.
     """
+
+    needs = ("questions",)
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
 from kemm.objectives.objective import Context, Objective
 
 
@@ -22,6 +22,8 @@ class LinkPrediction(Objective):
     entities are encoded from their descriptions, so an entity added later can be ranked at once. Negatives are the
     other edges' ends.
     """
+
+    needs = ("edges",)
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
@@ -47,13 +49,21 @@ class LinkPrediction(Objective):
         """Relations' text vectors (R, D_t) → (R, dimension)."""
         return self.relation(vectors * vectors.shape[1] ** 0.5) * self.scale.exp()
 
-    def forward(self, encoded: Encoded) -> Tensor:
+    def logits(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Each edge's tail, and its head, among those of the batch: (E, E) each."""
         edges = self.require(encoded.batch.edges, "edges of the graph")
         head, tail, relation = self.embed(edges.head), self.embed(edges.tail), self.relations(edges.relation)
-        targets = torch.arange(len(head), device=head.device)
-        same_tail = (edges.tail_id[:, None] == edges.tail_id[None, :]) & ~torch.eye(len(head), dtype=torch.bool).to(
-            head.device
-        )
+        own = torch.eye(len(head), dtype=torch.bool, device=head.device)
+        same_tail = (edges.tail_id[:, None] == edges.tail_id[None, :]) & ~own
         tails = (self.query(head, relation) @ tail.T).masked_fill(same_tail, -torch.inf)
-        heads = self.inverse_query(tail, relation) @ head.T
+        return tails, self.inverse_query(tail, relation) @ head.T
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        tails, heads = self.logits(encoded)
+        targets = torch.arange(len(tails), device=tails.device)
         return 0.5 * (F.cross_entropy(tails, targets) + F.cross_entropy(heads, targets))
+
+    def metrics(self, encoded: Encoded) -> dict[str, float]:
+        tails = self.logits(encoded)[0]
+        targets = torch.arange(len(tails), device=tails.device)
+        return {"accuracy": (tails.argmax(1) == targets).float().mean().item(), "chance": 1 / len(tails)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.retrieval import distillation, reader_loss
 from kemm.objectives.objective import Context, Objective
 from kemm.objectives.retriever_head import FactReader, FactRetriever
@@ -22,6 +22,8 @@ class ReaderDistillation(Objective):
     is one head over the fused facts, made to point at what answers by the first term. Questions that no fact answers
     are left out: there is nothing to have used.
     """
+
+    needs = ("questions",)
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)

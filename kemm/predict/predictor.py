@@ -149,7 +149,7 @@ class Predictor:
         return ""
 
     def _read(self, image: str | Path | Image.Image | None, question: str, tables: list[FactTable]) -> list[Reading]:
-        patches = self.reader.patches(image) if image is not None else None
+        patches = self.reader.shown(image) if image is not None else None
         asked = Question("", question, ())
         return self.reader.read([asked] * len(tables), tables, [patches] * len(tables))
 

@@ -13,12 +13,14 @@ from PIL import Image
 
 from kemm.data.examples import batch_questions
 from kemm.data.fact_table import FactTable, tabulate, texts_of
+from kemm.data.parts import Shown
 from kemm.data.questions import NOT_KNOWN, Question
 from kemm.data.world import PATH_SCORER, World, picture_links
+from kemm.fuse.readings import read_once
 from kemm.objectives.answering import Answering
-from kemm.objectives.objective import Context
 from kemm.objectives.retriever_head import FactRetriever
 from kemm.predict.trained_judge import TrainedJudge
+from kemm.pretrain.build import build_task
 from kemm.pretrain.checkpoint import load_weights
 from kemm.pretrain.task import PretrainTask
 from kemm.settings import Settings
@@ -60,21 +62,6 @@ class Calibration:
     doubt: float = 1.0
     link_temperature: float = 1.0
     bins: list[list[float]] = field(default_factory=list)
-
-
-def build_task(settings: Settings, world: World, vocabulary: Sequence[str]) -> PretrainTask:
-    """The task of a run, with fresh weights by its seed."""
-    torch.manual_seed(settings.train.seed)
-    context = Context(
-        width=settings.model.width,
-        vision_width=world.vision.width,
-        text_width=world.text.width,
-        patches=settings.model.grid**2,
-        token_embeddings=world.text.token_embeddings,
-        vocabulary=tuple(vocabulary),
-        entity_vectors=world.entity_vectors,
-    )
-    return PretrainTask(settings, context)
 
 
 class Reader:
@@ -173,6 +160,10 @@ class Reader:
             return self.world.features.get(str(image))
         return self.world.features.encode(image)
 
+    def shown(self, image: str | Path | Image.Image) -> Shown:
+        """What the model is given of a picture: the same features, pixels, or both."""
+        return self.world.parts.picture(image)
+
     # ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def retrieve(self, question: str, image: str | Path | Image.Image | None = None) -> Evidence:
@@ -182,9 +173,8 @@ class Reader:
     def retrieve_many(
         self, questions: Sequence[Question], progress: Callable[[int], object] = lambda done: None
     ) -> list[Evidence]:
-        """The facts for many questions, each as `retrieve` finds them, but read together."""
+        """The facts for many questions, each as `retrieve` finds them, their texts encoded together."""
         self.world.bank.warm([question.question for question in questions])
-        self.world.retriever.look_ahead([(question.question, bool(question.image)) for question in questions])
         found = []
         for question in questions:
             found.append(self.retrieve(question.question, question.image or None))
@@ -201,17 +191,15 @@ class Reader:
         self,
         questions: Sequence[Question],
         tables: Sequence[FactTable],
-        patches: Sequence[np.ndarray | None],
+        shown: Sequence[Shown | None],
         batch: int = 64,
     ) -> list[Reading]:
         """Answer questions from given facts, in batches."""
         readings = []
         for start in range(0, len(questions), batch):
             part = slice(start, start + batch)
-            batched = batch_questions(self.world, questions[part], tables[part], patches[part])
-            fused = self.task.model.fuse(
-                batched.patches, batched.text, batched.text_mask, batched.facts, batched.has_image
-            )
+            batched = batch_questions(self.world, questions[part], tables[part], shown[part])
+            fused = read_once(self.task.model, batched.samples)
             answers = self.answering.answers(batched, fused)
             pointer, words = answers.pointer.exp().numpy(), answers.vocabulary.exp().numpy()
             for row, table in enumerate(tables[part]):

@@ -58,11 +58,19 @@ def prepare(settings: Settings, progress: Progress) -> tuple[World, TrainingData
 def train(world: World, data: TrainingData, resume: bool, progress: Progress) -> dict[str, Any]:
     """Train on prepared data, calibrate, and describe the run in ``run.json``; see ``run``."""
     from kemm.evaluate.calibration import calibrate
-    from kemm.predict.reader import Calibration, Reader, build_task
+    from kemm.fuse.pretrained import start_from
+    from kemm.predict.reader import Calibration, Reader
+    from kemm.pretrain.build import build_task
     from kemm.pretrain.loop import fit
 
     settings = world.settings
     task = build_task(settings, world, data.vocabulary)
+    if settings.model.start is not None:
+        start_from(task.model, settings.model.start)
+        if task.slow is not None:
+            task.slow.copy.load_state_dict(task.model.state_dict())
+    task.check(data.batch.kinds)
+    held_out = data.batch.held_out() if settings.train.held_out_every else []
     tick = progress("pre-train", settings.train.steps)
     shown_until = 0
 
@@ -71,10 +79,10 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
         tick(step - shown_until, f"loss {losses['total']:.2f}")
         shown_until = step
 
-    trained = fit(task, data.batch, settings.train, settings.run / "checkpoint", resume, show)
+    trained = fit(task, data.batch, settings.train, settings.run / "checkpoint", resume, show, held_out)
     reader = Reader(task, world, data.vocabulary, Calibration()) if "answering" in task.objectives else None
     calibration = calibrate(reader, data) if reader is not None else Calibration()
-    samples = (trained["steps"] - trained["first"]) * (settings.train.questions + settings.train.pairs)
+    samples = (trained["steps"] - trained["first"]) * data.batch.size
     described = {
         "vocabulary": list(data.vocabulary),
         "calibration": vars(calibration),
@@ -86,7 +94,7 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
             "samples_per_second": round(samples / max(trained["seconds"], 1e-9), 1),
             "parameters": sum(parameter.numel() for parameter in task.parameters()),
             "trainable": sum(parameter.numel() for parameter in task.parameters() if parameter.requires_grad),
-            "weights": task.weights,
+            "weights": {name: getattr(settings.objectives, name).model_dump()["weight"] for name in task.weights},
         },
         "questions": {split: sum(q.split == split for q in data.questions) for split in ("train", "dev", "test")},
         "relations": {relation: len(wording.ask) for relation, wording in data.relations.items()},

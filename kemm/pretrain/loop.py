@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from kemm.data.ahead import Ahead
 from kemm.data.batch import Batch
 from kemm.pretrain.checkpoint import load_state, save_state
 from kemm.pretrain.optimizer import build_optimizer, learning_rate
@@ -33,15 +34,19 @@ def fit(
     folder: Path,
     resume: bool = True,
     progress: Callable[[int, dict[str, float]], object] = lambda step, losses: None,
+    held_out: Sequence[Batch] = (),
 ) -> dict[str, Any]:
     """Train, in one process or under ``accelerate launch``; resume from ``folder`` where there is a checkpoint.
 
     Args:
-        batch_of: the batch of a step; depends on its number alone. With several processes, each takes its own.
+        batch_of: the batch of a step; depends on its number alone, and is called in a thread beside the step. With
+            several processes, each takes its own.
         progress: told of every step.
+        held_out: batches that are never trained on; losses and metrics on them are recorded at intervals.
 
     Returns:
-        ``steps``, ``first`` step and ``seconds`` of this call, ``losses``: name → [[step, value], …].
+        ``steps``, ``first`` step and ``seconds`` of this call, ``losses``: name → [[step, value], …], ``held_out``:
+        name → metric → the same.
 
     Raises:
         Diverged: names the step and the objective.
@@ -54,15 +59,21 @@ def fit(
     )
     optimizer = build_optimizer(task, settings)
     saved = load_state(folder, task, optimizer) if resume else None
-    first, losses = (saved["step"], saved["losses"]) if saved else (0, {})
+    first, losses, curves = (saved["step"], saved["losses"], saved["held_out"]) if saved else (0, {}, {})
     module, optimizer = accelerator.prepare(task, optimizer)
     module.train()
     started, step = time.perf_counter(), first
+    if held_out and settings.held_out_every and not first:
+        record(curves, 0, task, held_out, accelerator.device, settings.seed)
 
     def checkpoint() -> None:
         if accelerator.is_main_process:
-            save_state(folder, accelerator.unwrap_model(module), optimizer.optimizer, {"step": step, "losses": losses})
+            told = {"step": step, "losses": losses, "held_out": curves}
+            save_state(folder, accelerator.unwrap_model(module), optimizer.optimizer, told)
 
+    each = accelerator.num_processes
+    numbers = range(first * each + accelerator.process_index, settings.steps * each, each)
+    batches = Ahead(batch_of, numbers, settings.ahead)
     is_main_thread = threading.current_thread() is threading.main_thread()
     usual = signal.getsignal(signal.SIGINT)
     stop = False
@@ -79,21 +90,24 @@ def fit(
         while step < settings.steps:
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * learning_rate(step, settings)
-            number = step * accelerator.num_processes + accelerator.process_index
+            number = step * each + accelerator.process_index
             torch.manual_seed(settings.seed * 1_000_003 + number)  # dropout
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)  # what is masked
-            found = module(batch_of(number).to(accelerator.device), generator)
-            accelerator.backward(found["total"])
-            accelerator.clip_grad_norm_(module.parameters(), settings.clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            found = module(next(batches).to(accelerator.device), generator, step)
             values = {name: loss.item() for name, loss in found.items()}
             for name, value in values.items():
                 if not math.isfinite(value):
                     raise Diverged(
                         f"step {step}: the loss of '{name}' is {value}; lower train.learning_rate or its weight"
                     )
+            accelerator.backward(found["total"])
+            accelerator.clip_grad_norm_(module.parameters(), settings.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            task.after_step()
             step += 1
+            if held_out and settings.held_out_every and (step % settings.held_out_every == 0 or step == settings.steps):
+                record(curves, step, task, held_out, accelerator.device, settings.seed)
             if step % settings.log_every == 0 or step == settings.steps:
                 for name, value in values.items():
                     losses.setdefault(name, []).append([step, round(value, 5)])
@@ -104,7 +118,34 @@ def fit(
             if step % settings.checkpoint_every == 0 and step < settings.steps:
                 checkpoint()
     finally:
+        batches.close()
         if is_main_thread:
             signal.signal(signal.SIGINT, usual)
     checkpoint()
-    return {"steps": step, "first": first, "seconds": time.perf_counter() - started, "losses": losses}
+    return {
+        "steps": step,
+        "first": first,
+        "seconds": time.perf_counter() - started,
+        "losses": losses,
+        "held_out": curves,
+    }
+
+
+def record(
+    curves: dict[str, dict[str, list]],
+    step: int,
+    task: PretrainTask,
+    batches: Sequence[Batch],
+    device: torch.device,
+    seed: int,
+) -> None:
+    """Add to ``curves`` the mean of each objective's loss and metrics over the batches; what is hidden is always the
+    same."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for number, batch in enumerate(batches):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+        for name, figures in task.evaluate(batch.to(device), generator).items():
+            for metric, value in figures.items():
+                found.setdefault((name, metric), []).append(value)
+    for (name, metric), values in found.items():
+        curves.setdefault(name, {}).setdefault(metric, []).append([step, round(sum(values) / len(values), 5)])

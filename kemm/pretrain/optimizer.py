@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
+from kemm.encoders.encoder import layer_groups
 from kemm.settings import TrainSettings
 
 
 def build_optimizer(task: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101) over three groups.
+    """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101).
 
     The link predictor's embedding matrices are shallow and see other data than the rest: they learn at their own rate.
+    Tuned towers learn more slowly, their lower blocks the more so; learned weights of losses are not decayed.
     """
     groups: dict[str, list[nn.Parameter]] = {"decayed": [], "plain": [], "shallow": []}
     for name, parameter in task.named_parameters():
+        if not parameter.requires_grad or ".tower." in name:
+            continue
         if name.startswith("objectives.link_prediction."):
             groups["shallow"].append(parameter)
         else:
@@ -27,8 +32,21 @@ def build_optimizer(task: nn.Module, settings: TrainSettings) -> torch.optim.Ada
         {"params": groups["decayed"], "weight_decay": settings.weight_decay, "scale": 1.0},
         {"params": groups["plain"], "weight_decay": 0.0, "scale": 1.0},
         {"params": groups["shallow"], "weight_decay": 0.0, "scale": ratio},
+        *_towers(task, settings),
     ]
     return torch.optim.AdamW([group for group in made if group["params"]], lr=settings.learning_rate, betas=(0.9, 0.98))
+
+
+def _towers(task: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Groups of the model's tuned towers, slower by depth."""
+    model: Any = getattr(task, "model", None)
+    groups = []
+    for name, entrance in getattr(model, "inputs", {}).items():
+        if entrance.tower is not None:
+            chosen = getattr(model.settings.towers, name)
+            for group in layer_groups(entrance.tower, chosen.decay, settings.weight_decay):
+                groups.append({**group, "scale": group["scale"] * chosen.rate})
+    return groups
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from kemm.data.batch import Batch
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
 from kemm.objectives import OBJECTIVES
 from kemm.objectives.objective import MissingModality, Objective
 from kemm.pretrain.task import PretrainTask
@@ -17,9 +18,10 @@ from tests.kemm import tiny_batch
 
 
 def encode(task: PretrainTask, batch: Batch, seed: int = 5) -> Encoded:
-    """One step's encodings, with half the patches and half the nodes hidden."""
+    """One step's encodings, with half the nodes hidden."""
     torch.manual_seed(seed)  # dropout, as the loop seeds it
-    return Encoded(task.model, batch, torch.Generator().manual_seed(seed), patch_rate=0.5, node_rate=0.5)
+    task.plan = replace(task.plan, nodes=0.5)
+    return task.encode(batch, torch.Generator().manual_seed(seed))
 
 
 def loss_of(name: str, task: PretrainTask, batch: Batch, seed: int = 5) -> torch.Tensor:
@@ -70,7 +72,7 @@ def test_it_says_in_one_line_what_a_batch_lacks(name: str) -> None:
 def test_it_works_on_a_batch_of_nothing_but_what_it_needs(name: str) -> None:
     task, whole = tiny_batch.task([name]), tiny_batch.batch()
     needed = []
-    for kind in ("pairs", "pictures", "questions", "edges", "entities"):
+    for kind in ("samples", "pictures", "questions", "edges", "entities"):
         try:
             loss_of(name, task, replace(whole, **{kind: None}))
         except MissingModality:
@@ -85,3 +87,39 @@ def test_its_head_is_its_own_and_no_other_run_carries_it(name: str) -> None:
     assert isinstance(task.objectives[name], Objective) and list(task.objectives) == [name]
     others = tiny_batch.task([other for other in OBJECTIVES if other != name])
     assert not [key for key in others.state_dict() if key.startswith(f"objectives.{name}.")]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_in_bfloat16_it_is_finite_and_near(name: str) -> None:
+    task, batch = tiny_batch.task([name]), tiny_batch.batch()
+    exact = loss_of(name, task, batch).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = loss_of(name, task, batch)
+    assert torch.isfinite(loss) and loss.item() == pytest.approx(exact, rel=0.1, abs=0.1)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_its_metrics_are_finite_and_an_accuracy_stands_beside_chance(name: str) -> None:
+    task = tiny_batch.task([name]).eval()
+    with torch.no_grad():
+        found = task.parts()[name].metrics(encode(task, tiny_batch.batch()))
+    assert all(math.isfinite(value) for value in found.values())
+    assert "accuracy" not in found or (0 <= found["accuracy"] <= 1 and 0 < found["chance"] <= 1)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_without_data_for_it_training_does_not_start(name: str) -> None:
+    task = tiny_batch.task([name])
+    with pytest.raises(InputError, match=rf"^objectives\.{name} needs .*which no source of this run has"):
+        task.check({"stones": frozenset({"weight"})})
+    task.check({"source": frozenset(task.parts()[name].needs)})
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name in ("itc", "itm", "mlm", "mim", "captioning")])
+def test_a_batch_of_one_is_finite(name: str) -> None:
+    task, batch = tiny_batch.task([name]), tiny_batch.batch()
+    assert batch.samples is not None
+    one = replace(batch, samples=batch.samples.take(torch.tensor([0])))
+    loss = loss_of(name, task, one)
+    loss.backward()
+    assert torch.isfinite(loss)

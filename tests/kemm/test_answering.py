@@ -9,7 +9,7 @@ import torch
 
 from kemm.data.batch import Batch
 from kemm.data.fact_table import RELEVANCE
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
 from kemm.objectives.answering import Answering, Answers
 from tests.kemm import tiny_batch
 
@@ -33,7 +33,7 @@ def test_without_facts_the_vocabulary_alone_is_one() -> None:
     task, batch = tiny_batch.task(["answering"]), tiny_batch.batch()
     assert batch.questions is not None
     bare = replace(
-        batch, questions=replace(batch.questions, facts=None, pointer_targets=torch.zeros(4, 0, dtype=torch.bool))
+        batch, questions=replace(batch.questions.with_facts(None), pointer_targets=torch.zeros(4, 0, dtype=torch.bool))
     )
     found = answers(bare, task.objectives["answering"], task)
     assert found.pointer.shape == (4, 0)
@@ -52,7 +52,7 @@ def test_before_training_the_fact_whose_path_sounds_like_the_question_is_believe
     for row, fact in wanted.items():
         paths[fact] = batch.questions.text_vector[row]
     level = replace(facts, path_vectors=paths, log_score=torch.zeros(15))
-    found = answers(replace(batch, questions=replace(batch.questions, facts=level)), answering, task)
+    found = answers(replace(batch, questions=batch.questions.with_facts(level)), answering, task)
     best = found.pointer.argmax(1) + 5 * torch.arange(4)
     assert best.tolist() == facts.slot[list(wanted.values())].tolist()
 
@@ -67,7 +67,7 @@ def test_a_fact_of_a_likelier_entity_is_believed_in_proportion() -> None:
     marks = batch.questions.facts.marks.clone()
     marks[:, RELEVANCE] = 0.7  # all alike
     facts = replace(batch.questions.facts, log_score=torch.linspace(0.2, 0.9, 15).log(), marks=marks)
-    found = answers(replace(batch, questions=replace(batch.questions, facts=facts)), answering, task)
+    found = answers(replace(batch, questions=batch.questions.with_facts(facts)), answering, task)
     ratio = found.pointer.exp()[0, :3] / found.pointer.exp()[0, 0]
     torch.testing.assert_close(ratio, torch.tensor([0.2, 0.25, 0.3]) / 0.2)  # β = 1, so shares are as P(anchor)
 
@@ -79,9 +79,9 @@ def test_a_question_without_facts_is_answered_alike_among_others_and_breaks_no_g
     first, *others = tiny_batch.tables()
     targets = asked.pointer_targets.clone()
     targets[0] = False
-    one_bare = replace(asked, facts=tiny_batch.facts([first.keep([]), *others]), pointer_targets=targets)
+    one_bare = replace(asked.with_facts(tiny_batch.facts([first.keep([]), *others])), pointer_targets=targets)
     among = answers(Batch(questions=one_bare), answering, task)
-    alone = answers(Batch(questions=replace(asked, facts=None)), answering, task)
+    alone = answers(Batch(questions=asked.with_facts(None)), answering, task)
     torch.testing.assert_close(among.vocabulary[0], alone.vocabulary[0], atol=1e-5, rtol=0)
     assert not among.pointer[0].exp().any()
     said = replace(one_bare, vocabulary_targets=torch.tensor([2, -1, 0, -1]))

@@ -57,8 +57,9 @@ def test_a_question_without_facts_has_an_empty_row_and_none_at_all_is_none() -> 
 
 def test_a_batch_moves_whole_and_absent_kinds_stay_absent() -> None:
     moved = Batch(questions=tiny_batch.batch().questions).to("meta")
-    assert moved.pairs is None and moved.edges is None
-    assert moved.questions.text.device.type == moved.questions.facts.node_vectors.device.type == "meta"
+    assert moved.samples is None and moved.edges is None
+    states = moved.questions.samples.parts["language"].states
+    assert states.device.type == moved.questions.facts.node_vectors.device.type == "meta"
 
 
 # ── the text bank ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -100,8 +101,11 @@ def test_jitter_changes_what_is_read_of_the_words_and_nothing_else() -> None:
     assert questions is not None and questions.facts is not None
     noisy = jitter(questions, 0.3, seed=1)
     assert noisy.facts is not None
-    assert not torch.equal(noisy.text, questions.text) and not torch.equal(noisy.text_vector, questions.text_vector)
-    assert not noisy.text[~questions.text_mask].any()
+    before, after = (each.samples.parts["language"] for each in (questions, noisy))
+    assert before.states is not None and after.states is not None and before.mask is not None
+    assert not torch.equal(after.states, before.states)
+    assert not torch.equal(noisy.text_vector, questions.text_vector)
+    assert not after.states[~before.mask].any() and torch.equal(after.raw, before.raw)
     torch.testing.assert_close(noisy.text_vector.norm(dim=1), torch.ones(4))
     changed = [
         column for column in range(6) if not torch.equal(noisy.facts.marks[:, column], questions.facts.marks[:, column])
@@ -109,4 +113,5 @@ def test_jitter_changes_what_is_read_of_the_words_and_nothing_else() -> None:
     assert changed == [RELEVANCE]
     assert noisy.facts.marks[:, RELEVANCE].min() >= 0 and noisy.facts.marks[:, RELEVANCE].max() <= 1
     assert torch.equal(noisy.pointer_targets, questions.pointer_targets)
-    assert torch.equal(jitter(questions, 0.3, seed=1).text, noisy.text)
+    again = jitter(questions, 0.3, seed=1).samples.parts["language"]
+    assert torch.equal(again.states, after.states)

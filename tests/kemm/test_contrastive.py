@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from kemm.data.batch import PicturedEntities, Pictures
+from kemm.fuse.encoded import Encoded
 from kemm.fuse.knowledge import EntityEncoder
-from kemm.fuse.model import Encoded
-from kemm.objectives.contrastive import EntityImage, Temperature, symmetric_cross_entropy
+from kemm.objectives.contrastive import Temperature, positives
+from kemm.objectives.entity_contrast import EntityImage
+from kemm.objectives.losses.contrastive import info_nce, spread
 from tests.kemm import tiny_batch
 
 
@@ -27,7 +29,9 @@ def test_the_contrast_of_two_pairs_by_hand() -> None:
     rows = math.log(1 + math.exp(-2)), math.log(1 + math.exp(-2))  # 2 against 0, 3 against 1
     columns = math.log(1 + math.exp(-1)), math.log(1 + math.exp(-3))  # 2 against 1, 3 against 0
     expected = 0.5 * (sum(rows) / 2 + sum(columns) / 2)
-    assert symmetric_cross_entropy(similarity, torch.tensor([0, 1])).item() == pytest.approx(expected, abs=1e-6)
+    assert info_nce(similarity, *(spread(positives(torch.tensor([0, 1]))),) * 2).item() == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_rows_of_one_entity_are_positives_of_each_other() -> None:
@@ -36,7 +40,9 @@ def test_rows_of_one_entity_are_positives_of_each_other() -> None:
     rows = math.log(math.exp(2) + 1) - 1, math.log(math.exp(1) + math.exp(3)) - 2
     columns = math.log(math.exp(2) + math.exp(1)) - 1.5, math.log(1 + math.exp(3)) - 1.5
     expected = 0.5 * (sum(rows) / 2 + sum(columns) / 2)
-    assert symmetric_cross_entropy(similarity, torch.tensor([4, 4])).item() == pytest.approx(expected, abs=1e-6)
+    assert info_nce(similarity, *(spread(positives(torch.tensor([4, 4]))),) * 2).item() == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_a_temperature_starts_as_set_and_stays_above_a_hundredth() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from kemm.fuse.model import Encoded
+from kemm.fuse.encoded import Encoded
 from kemm.objectives.link_prediction import LinkPrediction
 from tests.kemm import tiny_batch
 

@@ -27,7 +27,7 @@ def encoded(right: list[list[bool]]) -> Any:
     """Questions of three facts each, with these right ones."""
     targets = torch.tensor(right)
     facts = SimpleNamespace(mask=torch.ones_like(targets))
-    questions = replace(tiny_batch.batch().questions, facts=facts, pointer_targets=targets)  # type: ignore[type-var]
+    questions = replace(tiny_batch.batch().questions.with_facts(facts), pointer_targets=targets)  # type: ignore
     return SimpleNamespace(batch=SimpleNamespace(questions=questions), asked={"language": torch.zeros(2, 1, 8)})
 
 

@@ -12,11 +12,12 @@ import torch
 from kemm.data.batch import Batch, Movable, PicturedEntities, Questions
 from kemm.data.examples import balanced, right_rows
 from kemm.data.questions import NOT_KNOWN, Question
+from kemm.data.sources.captioned import CaptionedPictures
 from kemm.data.step_batches import StepBatches
 from kemm.data.training_data import TrainingData
+from kemm.settings.objectives import Objectives
 from tests.kemm import tiny_batch
 from tests.kemm.conftest import Trained
-from tests.kemm.tiny_towers import END, START
 from tests.kemm.tiny_world import TOYS
 
 
@@ -44,12 +45,35 @@ def tensors(part: Any, name: str = "") -> dict[str, torch.Tensor]:
             found[f"{name}.{key}"] = value
         elif isinstance(value, Movable):
             found |= tensors(value, f"{name}.{key}")
+        elif isinstance(value, dict):
+            found |= {k: v for part, inner in value.items() for k, v in tensors(inner, f"{name}.{key}.{part}").items()}
     return found
 
 
 def asked_of(batch: Batch) -> Questions:
     assert batch.questions is not None
     return batch.questions
+
+
+# ── further texts of a picture ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_beside_a_caption_stand_the_things_name_another_caption_and_a_wrong_one(data: TrainingData) -> None:
+    reading = {"itc": {"rewritten": True, "retrieved": True}, "tag_matching": {}, "next_sentence": {}}
+    changed = copy.copy(data)
+    changed.settings = data.settings.model_copy(update={"objectives": Objectives.model_validate(reading)})
+    source = CaptionedPictures(changed)
+    assert source.modalities == {"vision", "language", "tags", "rewritten", "retrieved"}
+    given: list[list[str | None]] = []
+    source.parts = copy.copy(data.world.parts)
+    source.parts.texts = lambda texts: (given.append(texts), data.world.parts.texts(texts))[1]  # type: ignore[method-assign]
+    samples = source.sample(np.random.default_rng(0), 8)
+    captions, retrieved, rewritten, tags = given
+    for row, number in enumerate(samples.entity.tolist()):
+        own = data.captions[data.names[number]]
+        assert tags[row] == data.world.label(data.names[number])
+        assert captions[row] in own and retrieved[row] in own and rewritten[row] not in own
+    assert samples.further["tags"].present.all() and bool(samples.has("vision", "rewritten").all())
 
 
 # ── by hand ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,9 +113,9 @@ def test_nothing_held_out_is_trained_on(data: TrainingData) -> None:
             assert holdout.fact(path_head, example.question.path[0]) == "train"
     number = {name: row for row, name in enumerate(data.names)}
     for step in range(30):
-        pairs, pictures = data.batch(step).pairs, data.batch(step).pictures
-        assert pairs is not None and pictures is not None
-        for entity in (pairs.entity, pictures.entity):
+        samples, pictures = data.batch(step).samples, data.batch(step).pictures
+        assert samples is not None and pictures is not None
+        for entity in (samples.entity, pictures.entity):
             assert not set(entity.tolist()) & {number[toy] for toy in held_out}
     assert isinstance(data.entities, PicturedEntities)
     assert data.entities.held_out.tolist() == [name in held_out for name in data.names]
@@ -103,7 +127,9 @@ def test_no_test_picture_is_ever_in_a_batch(data: TrainingData) -> None:
     known = {features.tobytes() for features in seen}
     for step in range(10):
         batch = data.batch(step)
-        shown = [*batch.pairs.patches, *asked_of(batch).patches[asked_of(batch).has_image]]  # type: ignore[union-attr]
+        assert batch.samples is not None
+        of_questions = asked_of(batch).samples.parts["vision"]
+        shown = [*batch.samples.parts["vision"].states, *of_questions.states[of_questions.present]]  # type: ignore
         assert shown and all(patches.numpy().tobytes() in known for patches in shown)
 
 
@@ -130,37 +156,29 @@ def test_a_steps_batch_depends_on_its_number_alone(data: TrainingData) -> None:
     again, other = tensors(data.batch(7)), tensors(data.batch(8))
     assert first.keys() == again.keys() and len(first) > 20
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first[".pairs.patches"], other[".pairs.patches"])
+    assert not torch.equal(first[".samples.parts.vision.states"], other[".samples.parts.vision.states"])
 
 
 def test_a_picture_stands_beside_a_caption_of_its_own_entity_and_every_entity_once(data: TrainingData) -> None:
-    pairs = data.batch(0).pairs
-    assert pairs is not None
-    assert len(set(pairs.entity.tolist())) == len(pairs.entity) == min(20, len(data.train_pictures))
-    for row, entity in enumerate(pairs.entity.tolist()):
+    samples = data.batch(0).samples
+    assert samples is not None
+    assert len(set(samples.entity.tolist())) == len(samples) == min(20, len(data.train_pictures))
+    words = samples.parts["language"]
+    assert words.states is not None and words.mask is not None
+    for row, entity in enumerate(samples.entity.tolist()):
         states = [data.world.bank.states([text])[0][0] for text in data.captions[data.names[entity]]]
-        own = pairs.text[row, : pairs.text_mask[row].sum()]
+        own = words.states[row, : words.mask[row].sum()]
         assert any(own.shape == state.shape and torch.equal(own, state) for state in states)
 
 
-def test_hidden_words_are_at_least_one_a_caption_and_never_its_ends(data: TrainingData) -> None:
-    tower = data.world.text
-    for step in range(10):
-        pairs = data.batch(step).pairs
-        assert pairs is not None
-        hidden = pairs.token_targets >= 0
-        assert hidden.any(1).all() and not (hidden & ~pairs.text_mask).any()
-        assert not {START, END, tower.pad_id, tower.mask_id} & set(pairs.token_targets[hidden].tolist())
-        assert not hidden[:, 0].any()
-        assert not torch.equal(pairs.masked_text, pairs.text)
-
-
-def test_a_quarter_of_the_words_is_hidden_over_many_captions(data: TrainingData) -> None:
-    texts = ["one two three four five six seven eight nine ten eleven twelve"] * 400
-    _, mask = data.world.bank.states(texts)
-    _, targets = data.batch._mask(texts, mask, np.random.default_rng(0))
-    hidden = (targets >= 0).sum().item() / (400 * 12)
-    assert hidden == pytest.approx(0.25 + 0.75**12 / 12, abs=0.02)  # and one where chance chose none
+def test_what_is_held_out_is_the_same_every_time_and_in_no_step(data: TrainingData) -> None:
+    first, again = data.batch.held_out(), data.batch.held_out()
+    assert tensors(first[0]).keys() == tensors(again[0]).keys() and len(tensors(first[0])) > 10
+    assert all(torch.equal(value, tensors(again[0])[name]) for name, value in tensors(first[0]).items())
+    asked = {example.question.question for example in data.held_out_examples}
+    assert asked and not {example.question.id for example in data.examples} & {
+        example.question.id for example in data.held_out_examples
+    }
 
 
 def test_pointers_point_at_right_answers_and_words_at_themselves(data: TrainingData) -> None:

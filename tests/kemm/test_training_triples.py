@@ -14,7 +14,8 @@ from kemm.data.training_triples import write_training_triples
 from kemm.predict.reader import Reader
 from kemm.pretrain import prepare, train
 from kemm.progress import silent
-from kemm.settings import Answering, EntityEmbeddings, QuestionSettings, Settings
+from kemm.settings import EntityEmbeddings, QuestionSettings, Settings
+from kemm.settings.objectives.knowledge import Answering
 from kg.embeddings.runs import train as train_vectors
 from kg.embeddings.settings import EmbeddingSettings
 from kg.embeddings.triples import Triples

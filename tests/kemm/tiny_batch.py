@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kemm.data.batch import Batch, Edges, Facts, Pairs, PicturedEntities, Pictures, Questions, collate_facts
+from kemm.data.batch import Batch, Edges, Facts, PicturedEntities, Pictures, Questions, collate_facts
 from kemm.data.fact_table import FAR_IS_NAMED, FactTable
+from kemm.data.samples import Part, Samples
 from kemm.objectives import OBJECTIVES
 from kemm.objectives.objective import Context
 from kemm.pretrain.task import PretrainTask
 from kemm.settings import Settings
+from tests.kemm.tiny_towers import END, FIRST_WORD, START, TinyText
 
 WIDTH, VISION_WIDTH, TEXT_WIDTH, PATCHES, TOKENS, NUM_WORDS = 8, 6, 10, 4, 5, 20
 VOCABULARY = ("yes", "no", "not known", "red")
@@ -30,13 +32,37 @@ def settings(names: Iterable[str] = OBJECTIVES, dropout: float = 0.0, **train: A
 
 
 def context() -> Context:
-    words = torch.randn(NUM_WORDS, TEXT_WIDTH, generator=torch.Generator().manual_seed(3))
-    return Context(WIDTH, VISION_WIDTH, TEXT_WIDTH, PATCHES, words, VOCABULARY)
+    """A text tower of twenty words; of pictures, features alone."""
+    tower = TinyText(TEXT_WIDTH, NUM_WORDS)
+    return Context(
+        width=WIDTH,
+        vision_width=VISION_WIDTH,
+        text_width=TEXT_WIDTH,
+        pooled={"vision": VISION_WIDTH, "language": TEXT_WIDTH},
+        grids={"vision": (2, 2)},
+        word_width=TEXT_WIDTH,
+        lexicon=tower.lexicon(),
+        vocabulary=VOCABULARY,
+        towers={"language": tower},
+    )
 
 
 def task(names: Iterable[str] = OBJECTIVES, dropout: float = 0.0, seed: int = 0) -> PretrainTask:
     torch.manual_seed(seed)
     return PretrainTask(settings(names, dropout), context())
+
+
+def task_of(**objectives: Mapping[str, Any]) -> PretrainTask:
+    """A task of these objectives with these settings."""
+    torch.manual_seed(0)
+    chosen = {**settings([]).model_dump(), "objectives": objectives}
+    return PretrainTask(Settings.model_validate(chosen), context())
+
+
+def rows(whole: Batch, chosen: Sequence[int]) -> Batch:
+    """Some samples of a batch, and nothing else."""
+    assert whole.samples is not None
+    return Batch(whole.samples.take(torch.tensor(chosen)))
 
 
 def table(near: Sequence[int], far: Sequence[int], parent: Sequence[int], first: int = 0) -> FactTable:
@@ -87,19 +113,24 @@ def facts(of: Sequence[FactTable] | None = None) -> Facts:
     return found
 
 
-def pairs(generator: torch.Generator) -> Pairs:
-    """Four pictures of the entities 0, 1, 2 and 2, with captions of 5, 4, 5 and 3 tokens, one or two of them hidden."""
-    lengths = torch.tensor([5, 4, 5, 3])
-    targets = torch.full((4, TOKENS), -100)
-    targets[[0, 0, 1, 2, 3], [1, 3, 2, 1, 1]] = torch.tensor([4, 7, 5, 6, 6])
-    return Pairs(
-        patches=torch.randn(4, PATCHES, VISION_WIDTH, generator=generator),
-        text=torch.randn(4, TOKENS, TEXT_WIDTH, generator=generator),
-        text_mask=torch.arange(TOKENS) < lengths[:, None],
-        masked_text=torch.randn(4, TOKENS, TEXT_WIDTH, generator=generator),
-        token_targets=targets,
-        entity=torch.tensor([0, 1, 2, 2]),
-    )
+def texts(generator: torch.Generator, lengths: Sequence[int]) -> Part:
+    """Random words between a start and an end, as the tiny text tower reads them."""
+    tower = TinyText(TEXT_WIDTH, NUM_WORDS)
+    ids = torch.randint(FIRST_WORD, NUM_WORDS, (len(lengths), TOKENS), generator=generator)
+    ids[:, 0] = START
+    mask = torch.arange(TOKENS) < torch.tensor(lengths)[:, None]
+    ids[torch.arange(len(lengths)), torch.tensor(lengths) - 1] = END
+    ids = ids.masked_fill(~mask, 0)
+    return Part(torch.ones(len(lengths), dtype=torch.bool), ids, tower(ids, mask)[0], mask)
+
+
+def pairs(generator: torch.Generator) -> Samples:
+    """Four pictures of the entities 0, 1, 2 and 2, with captions of 5, 4, 5 and 3 tokens, the two ends among them."""
+    shown = torch.randn(4, PATCHES, VISION_WIDTH, generator=generator)
+    parts = {"vision": Part(torch.ones(4, dtype=torch.bool), states=shown), "language": texts(generator, [5, 4, 5, 3])}
+    roles = ("tags", "rewritten", "retrieved", "next", "linked")
+    further = {role: texts(generator, [4, 3, 5, 4]) for role in roles}
+    return Samples(parts, torch.tensor([0, 1, 2, 2]), further=further)
 
 
 def pictures(generator: torch.Generator) -> Pictures:
@@ -113,16 +144,14 @@ def questions(generator: torch.Generator) -> Questions:
     """One answered by a near fact, one by a fact two hops away, one by a word, one (without a picture) by two facts."""
     right = torch.zeros(4, 5, dtype=torch.bool)
     right[[0, 1, 3, 3], [1, 3, 0, 1]] = True
+    has_image = torch.tensor([True, True, True, False])
+    shown = Part(has_image, states=torch.randn(4, PATCHES, VISION_WIDTH, generator=generator))
+    parts = {"vision": shown, "language": texts(generator, [5, 3, 4, 5])}
     return Questions(
-        patches=torch.randn(4, PATCHES, VISION_WIDTH, generator=generator),
-        has_image=torch.tensor([True, True, True, False]),
-        text=torch.randn(4, TOKENS, TEXT_WIDTH, generator=generator),
-        text_mask=torch.arange(TOKENS) < torch.tensor([5, 3, 4, 5])[:, None],
+        samples=Samples(parts, torch.tensor([0, 1, 2, -1]), facts=facts()),
         text_vector=unit(4, TEXT_WIDTH, generator=generator),
-        facts=facts(),
         pointer_targets=right,
         vocabulary_targets=torch.tensor([-1, -1, 0, -1]),
-        entity=torch.tensor([0, 1, 2, -1]),
     )
 
 
@@ -167,17 +196,13 @@ def unit(*shape: int, generator: torch.Generator) -> Tensor:
     return F.normalize(torch.randn(*shape, generator=generator), dim=-1)
 
 
-FUSE = ("patches", "text", "text_mask", "facts", "has_image", "masked_patches", "masked_nodes")
-
-
-def count_fusions(model: Any) -> list[tuple]:
+def count_fusions(model: Any) -> list[dict[str, Any]]:
     """Record what every later call of ``model.fuse`` is given; the call itself goes on."""
-    calls: list[tuple] = []
-    fuse = model.fuse
+    calls: list[dict[str, Any]] = []
+    fuse, names = model.fuse, ("tokens", "masks", "facts", "masked_nodes", "mask")
 
     def counted(*arguments: Any, **named: Any) -> Mapping[str, Tensor]:
-        given = dict(zip(FUSE, arguments, strict=False)) | named
-        calls.append(tuple(given.get(name) for name in FUSE))
+        calls.append(dict(zip(names, arguments, strict=False)) | named)
         return fuse(*arguments, **named)
 
     model.fuse = counted

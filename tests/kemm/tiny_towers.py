@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kemm.data.lexicon import Lexicon
 from kemm.encoders.text import HuggingFaceText
 from kemm.encoders.vision import VisionTower
 
@@ -42,6 +43,10 @@ class TinyText(HuggingFaceText):
             hashes = [zlib.crc32(word.encode()) % (self.num_tokens - FIRST_WORD) for word in words]
             ids.append([START, *(FIRST_WORD + value for value in hashes), END])
         return ids
+
+    def lexicon(self) -> Lexicon:
+        is_special = torch.arange(self.num_tokens) < FIRST_WORD
+        return Lexicon(MASK, is_special, torch.zeros_like(is_special))
 
     @torch.no_grad()
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from kemm.data.samples import Part, Samples
 from kemm.fuse import masks as masks_of
+from kemm.fuse.model import KEMM
 from kemm.fuse.multiway import MultiwayTransformer
 from kemm.fuse.positions import Rotary
+from kemm.fuse.readings import Readings
 from kemm.fuse.transformer import Transformer
 from kg.errors import InputError
 from tests.kemm import tiny_batch
@@ -287,36 +292,42 @@ def test_shapes_that_do_not_agree_are_named() -> None:
 # ── the whole model ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def read(samples: Samples, model: KEMM, **changes: Any) -> dict[str, torch.Tensor]:
+    return Readings(model, replace(samples, **changes), Counter()).fuse()
+
+
+def asked_samples() -> Samples:
+    questions = tiny_batch.batch().questions
+    assert questions is not None
+    return questions.samples
+
+
 def test_what_is_fused_for_a_question_does_not_depend_on_the_rest_of_the_batch() -> None:
-    model = tiny_batch.task(["answering"]).model.eval()
-    asked, tables = tiny_batch.batch().questions, tiny_batch.tables()
-    assert asked is not None
-    together = model.fuse(asked.patches, asked.text, asked.text_mask, asked.facts, asked.has_image)
+    model, asked, tables = tiny_batch.task(["answering"]).model.eval(), asked_samples(), tiny_batch.tables()
+    together = read(asked, model)
+    mask = asked.parts["language"].mask
+    assert mask is not None
     for row, own in enumerate(tables):  # alone, K is the question's own number of facts
-        part = slice(row, row + 1)
-        facts = tiny_batch.facts([own])
-        alone = model.fuse(asked.patches[part], asked.text[part], asked.text_mask[part], facts, asked.has_image[part])
-        real = asked.text_mask[row].sum() + 1
+        alone = read(asked.take(torch.tensor([row])), model, facts=tiny_batch.facts([own]))
+        real = mask[row].sum() + 1
         torch.testing.assert_close(together["language"][row, :real], alone["language"][0, :real], atol=1e-5, rtol=0)
         torch.testing.assert_close(together["knowledge"][row, : len(own)], alone["knowledge"][0], atol=1e-5, rtol=0)
 
 
 def test_a_missing_picture_is_the_same_as_a_blank_or_any_other_one() -> None:
-    model = tiny_batch.task(["answering"]).model.eval()
-    asked = tiny_batch.batch().questions
-    assert asked is not None
-    none = model.fuse(None, asked.text, asked.text_mask, asked.facts)["language"][:, 0]
-    hidden = torch.zeros(4, dtype=torch.bool)
-    for patches in (torch.zeros_like(asked.patches), asked.patches):
-        fused = model.fuse(patches, asked.text, asked.text_mask, asked.facts, hidden)["language"][:, 0]
-        torch.testing.assert_close(fused, none, atol=1e-5, rtol=0)
+    model, asked = tiny_batch.task(["answering"]).model.eval(), asked_samples()
+    none = read(asked, model, parts={"language": asked.parts["language"]})["language"][:, 0]
+    shown = asked.parts["vision"].states
+    assert shown is not None
+    for states in (torch.zeros_like(shown), shown):
+        hidden = Part(torch.tensor([False, False, False, True]), states=states)
+        fused = read(asked, model, parts={**asked.parts, "vision": hidden})["language"][:3, 0]
+        torch.testing.assert_close(fused, none[:3], atol=1e-5, rtol=0)
 
 
 def test_a_question_without_facts_is_read_alike_in_a_batch_with_and_without_others_that_have_some() -> None:
-    model = tiny_batch.task(["answering"]).model.eval()
-    asked, tables = tiny_batch.batch().questions, tiny_batch.tables()
-    assert asked is not None
+    model, asked, tables = tiny_batch.task(["answering"]).model.eval(), asked_samples(), tiny_batch.tables()
     facts = tiny_batch.facts([tables[0].keep([]), *tables[1:]])
-    among = model.fuse(asked.patches, asked.text, asked.text_mask, facts, asked.has_image)["language"][0, 0]
-    alone = model.fuse(asked.patches, asked.text, asked.text_mask, None, asked.has_image)["language"][0, 0]
+    among = read(asked, model, facts=facts)["language"][0, 0]
+    alone = read(asked, model, facts=None)["language"][0, 0]
     torch.testing.assert_close(among, alone, atol=1e-5, rtol=0)

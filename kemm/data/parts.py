@@ -1,0 +1,119 @@
+"""Files and texts as parts of samples, the way a run's model takes them: cached features, pixels, ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from kemm.data.pictures import FeatureBank, augment
+from kemm.data.samples import Part
+from kemm.data.text_bank import TextBank
+from kemm.encoders.vision import open_image, to_array
+from kemm.settings import Settings
+from kg.errors import InputError
+
+Shown = dict[str, np.ndarray]
+
+
+class PartMaker:
+    """Make parts; pictures that were decoded are kept.
+
+    Args:
+        settings: of the run; what its towers are decides what is made.
+        bank, features: the memos of the world's frozen towers.
+    """
+
+    def __init__(self, settings: Settings, bank: TextBank, features: FeatureBank) -> None:
+        self.settings, self.bank, self.features = settings, bank, features
+        chosen = settings.model.towers
+        self.size = chosen.vision.size if chosen.vision.mode == "scratch" else features.tower.size
+        self.has_pixels = chosen.vision.mode != "frozen"
+        mim, teacher = settings.objectives.mim, settings.objectives.teacher
+        is_told = (mim is not None and mim.target != "pixels") or (teacher is not None and teacher.of == "vision")
+        self.has_features = not self.has_pixels or is_told
+        self.has_states = chosen.language.mode == "frozen"
+        self._pixels: dict[tuple[str, int], np.ndarray] = {}
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def picture(self, image: str | Path | Image.Image, view: int = 0) -> Shown:
+        """What the model is given of one picture: ``states`` (P, D_v) float16, ``raw`` (S, S, 3) uint8, or both."""
+        found: Shown = {}
+        if self.has_features:
+            is_file = isinstance(image, str | Path)
+            found["states"] = self.features.get(str(image), view) if is_file else self.features.encode(image)
+        if self.has_pixels:
+            found["raw"] = self._decoded(str(image), view) if isinstance(image, str | Path) else self._sized(image)
+        return found
+
+    def pictures(self, shown: Sequence[Shown | None]) -> Part:
+        """Join what ``picture`` gave; None is an absent picture."""
+        present = torch.tensor([each is not None for each in shown], dtype=torch.bool)
+        shapes: dict[str, tuple[int, ...] | None] = {}
+        shapes["states"] = self.features.shape if self.has_features else None
+        shapes["raw"] = (self.size, self.size, 3) if self.has_pixels else None
+        made = {}
+        for name, shape in shapes.items():
+            if shape is not None:
+                blank = np.zeros(shape, dtype=np.float32 if name == "states" else np.uint8)
+                rows = [blank if each is None else each[name].astype(blank.dtype) for each in shown]
+                made[name] = torch.from_numpy(np.stack(rows))
+        return Part(present, made.get("raw"), made.get("states"))
+
+    def _decoded(self, file: str, view: int) -> np.ndarray:
+        if (file, view) not in self._pixels:
+            image = open_image(file)
+            if view:
+                seed = int.from_bytes(self.features.key(file, view).encode()[:8], "big")
+                image = augment(image, np.random.default_rng(seed + view))
+            self._pixels[file, view] = self._sized(image)
+        return self._pixels[file, view]
+
+    def _sized(self, image: Image.Image) -> np.ndarray:
+        return to_array(image, self.size)
+
+    # ── texts ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def texts(self, texts: Sequence[str | None]) -> Part:
+        """Ids, and states of the frozen tower where there is one; None is an absent text."""
+        present = torch.tensor([text is not None for text in texts], dtype=torch.bool)
+        filled = [text or "" for text in texts]
+        ids, mask = self.bank.tower.pad(self.bank.ids(filled))
+        states = self.bank.states(filled)[0] if self.has_states else None
+        return Part(present, ids, states, mask)
+
+    # ── sounds and films ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def sounds(self, files: Sequence[str | None]) -> Part:
+        """Log-mel spectrograms (B, F, M), cut or padded to the model's frames; None is an absent sound."""
+        from kemm.encoders.audio import DEVIATION, MEAN
+        from kemm.encoders.sound import log_mel, read_wave
+
+        chosen = self.settings.model.towers.audio
+        if chosen is None:
+            raise InputError("there are sounds to train on, but the model takes none: set model.towers.audio")
+        found = torch.zeros(len(files), chosen.frames, chosen.size)
+        for row, file in enumerate(files):
+            if file is not None:
+                energies = log_mel(read_wave(file), chosen.size)[: chosen.frames]
+                found[row, : len(energies)] = energies
+        return Part(torch.tensor([file is not None for file in files]), (found - MEAN) / (2 * DEVIATION))
+
+    def films(self, folders: Sequence[str | None]) -> Part:
+        """Frames (B, F, S, S, 3), evenly taken from the pictures of each folder by name; None is an absent film."""
+        chosen = self.settings.model.towers.video
+        if chosen is None:
+            raise InputError("there are films to train on, but the model takes none: set model.towers.video")
+        frames = torch.zeros(len(folders), chosen.frames, chosen.size, chosen.size, 3, dtype=torch.uint8)
+        mask = torch.zeros(len(folders), chosen.frames, dtype=torch.bool)
+        for row, folder in enumerate(folders):
+            files = sorted(path for path in Path(folder).iterdir() if path.is_file()) if folder is not None else []
+            taken = [files[round(at)] for at in np.linspace(0, len(files) - 1, min(chosen.frames, len(files)))]
+            for place, file in enumerate(taken):
+                frames[row, place] = torch.from_numpy(to_array(open_image(file), chosen.size).copy())
+            mask[row, : len(taken)] = True
+        return Part(torch.tensor([folder is not None for folder in folders]), frames, mask=mask)

@@ -1,0 +1,107 @@
+"""Things of a user's own table, each known by any of picture, sound, film, text and class."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from kemm.data.rewriting import Rewriter
+from kemm.data.samples import UNKNOWN, Part, Samples
+from kemm.data.wordings import share
+from kg.errors import InputError
+
+if TYPE_CHECKING:
+    from kemm.data.training_data import TrainingData
+
+COLUMNS = {"picture": "vision", "text": "language", "sound": "audio", "frames": "video"}
+HELD_OUT = 0.1
+
+
+class MediaTable:
+    """A TSV with a header of any of ``picture``, ``sound``, ``frames`` (a folder), ``text``, ``label``, ``split``.
+
+    Paths are relative to the table; an empty cell is something not known. Rows whose split is one of
+    ``data.test_splits`` are left out; ``dev`` ones, or without that column a tenth, are held out.
+
+    Raises:
+        InputError: the table is not there, or has none of the columns.
+    """
+
+    def __init__(self, data: TrainingData) -> None:
+        path = data.settings.data.media
+        self.parts = data.world.parts
+        self.train: list[dict[str, str]] = []
+        self.dev: list[dict[str, str]] = []
+        self.names: list[str] = []
+        if path is None:
+            self.modalities: frozenset[str] = frozenset()
+            return
+        rows = _read(path)
+        self.names = [column for column in COLUMNS if any(row.get(column) for row in rows)]
+        self.labels = {label: number for number, label in enumerate(sorted({row.get("label") or "" for row in rows}))}
+        for row in rows:
+            split = row.get("split") or ""
+            if split in data.settings.data.test_splits:
+                continue
+            is_dev = split == "dev" if "split" in row else share(data.seed, "media", str(row)) < HELD_OUT
+            (self.dev if is_dev else self.train).append(row)
+        is_said = {"text", "label"} <= set(rows[0])
+        self.roles = data.roles & {"tags", "retrieved", "rewritten"} if is_said else frozenset()
+        self.said: dict[str, list[str]] = {}  # label → texts
+        for row in self.train:
+            if row.get("text") and row.get("label"):
+                self.said.setdefault(row["label"], []).append(row["text"])
+        self.rewrite = Rewriter(self.said)
+        self.modalities = frozenset(COLUMNS[column] for column in self.names) | self.roles
+
+    def sample(self, rng: np.random.Generator, size: int) -> Samples:
+        return self._draw(self.train, rng, size)
+
+    def held_out(self, rng: np.random.Generator, size: int) -> Samples | None:
+        return self._draw(self.dev, rng, size) if self.dev else None
+
+    def _draw(self, rows: list[dict[str, str]], rng: np.random.Generator, size: int) -> Samples:
+        chosen = [rows[i] for i in rng.permutation(len(rows))[:size]]
+        parts: dict[str, Part] = {}
+        for column in self.names:
+            cells = [row.get(column) or None for row in chosen]
+            if column == "picture":
+                shown = [self.parts.picture(cell) if cell else None for cell in cells]
+                parts["vision"] = self.parts.pictures(shown)
+            else:
+                make = {"text": self.parts.texts, "sound": self.parts.sounds, "frames": self.parts.films}[column]
+                parts[COLUMNS[column]] = make(cells)
+        label = [self.labels[row["label"]] if row.get("label") else UNKNOWN for row in chosen]
+        further = {
+            role: self.parts.texts([self._further(role, row, rng) for row in chosen]) for role in sorted(self.roles)
+        }
+        unknown = torch.full((len(chosen),), UNKNOWN)
+        return Samples(parts, unknown, torch.tensor(label, dtype=torch.long), further=further)
+
+    def _further(self, role: str, row: dict[str, str], rng: np.random.Generator) -> str | None:
+        """A row's class, another text of its class, or its text made wrong."""
+        text, label = row.get("text") or "", row.get("label") or ""
+        if role == "tags":
+            return label or None
+        if role == "rewritten":
+            return self.rewrite(label, text, rng) if text else None
+        others = self.said.get(label, [])
+        return others[rng.integers(len(others))] if others else None
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such table; set data.media to a TSV of pictures, sounds and texts")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    if not rows or not set(COLUMNS) & set(rows[0]):
+        raise InputError(f"{path}: a header with any of {', '.join(COLUMNS)}, tab-separated, and rows are needed")
+    for row in rows:
+        for column in ("picture", "sound", "frames"):
+            if row.get(column):
+                row[column] = str(path.parent / row[column])
+    return rows
