@@ -45,8 +45,8 @@ KINDS = ("image", "sound", "text")
 PAIRS = tuple(itertools.combinations(KINDS, 2))
 FRAMES, MELS, SPACE = 192, 48, 128
 RECORDINGS = 8  # most of one thing
-SIZES = {"width": 64, "layers": 1, "heads": 4}
-STEPS, LOOK_EVERY, BATCH, RATE = 120, 40, 64, 1e-3
+SIZES = {"width": 64, "layers": 2, "heads": 4}
+STEPS, LOOK_EVERY, BATCH, RATE = 160, 40, 128, 1e-3
 
 
 class Things(NamedTuple):
