@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from kemm.data.batch import Facts
+from kemm.data.facts import Facts, join_facts
+from kemm.data.movable import Movable
+from kemm.data.ties import Links, Mentions
 
 UNKNOWN = -1
-
-
-class Movable:
-    """A dataclass of tensors that goes to a device whole."""
-
-    def to(self, device: torch.device | str) -> Any:
-        moved: dict[str, Any] = {}
-        for item in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, item.name)
-            if isinstance(value, Tensor | Movable):
-                moved[item.name] = value.to(device)
-            elif isinstance(value, dict):
-                moved[item.name] = {key: part.to(device) for key, part in value.items()}
-        return replace(self, **moved)  # type: ignore[type-var]
+Tie = TypeVar("Tie", Mentions, Links)
 
 
 @dataclass(frozen=True)
@@ -62,7 +50,8 @@ class Samples(Movable):
 
     Attributes:
         parts: "vision", "language", "audio", "video" → that modality, of all B rows; only those that any row has.
-        facts: the evidence of each row, where it has any.
+        facts: the evidence of each row, where it has any: the modality "knowledge".
+        mentions: where the rows' texts name nodes of their facts; ``links``: how some rows are joined in the graph.
         entity: (B,) number of what is shown or told of, among the run's pictured entities; ``UNKNOWN`` for none.
         label: (B,) number of its class; ``UNKNOWN`` for none.
     """
@@ -71,6 +60,8 @@ class Samples(Movable):
     entity: Tensor
     label: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
     facts: Facts | None = None
+    mentions: Mentions | None = None
+    links: Links | None = None
 
     def __post_init__(self) -> None:
         if len(self.label) != len(self.entity):
@@ -83,11 +74,17 @@ class Samples(Movable):
         """(B,) bool: the rows in which all of these modalities are present."""
         found = torch.ones(len(self), dtype=torch.bool, device=self.entity.device)
         for name in names:
-            found = found & self.parts[name].present if name in self.parts else torch.zeros_like(found)
+            found = found & self.present(name)
         return found
 
+    def present(self, name: str) -> Tensor:
+        """(B,) bool: the rows that have this modality."""
+        if name == "knowledge" and self.facts is not None:
+            return self.facts.mask.any(1)
+        return self.parts[name].present if name in self.parts else torch.zeros_like(self.entity, dtype=torch.bool)
+
     def take(self, rows: Tensor) -> Samples:
-        """Some rows (N,), without facts."""
+        """Some rows (N,), without what ties them to the graph."""
         parts = {name: part.take(rows) for name, part in self.parts.items()}
         return Samples(parts, self.entity[rows], self.label[rows])
 
@@ -99,14 +96,24 @@ def join(all_samples: Sequence[Samples]) -> Samples | None:
         return None
     if len(all_samples) == 1:
         return all_samples[0]
-    assert all(samples.facts is None for samples in all_samples), "samples with facts are batches of their own"
     names = dict.fromkeys(name for samples in all_samples for name in samples.parts)
     sizes = [len(samples) for samples in all_samples]
+    nodes = [len(samples.facts.node_vectors) if samples.facts is not None else 0 for samples in all_samples]
+    befores = [(sum(sizes[:place]), sum(nodes[:place])) for place in range(len(sizes))]
     return Samples(
         {name: _join_parts([samples.parts.get(name) for samples in all_samples], sizes) for name in names},
         torch.cat([samples.entity for samples in all_samples]),
         torch.cat([samples.label for samples in all_samples]),
+        join_facts([samples.facts for samples in all_samples], sizes),
+        _only([s.mentions and s.mentions.shifted(*before) for s, before in zip(all_samples, befores, strict=True)]),
+        _only([s.links and s.links.shifted(before[0]) for s, before in zip(all_samples, befores, strict=True)]),
     )
+
+
+def _only(records: Sequence[Tie | None]) -> Tie | None:
+    known = [record for record in records if record is not None]
+    assert len(known) < 2, "two sources tie their rows to the graph"
+    return known[0] if known else None
 
 
 def _join_parts(parts: Sequence[Part | None], sizes: Sequence[int]) -> Part:

@@ -23,3 +23,11 @@ class EntityImage(Contrastive):
 
 class EntityText(Contrastive):
     batch: int = Field(128, description="entities a step")
+
+
+class GraphText(ImageTextContrastive):
+    between: tuple[str, str] = ("knowledge", "language")
+
+
+class GraphImage(ImageTextContrastive):
+    between: tuple[str, str] = ("knowledge", "vision")
