@@ -41,8 +41,11 @@ $(BIN)/python:
 	$(INSTALL) -e '.[quickstart]'
 	touch $@
 
+# torchscale and open_clip are what BEiT-3 and CoCa are compared with. torchscale asks for a timm and a fairscale of
+# 2022, and works with today's; fairscale brings a package `benchmarks` along, which ours, in the checkout, goes before.
 .venv/.installed-dev: .venv/.installed
 	$(INSTALL) -e '.[quickstart,dev]'
+	$(INSTALL) --no-deps torchscale fairscale open_clip_torch
 	touch $@
 
 clean:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from kemm.evaluate.paired import paired_difference
+
 BASELINE = "no vectors"
 KNOWLEDGE = ("full", "none")
 
@@ -44,18 +46,9 @@ def summarise(out: Path, conditions: Sequence[str]) -> list[dict[str, Any]]:
                 row["n"] = sum(map(len, mine.values()))
                 row["accuracy"] = round(float(np.mean([values.mean() for values in mine.values()])), 4)
                 if name != BASELINE and theirs:
-                    differences = [mine[seed] - theirs[seed] for seed in theirs]
-                    row["difference"] = round(float(np.mean([values.mean() for values in differences])), 4)
-                    row["ci95"] = paired_interval(differences)
+                    row |= paired_difference([mine[seed] for seed in theirs], list(theirs.values()))
                 rows.append(row)
     return rows
-
-
-def paired_interval(differences: list[np.ndarray], draws: int = 10_000) -> list[float]:
-    """The 95 % interval of the mean difference: questions drawn with replacement within each seed, seeds averaged."""
-    rng = np.random.default_rng(0)
-    means = np.mean([np.array([rng.choice(d, len(d)).mean() for _ in range(draws)]) for d in differences], axis=0)
-    return [round(float(end), 4) for end in np.quantile(means, [0.025, 0.975])]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.entity_embedding_figures import BASELINE, KNOWLEDGE, summarise, table
+from kemm.evaluate.ablation import write
 
 #: condition → (embedding model, mode); ``permuted`` takes ComplEx's vectors.
 CONDITIONS: dict[str, tuple[str, str] | None] = {
@@ -99,7 +100,7 @@ def run_seed(given: argparse.Namespace, seed: int) -> None:
         described = measure(world, data, CONDITIONS[name], runs, out / f"seed-{seed}" / slug(name))
         described |= {"world": given.config.stem, "seed": seed, "condition": name, "steps": settings.train.steps}
         described |= {"cpu_seconds": round(time.process_time() - started, 1)}
-        write(result_file(out, seed, name), described)
+        write(result_file(out, seed, name), json.dumps(described))
         full = described["right"]["full"]
         note(f"{name}: {sum(full) / len(full):.3f} of {len(full)}, {described['cpu_seconds']} processor seconds")
     world.close()
@@ -118,7 +119,7 @@ def embed(settings: Any, folder: Path, name: str, seed: int, epochs: int) -> Pat
         return run
     if name == "permuted":
         permute(folder / "embeddings" / "complex", run, seed)
-        write(run / "done.json", {})
+        write(run / "done.json", "{}")
         return run
     triples = folder / "triples"
     if not triples.exists():
@@ -128,7 +129,7 @@ def embed(settings: Any, folder: Path, name: str, seed: int, epochs: int) -> Pat
     described = {**TRAINING[name], "training": {**common, **TRAINING[name]["training"]}}
     places = {"data": {"folder": str(triples)}, "run": str(run), "seed": seed, "evaluation": {"every": 4, "limit": 200}}
     found = train(EmbeddingSettings.model_validate({**described, **places}), note=note)
-    write(run / "done.json", {"valid": found["valid"]})
+    write(run / "done.json", json.dumps({"valid": found["valid"]}))
     return run
 
 
@@ -150,11 +151,7 @@ def permute(source: Path, run: Path, seed: int) -> None:
 def measure(world: Any, data: Any, condition: tuple[str, str] | None, runs: dict[str, Path], folder: Path) -> Any:
     """Pre-train under one condition and answer the held-out questions with and without knowledge."""
     from kemm.data.entity_vectors import EntityVectors
-    from kemm.evaluate.calibration import calibrate
-    from kemm.evaluate.knowledge_vqa import KnowledgeVQA
-    from kemm.predict.reader import Calibration, Reader
-    from kemm.pretrain.build import build_task
-    from kemm.pretrain.loop import fit
+    from kemm.evaluate import ablation
     from kemm.settings import EntityEmbeddings
 
     settings, vectors = world.settings.model_copy(deep=True), world.entity_vectors
@@ -166,31 +163,9 @@ def measure(world: Any, data: Any, condition: tuple[str, str] | None, runs: dict
         )
         world.entity_vectors = EntityVectors.open(runs[condition[0]])
         assert world.entity_vectors.names == vectors.names
-    task = build_task(settings, world, data.vocabulary)
-    tick = progress("pre-train", settings.train.steps)
-    done = 0
-
-    def show(step: int, losses: dict[str, float]) -> None:
-        nonlocal done
-        tick(step - done)
-        done = step
-
-    fitted = fit(task, data.batch, settings.train, folder / "checkpoint", progress=show)
-    reader = Reader(task, world, data.vocabulary, Calibration())
-    reader = Reader(task, world, data.vocabulary, calibrate(reader, data))
-    asked = [question for question in data.questions if question.split == "test"]
-    benchmark = KnowledgeVQA(asked)
-    results = {knowledge: benchmark.run(reader, knowledge) for knowledge in KNOWLEDGE}
+    found = ablation.measure(world, data, settings, folder, KNOWLEDGE, progress)
     world.entity_vectors = vectors
-    entities = task.model.knowledge.entities
-    return {
-        "questions": [question.id for question in asked],
-        "types": [question.type for question in asked],
-        "held_out": [question.held_out[-1] for question in asked],
-        "right": {name: [int(record.right) for record in result.records] for name, result in results.items()},
-        "losses": {name: values[-1][1] for name, values in fitted["losses"].items()},
-        "projection": round(entities.weight.norm().item(), 3) if entities is not None else 0.0,
-    }
+    return found
 
 
 # ── small things ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,14 +177,6 @@ def result_file(out: Path, seed: int, name: str) -> Path:
 
 def slug(name: str) -> str:
     return name.replace(",", "").replace(" ", "-").lower()
-
-
-def write(file: Path, value: Any) -> None:
-    """Whole, or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(value), encoding="utf-8")
-    partial.replace(file)
 
 
 def note(line: str) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from kg.errors import InputError
 
 PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save, pickle
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+A_PICKLE = "a pickle, which could run anything and is never loaded; convert it to model.safetensors first"
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -25,11 +27,27 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(PICKLED):
-        raise InputError(f"{path}: a pickle, which could run anything and is never loaded; convert it to safetensors")
+        raise InputError(f"{path}: {A_PICKLE}")
     try:
         return load_file(path)
     except Exception as error:  # safetensors raises its own bare exception type for a damaged file
-        raise InputError(f"{path}: not a readable safetensors file ({error}); is it whole?") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable safetensors file ({reason}); is it whole?") from None
+
+
+def weights_of(folder: Path) -> Path:
+    """The file of weights in a model's folder.
+
+    Raises:
+        InputError: there is none; says so if there is a pickle in its place.
+    """
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        pickled = next((found for pattern in PICKLES for found in sorted(folder.glob(pattern))), None)
+        if pickled is not None:
+            raise InputError(f"{pickled}: {A_PICKLE}")
+        raise InputError(f"{folder}: there is no model.safetensors")
+    return path
 
 
 def first_difference(own: dict[str, Tensor], other: dict[str, Tensor]) -> str | None:

@@ -33,6 +33,7 @@ from kg.mentions import (
     square_of_length,
     surface_of,
 )
+from kg.names import words_of
 from kg.records import Entity, Link
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class _Known:
     popularity: float
     types: tuple[str, ...]
     surfaces: tuple[str, ...]
+    label: str
+    id: int
 
 
 class EntityLinker:
@@ -86,7 +89,9 @@ class EntityLinker:
     ) -> None:
         self.languages = tuple(languages)
         self._known: dict[str, _Known] = {}
+        self._by_id: dict[int, _Known] = {}
         self._senses: dict[str, list[tuple[_Known, bool, str]]] = {}  # surface → (entity, is its label, as written)
+        self._respelt: dict[str, list[str]] = {}  # words of a label → surfaces, where these are something else
         self._indexes: list[NameIndex] = []
         self._late: set[str] = set()  # names that came after the first index was made
         self.version = 0
@@ -160,6 +165,26 @@ class EntityLinker:
             return self._score(found, mention.strip(), None, None, None, None)
         return []
 
+    def number(self, iri: str) -> int:
+        """Return the term id of an entity that has a name in the store; 0 for others."""
+        known = self._known.get(iri)
+        return max(known.id, 0) if known else 0
+
+    def iri(self, number: int) -> str | None:
+        """Return the IRI of the entity of a term id, None where it has no name."""
+        known = self._by_id.get(number)
+        return known.iri if known else None
+
+    def label(self, iri: str) -> str | None:
+        """Return the label of an entity in the languages that are known, None or "" where it has none."""
+        known = self._known.get(iri)
+        return known.label if known else None
+
+    def called(self, said: str) -> list[int]:
+        """Return the term ids of the entities whose label has just these words, as `kg.names.words_of` gives them."""
+        surfaces = (said, *self._respelt.get(said, ()))
+        return [known.id for one in surfaces for known, is_label, _ in self._senses.get(one, ()) if is_label]
+
     def update(self, graph: KnowledgeGraph) -> bool:
         """Bring the names to the store's version; return whether there was anything to do.
 
@@ -170,18 +195,16 @@ class EntityLinker:
             return False
         changes = graph.changes(self.version)
         if version < self.version or len(changes) > _MOST_LATE:
-            self._known.clear()
-            self._senses.clear()
+            for table in (self._known, self._by_id, self._senses, self._respelt):
+                table.clear()  # type: ignore[attr-defined]
             self._read(graph)
             return True
         ends = {end for s in changes for end in (s.head, s.tail) if isinstance(end, str)}
-        before = set(self._senses)
         for iri in sorted(ends):
             statements = graph.neighbours(iri)
             self._forget(iri)
             if any(iri in (s.head, s.tail) for s in statements):
                 self._add(graph.describe(iri, languages=self.languages), len(statements))
-        self._late |= self._senses.keys() - before
         self.version = version
         if len(self._late) > _MOST_LATE:
             self._index_all()
@@ -208,13 +231,24 @@ class EntityLinker:
             if surface := surface_of(name):
                 names.setdefault(surface, (at == 0, surface if name == surface else name))
         popularity = 1 + math.log1p(degree + len(entity.pictures))
-        known = _Known(entity.iri, popularity, entity.types, tuple(names))
+        known = _Known(entity.iri, popularity, entity.types, tuple(names), entity.label, entity.id)
         self._known[entity.iri] = known
+        if entity.id > 0:
+            self._by_id[entity.id] = known
         for surface, (is_label, name) in names.items():
-            self._senses.setdefault(surface, []).append((known, is_label, name))
+            if surface not in self._senses:
+                self._senses[surface] = []
+                self._late.add(surface)
+            self._senses[surface].append((known, is_label, name))
+            if is_label and not surface.isalnum() and (said := words_of(name)) != surface:
+                respelt = self._respelt.setdefault(said, [])
+                if surface not in respelt:
+                    respelt.append(surface)
 
     def _forget(self, iri: str) -> None:
         known = self._known.pop(iri, None)
+        if known is not None:
+            self._by_id.pop(known.id, None)
         for surface in known.surfaces if known else ():
             senses = [sense for sense in self._senses[surface] if sense[0] is not known]
             self._senses[surface] = senses  # kept when empty: the automaton still finds it

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
@@ -52,6 +53,10 @@ class Mention:
 
 def fold_with_offsets(text: str) -> tuple[str, list[int]]:
     """Return the folded text, and for each of its characters the offset in ``text`` it comes from."""
+    if text.isascii():
+        plain = text.lower().translate(_BLANKS)
+        if "  " not in plain:  # as most questions are: each character stands for itself
+            return plain, list(range(len(text)))
     folded: list[str] = []
     offsets: list[int] = []
     for at, character in enumerate(text):
@@ -79,7 +84,7 @@ def is_word(surface: str) -> bool:
     return (len(surface) > 1 and any(map(str.isalpha, surface))) or (len(surface) == 1 and _is_unspaced(surface))
 
 
-_BLANKS = str.maketrans({"-": " ", "_": " ", "`": "'"})
+_BLANKS = str.maketrans({"-": " ", "_": " ", "`": "'"} | {chr(n): " " for n in range(128) if chr(n).isspace()})
 
 
 def casing(text: str) -> int:
@@ -108,13 +113,14 @@ class NameIndex:
         """Yield every name in a text folded by ``fold_with_offsets``, overlapping ones too."""
         if self._automaton is None:
             return
+        is_edge = _edges(folded)
         for number, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
-            if not _is_edge(folded, start):
+            if not is_edge[start]:
                 continue
             surface, is_exact = self._surfaces[number], self._patterns[number] == self._surfaces[number]
             if not any(map(str.isalnum, surface)) and folded[max(0, start - 1) : end + 1].strip() != surface:
                 continue  # a sign is a name between blanks only: "$" is none in "$5"
-            if not _is_edge(folded, end):
+            if not is_edge[end]:
                 tail = _plural(folded, end)
                 if not tail or not is_exact:
                     continue
@@ -194,6 +200,14 @@ def _plural(folded: str, end: int) -> int:
     ):
         return 2
     return 0
+
+
+def _edges(text: str) -> list[bool]:
+    """What `_is_edge` says of every place, the end among them."""
+    if not text.isascii():
+        return [_is_edge(text, at) for at in range(len(text) + 1)]
+    letters = [character.isalnum() for character in text]
+    return [True, *(not (before and after) for before, after in pairwise(letters)), True]
 
 
 def _is_edge(text: str, at: int) -> bool:

@@ -29,6 +29,11 @@ def fold(text: str) -> str:
     return " ".join(text.lower().split())
 
 
+def words_of(text: str) -> str:
+    """Return the words of a text, without case, accents and punctuation, joined by single blanks."""
+    return " ".join(re.findall(r"\w+", fold(text)))
+
+
 def local_name(iri: str) -> str:
     """Return a readable name from an IRI: ``http://x/#countryOfOrigin`` → ``country of origin``.
 

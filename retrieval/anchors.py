@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from kg.mentions import STOP_WORDS, is_asked_for
+from kg.names import words_of
 from kg.records import Link
 from retrieval.entity_index import EntityIndex
-from retrieval.index.graph_walk import fold
 from retrieval.ranking import reciprocal_rank_fusion
 
 #: Words that frame any question: "what kind of …", "how many …".
@@ -24,7 +24,7 @@ SEARCHED = 0.25
 
 def relation_words(labels: Iterable[str]) -> frozenset[str]:
     """The words of relation labels and their stems: "the capital of Italy" asks for a capital, of Italy."""
-    words = {word for label in labels for word in fold(label).split()} | _FRAME
+    words = {word for label in labels for word in words_of(label).split()} | _FRAME
     forms = words | {word + "s" for word in words} | {word.removesuffix("s") for word in words}
     return frozenset(forms | {stem(word) for word in words})
 
@@ -54,7 +54,7 @@ def best_mentions(
         by_mention.setdefault((link.start, link.end), []).append(link)
 
     def rank(candidates: list[Link]) -> int:
-        words = [word for word in fold(candidates[0].mention).split() if word not in STOP_WORDS]
+        words = [word for word in words_of(candidates[0].mention).split() if word not in STOP_WORDS]
         is_plain = candidates[0].mention.islower()
         if words and all(word in asking or (is_plain and stem(word) in asking) for word in words):
             return 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 MAX_MENTIONS = 4
 MAX_PICTURE_LINKS = 3
-#: Entities of one name that are read ahead.
-_CANDIDATES = 16
 #: How many linked questions are remembered.
 MOST_LINKED = 10_000
 
@@ -84,20 +82,18 @@ class Retriever:
         self.path_scorer, self.linker_head, self.coherence = path_scorer, linker_head, coherence
         self.facts = facts
         self.step_scorer, self.paths = step_scorer, PathWalk(graph, hops) if step_scorer is not None else None
-        self.walk = GraphWalk(graph, text.embed, hops=min(hops, 2))
+        self.walk = GraphWalk(graph, text.embed, min(hops, 2), linker)
         if index is not None:
             self.walk.paths.learn(*index.path_vectors())
-        self._linker = linker
         self._asking: tuple[int, frozenset[str]] = (-1, frozenset())
         self._linked: dict[tuple[str, bool], list[Link]] = {}  # at that version: "this" is asked about many pictures
 
     def reading(self, step_scorer: StepScorer, hops: int) -> Retriever:
         """The same retriever, following the paths of up to ``hops`` steps that a scorer reads in the question."""
-        given = {name: getattr(self, name) for name in ("images", "link_image", "linker_head", "coherence", "facts")}
-        linker = self._current_linker()
-        return Retriever(
-            self.graph, self.index, self.text, linker=linker, hops=hops, k=self.k, step_scorer=step_scorer, **given
-        )
+        names = ("images", "link_image", "linker_head", "coherence", "facts")
+        self.walk.refresh()
+        given: dict[str, Any] = {"linker": self.walk.linker} | {name: getattr(self, name) for name in names}
+        return Retriever(self.graph, self.index, self.text, hops=hops, k=self.k, step_scorer=step_scorer, **given)
 
     def retrieve(self, query: Query, k: int | None = None) -> Evidence:
         """Return at most ``k`` facts for a question, a picture, or both.
@@ -109,8 +105,9 @@ class Retriever:
         question = query.text.strip()
         if not question and query.image is None:
             raise InputError("empty question: give a text, a picture, or both")
+        self.walk.refresh()
         shown = self.link_picture(query.image) if query.image is not None else []
-        mentioned = self.link_text(question, bool(shown)) if question else []
+        mentioned = self._mentioned(question, bool(shown)) if question else []
         anchors = merged(shown, mentioned)
         found_by = find.ways(anchors, {"picture": shown, "mention": mentioned})
         if not anchors and question and self.facts is not None:
@@ -119,7 +116,7 @@ class Retriever:
             vector = self.text.embed([question])[0]
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
         asked = find.without_mentions(question, mentioned)  # a name says which entity, not which relation
-        return self.gather(anchors, asked, k, question, found_by)
+        return self._gather(anchors, asked, k, question, found_by)
 
     def gather(
         self,
@@ -136,19 +133,30 @@ class Retriever:
             question: its whole text; far ends spelt out in it are kept whatever their relation.
             found_by: one an anchor; ``("graph",)`` when not given.
         """
-        version = self.walk.refresh()
+        self.walk.refresh()
+        return self._gather(anchors, asked, k, question, found_by)
+
+    def _gather(
+        self,
+        anchors: Sequence[Link],
+        asked: str,
+        k: int | None,
+        question: str,
+        found_by: Sequence[tuple[str, ...]] | None,
+    ) -> Evidence:
+        """The evidence at the version of the last `GraphWalk.refresh`."""
         most = self.k if k is None else k
         if self.paths is not None and asked:
             facts = self._follow(anchors, asked, most, found_by or ())
         else:
             near = [self.walk.candidates(link.entity) for link in anchors]
-            facts = select(near, anchors, self._judge(asked), most, question, found_by or ())
+            facts = select(self.walk, near, anchors, self._judge(asked), most, question, found_by or ())
         ends = [link.entity for link in anchors]
         for fact in facts:
             ends += (fact.statement.head, fact.statement.relation)
             if isinstance(fact.statement.tail, str):
                 ends.append(fact.statement.tail)
-        return Evidence(tuple(facts), tuple(anchors), version, self.walk.labels(ends))
+        return Evidence(tuple(facts), tuple(anchors), self.walk.version, self.walk.labels(ends))
 
     def _follow(
         self, anchors: Sequence[Link], asked: str, k: int, found_by: Sequence[tuple[str, ...]]
@@ -173,7 +181,15 @@ class Retriever:
 
         Of two entities of one name, the one is meant that has facts of the kind asked for.
         """
-        linker = self._current_linker()
+        self.walk.refresh()
+        return self._mentioned(question, has_picture)
+
+    def _mentioned(self, question: str, has_picture: bool) -> list[Link]:
+        linker = self.walk.linker
+        if self._asking[0] != self.walk.version:
+            labels = self.walk.labels(self.graph.relations())
+            self._asking = self.walk.version, find.relation_words(labels.values())
+            self._linked.clear()
         if (question, has_picture) in self._linked:
             return list(self._linked[question, has_picture])
 
@@ -199,42 +215,12 @@ class Retriever:
         question's first step can be taken from them.
         """
         if self.paths is None or self.step_scorer is None:
-            self.walk.read(iris)
-            vector = self.text.embed([question])[0]  # the embedder remembers it
-            return [self.walk.closeness(iri, vector) for iri in iris]
+            return self.walk.closeness(iris, self.text.embed([question])[0])  # the embedder remembers it
         self.paths.refresh()
         asked = f"{question[: span[0]]}this{question[span[1] :]}"
         reading = self.step_scorer.read(asked, self.paths.steps)
         chances = np.exp(reading.next(reading.start())[0][0, :-1])
         return [TEMPERATURE * float(np.log(chances[self.paths.ways_on(iri)].sum() + 1e-3)) for iri in iris]
-
-    def look_ahead(self, questions: Sequence[tuple[str, bool]], entities: Iterable[str] = ()) -> None:
-        """Link many questions, and read what is around what they name: several times faster than one by one.
-
-        Args:
-            questions: each with whether it comes with a picture, as `link_text` takes them.
-            entities: more anchors to read around.
-        """
-        linker = self._current_linker()
-        asked = [one for one in dict.fromkeys(questions) if one[0]]
-        new = [text for text, has_picture in asked if (text, has_picture) not in self._linked]
-        self.walk.read({link.entity for text in new for link in linker.link(text, per_mention=_CANDIDATES)})
-        links = [link for text, has_picture in asked for link in self.link_text(text, has_picture)]
-        self.walk.look_ahead([*entities, *(link.entity for link in links)])
-
-    def _current_linker(self) -> EntityLinker:
-        """The linker of the names that the store has now."""
-        version = self.walk.refresh()
-        if self._linker is None:
-            from kg import EntityLinker
-
-            self._linker = EntityLinker(self.graph)
-        if self._asking[0] != version:
-            self._linker.update(self.graph)
-            labels = self.walk.labels(self.graph.relations())
-            self._asking = version, find.relation_words(labels.values())
-            self._linked.clear()
-        return self._linker
 
     def link_picture(self, image: Any) -> list[Link]:
         """Entities that a picture may show, at most three, by the model's linker or the nearest pictures."""

@@ -10,14 +10,16 @@ judge that is sure of two hops must be able to say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from kg.mentions import STOP_WORDS
+from kg.names import words_of
 from kg.records import Link
 from retrieval.evidence import EvidenceFact
-from retrieval.index.graph_walk import Neighbourhood, PathVectors, fold
+from retrieval.index.graph_walk import GraphWalk, Neighbourhood, PathVectors, joined
 
 #: Rows of the known paths (P,) → how likely each is what the question asks for, (P,) in [0, 1].
 Judge = Callable[[np.ndarray], np.ndarray]
@@ -31,34 +33,20 @@ def by_cosine(question: np.ndarray, paths: PathVectors) -> Judge:
     return lambda rows: np.clip(paths.vectors[rows] @ question, 0.0, 1.0)
 
 
-def relevance(near: Sequence[Neighbourhood], judge: Judge | None) -> np.ndarray:
+def relevance(found: Neighbourhood, judge: Judge | None) -> np.ndarray:
     """How much each fact's path sounds like the question, float32 (F,) in [0, 1]; r = ½ without a question.
 
-    F counts the facts of all neighbourhoods, one after the other; a path that several have is judged once.
+    A path that several anchors have is judged once.
     """
-    paths, place = np.unique(np.concatenate([one.path_rows for one in near]), return_inverse=True)  # (P,)
+    paths, place = np.unique(found.path_rows, return_inverse=True)  # (P,)
     of_path = np.full(len(paths), 0.5) if judge is None else judge(paths)
-    starts = np.cumsum([0, *(len(one.path_rows) for one in near)])
-    judged = np.concatenate([of_path[place[start + one.path]] for start, one in zip(starts, near, strict=False)])
-    prior = np.where(np.concatenate([one.hop for one in near]) == 1, 1.0, SECOND_HOP_ODDS)
+    judged = of_path[place[found.path]]
+    prior = np.where(found.hop == 1, 1.0, SECOND_HOP_ODDS)
     return (prior * judged / (1.0 - judged + prior * judged)).astype(np.float32)
 
 
-def named(near: Neighbourhood, anchors: Sequence[Link], question: str) -> list[int]:
-    """Rows whose far end is another anchor of the query, or is spelt out in the question."""
-    rows: list[int] = []
-    for anchor in anchors:
-        if anchor.entity != near.anchor:
-            rows += near.far_ends.get(anchor.entity, ())
-    words = fold(question).split()
-    for start in range(len(words)):
-        for end in range(start + 1, min(start + _WORDS, len(words)) + 1):
-            if end - start > 1 or (words[start] not in STOP_WORDS and len(words[start]) > 1):
-                rows += near.far_words.get(" ".join(words[start:end]), ())
-    return list(dict.fromkeys(rows))
-
-
 def select(
+    walk: GraphWalk,
     near: Sequence[Neighbourhood],
     anchors: Sequence[Link],
     judge: Judge | None,
@@ -74,64 +62,83 @@ def select(
     Returns:
         Facts, hop 1 before hop 2 (so parents before children), falling in score within a hop.
     """
-    offsets = np.cumsum([0, *(len(one) for one in near)])
-    if not offsets[-1] or k < 1:
+    if k < 1 or not any(map(len, near)):
         return []
-    owner = np.repeat(np.arange(len(near)), np.diff(offsets))
-    scores = np.array([link.score for link in anchors])[owner] * relevance(near, judge)
-    hop = np.concatenate([one.hop for one in near])
-    kept = _keep(near, anchors, offsets, owner, scores, hop, k, text)
-    order = sorted(kept, key=lambda row: (hop[row], -scores[row], row))
-    place = {row: index for index, row in enumerate(order)}
-    facts = []
-    for row in order:
-        number = int(owner[row])
-        one, local = near[number], row - int(offsets[number])
-        parent = int(one.parent[local])
-        facts.append(
-            EvidenceFact(
-                statement=one.statements[local],
-                score=min(1.0, max(0.0, float(scores[row]))),
-                forward=bool(one.forward[local]),
-                hop=int(hop[row]),
-                anchor=number,
-                parent=-1 if parent < 0 else place[parent + int(offsets[number])],
-                found_by=found_by[number] if found_by else ("graph",),
-            )
+    found, owner = joined(near)
+    scores = np.array([link.score for link in anchors])[owner] * relevance(found, judge)
+    wanted = _named(walk, found, [one.anchor for one in near], owner, scores, text)
+    kept = _keep(found, scores, wanted, k)
+    rows = kept[np.lexsort((kept, -scores[kept], found.hop[kept]))]
+    place = {row: index for index, row in enumerate(rows.tolist())}
+    columns = scores[rows], found.forward[rows], found.hop[rows], owner[rows], found.parent[rows]
+    return [
+        EvidenceFact(
+            statement=statement,
+            score=min(1.0, max(0.0, score)),
+            forward=forward,
+            hop=hop,
+            anchor=number,
+            parent=place.get(parent, -1),
+            found_by=found_by[number] if found_by else ("graph",),
         )
-    return facts
+        for statement, score, forward, hop, number, parent in zip(
+            walk.statements(found, rows), *(column.tolist() for column in columns), strict=True
+        )
+    ]
 
 
-def _keep(
-    near: Sequence[Neighbourhood],
-    anchors: Sequence[Link],
-    offsets: np.ndarray,
-    owner: np.ndarray,
-    scores: np.ndarray,
-    hop: np.ndarray,
-    k: int,
-    text: str,
-) -> list[int]:
-    """The rows to keep, over the neighbourhoods laid end to end."""
-    wanted = [int(offsets[i]) + row for i, one in enumerate(near) for row in named(one, anchors, text)]
-    wanted.sort(key=lambda row: (hop[row], -scores[row]))
+def _named(
+    walk: GraphWalk, found: Neighbourhood, anchors: list[int], owner: np.ndarray, scores: np.ndarray, question: str
+) -> np.ndarray:
+    """The rows whose far end is another anchor, or is spelt out in the question: hop 1 first, then by score."""
+    words = words_of(question).split()
+    runs = [
+        " ".join(words[start:end])
+        for start in range(len(words))
+        for end in range(start + 1, min(start + _WORDS, len(words)) + 1)
+        if end - start > 1 or (words[start] not in STOP_WORDS and len(words[start]) > 1)
+    ]
+    spelt: list[int] = []
+    if runs:
+        called, said = walk.linker.called, walk.values(found.far[found.far < 0].tolist())
+        spelt = [number for run in dict.fromkeys(runs) for number in (*called(run), *said.get(run, ()))]
+    order = {number: place for place, number in enumerate(dict.fromkeys([*anchors, *spelt]))}
+    sought = np.array(sorted(order), dtype=np.int64)
+    is_named = sought[np.minimum(np.searchsorted(sought, found.far), len(sought) - 1)] == found.far
+    # What an entity says of itself names no other.
+    of_itself = np.array([0 if anchor in spelt else anchor for anchor in anchors])  # 0 is nobody's id
+    is_named &= found.far != of_itself[owner]
+    rows = np.flatnonzero(is_named)
+    rank = np.array([order[number] for number in found.far[rows].tolist()])
+    return rows[np.lexsort((rows, rank, owner[rows], -scores[rows], found.hop[rows]))]
+
+
+def _keep(found: Neighbourhood, scores: np.ndarray, wanted: np.ndarray, k: int) -> np.ndarray:
+    """The rows to keep: first those that are wanted."""
     # Two anchors of one region are joined by many two-step paths; a few of them say all there is to say.
-    first = [row for row in wanted if hop[row] == 1] + [row for row in wanted if hop[row] == 2][: max(1, k // 4)]
+    is_near = found.hop[wanted] == 1
+    first = [*wanted[is_near].tolist(), *wanted[~is_near][: max(1, k // 4)].tolist()]
     kept: dict[int, None] = {}
-    seen: set[tuple] = set()
-    for row in (*first, *np.argsort(-scores, kind="stable").tolist()):
+    seen: set[tuple[int, int, int]] = set()
+    for row in itertools.chain(first, _best_first(scores, 4 * k)):
         if len(kept) >= k:
             break
-        one, start = near[owner[row]], int(offsets[owner[row]])
-        statement = one.statements[row - start]
-        if row in kept or statement.fact in seen:
+        fact = found.fact(row)
+        if row in kept or fact in seen:
             continue
-        parent = int(one.parent[row - start])
-        if parent >= 0 and parent + start not in kept:
+        parent = int(found.parent[row])
+        if parent >= 0 and parent not in kept:
             if len(kept) + 2 > k:
                 continue
-            kept[parent + start] = None
-            seen.add(one.statements[parent].fact)
+            kept[parent] = None
+            seen.add(found.fact(parent))
         kept[row] = None
-        seen.add(statement.fact)
-    return list(kept)
+        seen.add(fact)
+    return np.array(list(kept), dtype=np.int64)
+
+
+def _best_first(scores: np.ndarray, number: int) -> Iterator[int]:
+    """All rows in falling order of score, of equal ones the first first; the best ``number`` are sorted alone."""
+    least = np.partition(scores, -number)[-number] if number < len(scores) else -np.inf
+    for rows in (np.flatnonzero(scores >= least), np.flatnonzero(scores < least)):
+        yield from rows[np.argsort(-scores[rows], kind="stable")].tolist()

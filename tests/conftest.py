@@ -50,3 +50,18 @@ def postgres() -> Iterator[str]:
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def empty_postgres(postgres: str) -> str:
+    """The address of the same database, with nothing in it."""
+    from sqlalchemy import create_engine, text
+
+    from kg.store.connection import parse
+
+    engine = create_engine(parse(postgres))
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    return postgres

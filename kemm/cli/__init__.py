@@ -8,7 +8,7 @@
     kemm.cli.quality  kg profile, audit                      how good it is
     kemm.cli.embeddings kg train, rank, classify, combine  vectors that say which facts are likely
     kemm.cli.sparql   kg sparql                              the same, asked in SPARQL
-    kemm.cli.runs     index, retrieve, pretrain, evaluate, predict, config, quickstart, serve
+    kemm.cli.runs     index, retrieve, pretrain, evaluate, ablate, predict, config, quickstart, serve
     kemm.cli.retrievers retriever train                    what a retriever learns from questions with answers
     kemm.cli.systems  import-weights                         published checkpoints as systems of ours
     kemm.cli.stores   the options that commands on a store share, and how they open it

@@ -29,7 +29,7 @@ config_commands = typer.Typer(no_args_is_help=True, help="Settings files.")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
-    for command in (index, retrieve, pretrain, evaluate, predict):
+    for command in (index, retrieve, pretrain, evaluate, ablate, predict):
         app.command()(command)
     app.add_typer(config_commands, name="config")
     app.command()(quickstart)
@@ -147,6 +147,37 @@ def evaluate(
     screen.show(result, json, people)
 
 
+def ablate(
+    config: Settings,
+    out: Annotated[Path, typer.Option("--out", help="Folder for results; what is finished there is not run again")],
+    seeds: Annotated[list[int], typer.Option("--seed", help="May be given many times")] = [0],  # noqa: B006
+    only: Annotated[
+        list[str], typer.Option("--only", help="A variant, such as 'whole' or 'without mim'; may be given many times")
+    ] = [],  # noqa: B006
+    overrides: Overrides = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """Train a run whole and without each of its parts, and measure what that does to the held-out questions."""
+    from kemm.config import load
+    from kemm.settings import Settings as AllSettings
+
+    settings = load(config, AllSettings, overrides).settings
+    with screen.work(json):
+        from kemm.evaluate.ablation import run as run_ablation
+
+        result = run_ablation(settings, out, seeds, only)
+
+    def people() -> None:
+        rows = [
+            (row["variant"], row["knowledge"], row["accuracy"], row.get("difference"), _interval(row), row["n"])
+            for row in result["rows"]
+        ]
+        screen.table(("variant", "knowledge", "accuracy", "difference", "95 %", "n"), rows)
+        screen.line(f"{out / 'ablation.md'}")
+
+    screen.show({"rows": result["rows"]}, json, people)
+
+
 def predict(
     run: Run,
     question: Question,
@@ -229,6 +260,11 @@ def _check_question(question: str, image: Path | None, picture_suffices: bool = 
         raise InputError("empty question: say what to ask with --question")
     if image is not None and not image.is_file():
         raise InputError(f"{image}: there is no such picture")
+
+
+def _interval(row: dict[str, Any]) -> str:
+    """The interval of a difference, where there is one."""
+    return "{:+.3f} … {:+.3f}".format(*row["ci95"]) if "ci95" in row else ""
 
 
 def _figures(part: Any) -> tuple[Any, Any]:

@@ -22,6 +22,10 @@ def import_weights(
         Path, typer.Argument(help="A folder with config.json and model.safetensors", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write", show_default=False)],
+    side: Annotated[
+        int | None,
+        typer.Option("--side", help="Pixels a side of the pictures to be read, if not as published"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Take over the weights of a published checkpoint, by a written table of names."""
@@ -31,5 +35,5 @@ def import_weights(
     with screen.work(json):
         from kemm.systems.saved import import_weights as run
 
-        result = run(system, checkpoint, out)
+        result = run(system, checkpoint, out, side)
     screen.show(result, json)

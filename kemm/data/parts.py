@@ -32,8 +32,9 @@ class PartMaker:
         chosen = settings.model.towers
         self.size = chosen.vision.size if chosen.vision.mode == "scratch" else features.tower.size
         self.has_pixels = chosen.vision.mode != "frozen"
-        mim = settings.objectives.mim
-        self.has_features = not self.has_pixels or (mim is not None and mim.target != "pixels")
+        mim, teacher = settings.objectives.mim, settings.objectives.teacher
+        is_told = (mim is not None and mim.target != "pixels") or (teacher is not None and teacher.of == "vision")
+        self.has_features = not self.has_pixels or is_told
         self.has_states = chosen.language.mode == "frozen"
         self._pixels: dict[tuple[str, int], np.ndarray] = {}
 

@@ -15,6 +15,7 @@ from kemm.data.ties import Links, Mentions
 
 UNKNOWN = -1
 Tie = TypeVar("Tie", Mentions, Links)
+NUM_ENTITIES = 1 << 40  # more than there are
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class Samples(Movable):
         mentions: where the rows' texts name nodes of their facts; ``links``: how some rows are joined in the graph.
         entity: (B,) number of what is shown or told of, among the run's pictured entities; ``UNKNOWN`` for none.
         label: (B,) number of its class; ``UNKNOWN`` for none.
+        further: role → other texts of the B rows: "tags" names what is shown, "rewritten" says something wrong of it,
+            "retrieved" something else that is right, "next" goes on where the text ends, "linked" is of a document that
+            the text's own links to.
     """
 
     parts: dict[str, Part]
@@ -62,6 +66,7 @@ class Samples(Movable):
     facts: Facts | None = None
     mentions: Mentions | None = None
     links: Links | None = None
+    further: dict[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.label) != len(self.entity):
@@ -70,23 +75,30 @@ class Samples(Movable):
     def __len__(self) -> int:
         return len(self.entity)
 
+    @property
+    def shown(self) -> Tensor:
+        """(B,) equal where two rows show the same: their entity, or class where that is not known; else ``UNKNOWN``."""
+        by_class = torch.where(self.label >= 0, self.label + NUM_ENTITIES, UNKNOWN)
+        return torch.where(self.entity >= 0, self.entity, by_class)
+
     def has(self, *names: str) -> Tensor:
-        """(B,) bool: the rows in which all of these modalities are present."""
+        """(B,) bool: the rows in which all of these modalities, and texts of these roles, are present."""
         found = torch.ones(len(self), dtype=torch.bool, device=self.entity.device)
         for name in names:
             found = found & self.present(name)
         return found
 
     def present(self, name: str) -> Tensor:
-        """(B,) bool: the rows that have this modality."""
+        """(B,) bool: the rows that have this modality, or a text of this role."""
         if name == "knowledge" and self.facts is not None:
             return self.facts.mask.any(1)
-        return self.parts[name].present if name in self.parts else torch.zeros_like(self.entity, dtype=torch.bool)
+        known = self.parts | self.further
+        return known[name].present if name in known else torch.zeros_like(self.entity, dtype=torch.bool)
 
     def take(self, rows: Tensor) -> Samples:
         """Some rows (N,), without what ties them to the graph."""
-        parts = {name: part.take(rows) for name, part in self.parts.items()}
-        return Samples(parts, self.entity[rows], self.label[rows])
+        parts, further = ({name: part.take(rows) for name, part in of.items()} for of in (self.parts, self.further))
+        return Samples(parts, self.entity[rows], self.label[rows], further=further)
 
 
 def join(all_samples: Sequence[Samples]) -> Samples | None:
@@ -96,17 +108,22 @@ def join(all_samples: Sequence[Samples]) -> Samples | None:
         return None
     if len(all_samples) == 1:
         return all_samples[0]
-    names = dict.fromkeys(name for samples in all_samples for name in samples.parts)
     sizes = [len(samples) for samples in all_samples]
     nodes = [len(samples.facts.node_vectors) if samples.facts is not None else 0 for samples in all_samples]
     befores = [(sum(sizes[:place]), sum(nodes[:place])) for place in range(len(sizes))]
+
+    def joined(of: Sequence[dict[str, Part]]) -> dict[str, Part]:
+        names = dict.fromkeys(name for parts in of for name in parts)
+        return {name: _join_parts([parts.get(name) for parts in of], sizes) for name in names}
+
     return Samples(
-        {name: _join_parts([samples.parts.get(name) for samples in all_samples], sizes) for name in names},
+        joined([samples.parts for samples in all_samples]),
         torch.cat([samples.entity for samples in all_samples]),
         torch.cat([samples.label for samples in all_samples]),
         join_facts([samples.facts for samples in all_samples], sizes),
         _only([s.mentions and s.mentions.shifted(*before) for s, before in zip(all_samples, befores, strict=True)]),
         _only([s.links and s.links.shifted(before[0]) for s, before in zip(all_samples, befores, strict=True)]),
+        further=joined([samples.further for samples in all_samples]),
     )
 
 

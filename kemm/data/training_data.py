@@ -72,7 +72,18 @@ class TrainingData:
         """Whether an objective learns from questions."""
         mem = self.settings.objectives.mem
         is_named = mem is not None and mem.of == "questions"
-        return is_named or self.trains("answering", "reader_distillation", "joint_retrieval")
+        return is_named or self.trains("answering", "reader_distillation", "joint_retrieval", "graph_matching")
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The further texts that objectives read; see ``Samples.further``."""
+        objectives, roles = self.settings.objectives, set()
+        for chosen in (objectives, *((objectives.adversarial.of,) if objectives.adversarial else ())):
+            roles |= {"tags"} if chosen.tag_matching else set()
+            roles |= {role for role in ("retrieved", "rewritten") if chosen.itc and getattr(chosen.itc, role)}
+            if chosen.next_sentence:
+                roles |= {"next", "linked"} if chosen.next_sentence.links else {"next"}
+        return frozenset(roles)
 
     def trains(self, *names: str) -> bool:
         """Whether one of these objectives is set."""
@@ -115,7 +126,6 @@ class TrainingData:
         bank, retriever = self.world.bank, self.world.retriever
         bank.warm([q.question for q in questions])
         bank.rows([q.question for q in questions])
-        retriever.look_ahead([(q.question, bool(q.image)) for q in questions], [q.head for q in questions if q.head])
         mentions = [retriever.link_text(q.question, bool(q.image)) for q in questions]
         texts = [without_mentions(q.question, links) for q, links in zip(questions, mentions, strict=True)]
         bank.warm(texts)

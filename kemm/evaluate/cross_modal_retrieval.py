@@ -9,7 +9,7 @@ import torch
 
 from kemm.data.samples import Samples
 from kemm.fuse.readings import Readings
-from kemm.objectives.contrastive import ImageTextContrastive
+from kemm.objectives.contrastive import Contrastive
 from kemm.predict.reader import Reader
 
 
@@ -33,7 +33,7 @@ def zero_shot(reader: Reader, caption: str) -> dict[str, dict[str, float]]:
         return {}
     everyone = held_out + sorted(shown.keys() - set(held_out))
     itc = reader.task.objectives["itc"]
-    assert isinstance(itc, ImageTextContrastive)
+    assert isinstance(itc, Contrastive)
     if set(itc.needs) != {"vision", "language"}:
         return {}
     written = world.parts.texts([caption.replace("{x}", world.label(entity)) for entity in everyone])

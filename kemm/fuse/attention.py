@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kemm.fuse.cache import Cache
+from kemm.fuse.prefix import Prefix
 from kg.errors import InputError
 
 
@@ -74,6 +75,7 @@ class Attention(nn.Module):
         self.key_norm = head_norm(self.head_width) if head_norm is not None else None
         self.scale = self.head_width**-0.5 if scale is None else scale
         self.dropout = dropout
+        self.prefix: Prefix | None = None  # kemm.fuse.adapters puts one there
 
     def project(self, x: Tensor) -> Tensor:
         """(…, D) → (…, 3, H, d): query, key and value of each token, for self-attention."""
@@ -91,6 +93,8 @@ class Attention(nn.Module):
         if self.relative is not None:
             own = self.relative(q.shape[2], k.shape[2])[None]
             bias = own if bias is None else four_dimensions(bias) + own
+        if self.prefix is not None:
+            k, v, mask, bias = self.prefix(k, v, mask, bias)
         dropout = self.dropout if self.training else 0.0
         return attend(q, k, v, mask=mask, bias=bias, scale=self.scale, dropout=dropout).transpose(1, 2)
 

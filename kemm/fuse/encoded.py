@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -36,8 +36,9 @@ class Encoded:
         plan: what the joint masked forward hides.
         lexicon: of the model's words, where some are hidden.
         slow_model: a momentum copy of the model, where an objective asks for one.
-        others: encodings of the same batch by another model: what is hidden there is hidden here, and frozen towers'
-            states are theirs.
+        others: encodings of the same batch by another model, or by the same without ``shifts``: what is hidden there is
+            hidden here, wrong pairs are the same, and frozen towers' states are theirs.
+        shifts: modality → (B, S + L, D), what an adversary adds to the samples' tokens.
 
     Attributes:
         calls: how often each tower ran and tokens were fused: "vision tower", "language tower", "fusion", …
@@ -52,11 +53,13 @@ class Encoded:
         lexicon: Lexicon | None = None,
         slow_model: KEMM | None = None,
         others: Encoded | None = None,
+        shifts: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.model, self.batch, self.generator, self.plan = model, batch, generator, plan or Plan()
         self.lexicon, self.slow_model = lexicon, slow_model
-        self.calls: Counter[str] = Counter()
-        self._others = others
+        self._others, self._shifts = others, shifts
+        self._clean = others if others is not None and others.model is model else None
+        self.calls: Counter[str] = Counter() if self._clean is None else self._clean.calls
         self._memo: dict[Any, Any] = {}
 
     # ── what is given ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,7 +78,7 @@ class Encoded:
     @cached_property
     def read(self) -> Readings:
         """States, tokens and vectors of the samples, by modality: (B, …) of all rows."""
-        return Readings(self.model, self.samples, self.calls, self._others.read if self._others else None)
+        return Readings(self.model, self.samples, self.calls, self._others.read if self._others else None, self._shifts)
 
     def random(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator)
@@ -90,26 +93,44 @@ class Encoded:
         """One vector a thing before fusion, (N, D_m): the tower's, or of the modality encoded alone (N, D)."""
         return self.read.pooled(name)[rows]
 
+    def further(self, role: str) -> Readings:
+        """The samples' texts of a role (``Samples.further``), read as "language": (B, …) of all rows.
+
+        Raises:
+            MissingModality: the batch has none.
+        """
+        if role not in self.samples.further:
+            raise MissingModality(f"this step's batch has no {role} texts")
+        if self._clean is not None:
+            return self._clean.further(role)
+        others = self._others.further(role) if self._others else None
+        texts = Samples({"language": self.samples.further[role]}, self.samples.entity)
+        return self.once(("further", role), lambda: Readings(self.model, texts, self.calls, others))
+
     # ── together ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fused(self, *names: str) -> dict[str, Tensor]:
         """The rows that have all of these modalities, N of them, fused: modality → (N, S + L, D)."""
-        return self._once(("fused", names), lambda: self.pair({name: self.rows(*names) for name in names}))
+        return self.once(("fused", names), lambda: self.pair({name: self.rows(*names) for name in names}))
 
     def pair(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
         """Fuse each modality's ``rows`` (N,), of whatever samples: right pairs and wrong ones. Computed anew."""
-        self.calls["fusion"] += 1
         tokens = {name: self.read.tokens(name)[chosen] for name, chosen in rows.items()}
         masks = {name: self.read.mask(name)[chosen] for name, chosen in rows.items()}
         biases = {name: bias[rows[name]] for name, bias in self.read.biases(*rows).items()}
+        return self.together(tokens, masks, biases)
+
+    def together(
+        self, tokens: dict[str, Tensor], masks: dict[str, Tensor], biases: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Fuse tokens (N, L_m, D) that an objective has put together, masks (N, L_m) of what is there."""
+        self.calls["fusion"] += 1
         return self.model.fuse(tokens, masks, biases)
 
     # ── hidden ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def hidden_words(self, how: WordHiding) -> HiddenWords:
         """The samples' texts with words hidden, (B, T) each."""
-        if self._others is not None:
-            return self._others.hidden_words(how)
 
         def draw() -> HiddenWords:
             part = self.samples.parts["language"]
@@ -119,19 +140,17 @@ class Encoded:
             real = part.mask & part.present[:, None]
             return how.draw(part.raw, real, is_alone, self.lexicon, self.generator, self.samples.mentions)
 
-        return self._once(how, draw)
+        return self.drawn(how, draw)
 
     def hidden_patches(self, how: PatchHiding, name: str = "vision") -> Tensor:
         """(B, P) bool: which patches of the samples' pictures are hidden; none of an absent picture."""
-        if self._others is not None:
-            return self._others.hidden_patches(how, name)
 
         def draw() -> Tensor:
             present = self.samples.parts[name].present
             drawn = how.draw(len(present), self.model.entrance(name).grid, self.generator)
             return drawn.to(present.device) & present[:, None]
 
-        return self._once((how, name), draw)
+        return self.drawn((how, name), draw)
 
     @cached_property
     def hidden_facts(self) -> HiddenFacts | None:
@@ -150,7 +169,7 @@ class Encoded:
         plan = self.plan
         if words in (None, plan.words) and patches in (None, plan.patches):
             words, patches = plan.words, plan.patches
-        return self._once(("masked", words, patches), lambda: self._masked(words, patches))
+        return self.once(("masked", words, patches), lambda: self._masked(words, patches))
 
     def _masked(self, words: WordHiding | None, patches: PatchHiding | None) -> dict[str, Tensor]:
         tokens, masks = {}, {}
@@ -165,9 +184,11 @@ class Encoded:
                     shown = torch.nn.functional.pad(~hidden, (entrance.summaries, 0), value=True)
                     mask, hidden = mask & shown, None
             if name == "language" and words is not None:
-                tokens[name] = entrance(self.read.states_of(name, self.hidden_words(words).ids))
+                tokens[name] = self.read.shifted(name, entrance(self._hidden_states(words)))
+            elif hidden is not None:
+                tokens[name] = self.read.shifted(name, entrance(states(name), hidden))
             else:
-                tokens[name] = entrance(states(name), hidden) if hidden is not None else self.read.tokens(name)
+                tokens[name] = self.read.tokens(name)
             masks[name] = mask
         facts, hidden_facts = self.samples.facts, self.hidden_facts
         if facts is None:
@@ -183,6 +204,14 @@ class Encoded:
         self.calls["fusion"] += 1
         return self.model.fuse(tokens, masks, biases)
 
+    def _hidden_states(self, words: WordHiding) -> Tensor:
+        """(B, T, D_m) of the texts with words hidden; by an adversary's encodings those of the clean ones."""
+        if self._clean is not None:
+            return self._clean._hidden_states(words)
+        return self.once(
+            ("hidden states", words), lambda: self.read.states_of("language", self.hidden_words(words).ids)
+        )
+
     # ── written ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def causal(self, prefix: Sequence[str] = ("vision",), given: Tensor | None = None) -> Tensor:
@@ -195,7 +224,7 @@ class Encoded:
             given: (N,) how many of the first words are read both ways (prefix language models).
         """
         key = ("causal", tuple(prefix), None if given is None else id(given))
-        return self._once(key, lambda: self._causal(prefix, given))
+        return self.once(key, lambda: self._causal(prefix, given))
 
     def _causal(self, prefix: Sequence[str], given: Tensor | None) -> Tensor:
         rows, part = self.rows("language", *prefix), self.samples.parts["language"]
@@ -231,22 +260,43 @@ class Encoded:
     @cached_property
     def asked(self) -> dict[str, Tensor]:
         """Questions fused with their pictures and facts, some entities hidden."""
-        questions = self.batch.questions
-        assert questions is not None
+        if self._clean is not None:
+            return self._clean.asked
         self.calls["fusion"] += 1
-        others = self._others
-        read = Readings(self.model, questions.samples, self.calls)
-        return read.fuse(self.masked_nodes if others is None else others.masked_nodes)
+        return self.questions.fuse(self.masked_nodes)
+
+    @cached_property
+    def questions(self) -> Readings:
+        """Their words and pictures."""
+        if self._clean is not None:
+            return self._clean.questions
+        assert self.batch.questions is not None
+        others = self._others.questions if self._others is not None else None
+        return Readings(self.model, self.batch.questions.samples, self.calls, others)
 
     # ── by the slow copy ──────────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
     def slow(self) -> Encoded:
         """What the momentum copy makes of the same batch, the same hidden; without gradients."""
+        if self._clean is not None:
+            return self._clean.slow
         assert self.slow_model is not None, "an objective that asks for it says so: wants_momentum"
         return Encoded(self.slow_model, self.batch, self.generator, self.plan, self.lexicon, others=self)
 
-    def _once(self, key: Any, compute: Callable[[], Found]) -> Found:
+    def shifted(self, shifts: Mapping[str, Tensor]) -> Encoded:
+        """The same batch with something added to its samples' tokens."""
+        generator = torch.Generator().manual_seed(0)
+        return Encoded(
+            self.model, self.batch, generator, self.plan, self.lexicon, self.slow_model, others=self, shifts=shifts
+        )
+
+    def drawn(self, key: Any, draw: Callable[[], Found]) -> Found:
+        """What is drawn at random once, for this model's encodings, the slow copy's and an adversary's alike."""
+        return self._others.drawn(key, draw) if self._others is not None else self.once(key, draw)
+
+    def once(self, key: Any, compute: Callable[[], Found]) -> Found:
+        """What ``compute`` gives, which several objectives may ask for under this key."""
         if key not in self._memo:
             self._memo[key] = compute()
         found: Found = self._memo[key]

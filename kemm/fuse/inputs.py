@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -91,14 +93,30 @@ class PatchInput(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
-        rows, columns = (size, size) if isinstance(size, int) else size
-        if rows % patch or columns % patch:
-            raise InputError(f"patches of {patch} pixels do not fill a picture of {rows} × {columns}")
-        self.patch, self.grid, self.channels = patch, (rows // patch, columns // patch), channels
+        self.patch, self.grid, self.channels = patch, _grid(size, patch), channels
         self.project = nn.Linear(channels * patch * patch, width, bias=bias)
         self.classes = nn.Parameter(torch.zeros(classes, width)) if classes else None
         tokens = classes + self.grid[0] * self.grid[1]
         self.position = nn.Parameter(torch.randn(tokens, width) * 0.02) if has_positions else None
+
+    def resize(self, size: int | tuple[int, int]) -> None:
+        """Take pictures of another size: the patches' positions are stretched to their grid, those of classes stay.
+
+        Bicubic between the places, as transformers' ``interpolate_pos_encoding``.
+
+        Raises:
+            InputError: patches do not fill such a picture.
+        """
+        grid = _grid(size, self.patch)
+        if self.position is not None:
+            first, rest = self.position.detach().split(
+                [len(self.position) - math.prod(self.grid), math.prod(self.grid)]
+            )
+            square = rest.T.unflatten(1, self.grid)[None].float()  # (1, D, rows, columns)
+            wider = functional.interpolate(square, size=grid, mode="bicubic", align_corners=False)
+            stretched = torch.cat([first, wider[0].flatten(1).T.to(first.dtype)])
+            self.position = nn.Parameter(stretched, self.position.requires_grad)
+        self.grid = grid
 
     def forward(self, pictures: Tensor, masked: Tensor | None = None, mask_token: Tensor | None = None) -> Tensor:
         """(B, C, rows, columns) → (B, classes + P, D).
@@ -120,6 +138,13 @@ class PatchInput(nn.Module):
             check_positions(x.shape[1], len(self.position))
             x = x + self.position
         return x
+
+
+def _grid(size: int | tuple[int, int], patch: int) -> tuple[int, int]:
+    rows, columns = (size, size) if isinstance(size, int) else size
+    if rows < patch or columns < patch or rows % patch or columns % patch:
+        raise InputError(f"patches of {patch} pixels do not fill a picture of {rows} × {columns}")
+    return rows // patch, columns // patch
 
 
 def unfold(pictures: Tensor, patch: int) -> Tensor:

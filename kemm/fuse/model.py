@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kemm.data.entity_vectors import EntityVectors
 from kemm.encoders.encoder import Encoder
 from kemm.fuse import FUSIONS
+from kemm.fuse.adapters import adapt
 from kemm.fuse.entrances import (
     Entrance,
     ScratchPictures,
@@ -66,6 +67,8 @@ class KEMM(nn.Module):
         self.fusion = resolve(FUSIONS, settings.fusion, "fusion")(
             settings.width, settings.layers, settings.heads, (*MODALITIES, *further), dropout=settings.dropout
         )
+        if settings.adapters is not None:
+            adapt(self, settings.adapters)
 
     def entrance(self, name: str) -> Entrance:
         """How a modality comes in.

@@ -8,13 +8,12 @@ Nothing in it is pickled, and nothing pickled is read.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kemm.settings import ModelSettings, Settings
-from kemm.weights import load_into
+from kemm.weights import first_difference, load_into, read_safetensors, weights_of
+from kemm.whole_folder import written_whole
 from kg.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from kemm.fuse.model import KEMM
 
 SYSTEM = "kemm"
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def save_pretrained(model: KEMM, folder: str | Path, lineage: dict[str, Any] | None = None) -> Path:
@@ -43,8 +41,6 @@ def save_pretrained(model: KEMM, folder: str | Path, lineage: dict[str, Any] | N
     from kemm import __version__
 
     folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / "config.json").is_file())):
-        raise InputError(f"{folder}: holds something else than a saved model; name a new folder")
     config = {
         "system": SYSTEM,
         "version": __version__,
@@ -54,18 +50,11 @@ def save_pretrained(model: KEMM, folder: str | Path, lineage: dict[str, Any] | N
         "model": model.settings.model_dump(mode="json"),
         "lineage": lineage or {},
     }
-    partial, old = (folder.with_name(f"{folder.name}.{word}") for word in ("partial", "old"))
-    for each in (partial, old):
-        shutil.rmtree(each, ignore_errors=True)
-    partial.mkdir(parents=True)
-    weights = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, partial / "model.safetensors", metadata={"format": "pt", "system": SYSTEM})
-    (partial / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    (partial / "README.md").write_text(card(config, sum(p.numel() for p in model.parameters())))
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with written_whole(folder, "config.json", "a saved model") as partial:
+        weights = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+        save_file(weights, partial / "model.safetensors", metadata={"format": "pt", "system": SYSTEM})
+        (partial / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+        (partial / "README.md").write_text(card(config, sum(p.numel() for p in model.parameters())))
     return folder
 
 
@@ -102,15 +91,27 @@ def from_pretrained(
             f"{folder}: this model was trained with the entity vectors of {settings.entity_embeddings.run}; "
             "give them as vectors=EntityVectors.open(RUN)"
         )
-    if not (folder / "model.safetensors").is_file():
-        pickled = next((path for pattern in PICKLES for path in sorted(folder.glob(pattern))), None)
-        if pickled is not None:
-            raise InputError(
-                f"{pickled}: a pickle, which could run anything and is never loaded; convert it to safetensors"
-            )
     model = KEMM(settings, *widths, vectors, {**(towers or {}), **tuned_towers(settings)}, num_words)
-    load_into(model, folder / "model.safetensors")
+    load_into(model, weights_of(folder))
     return model.eval()
+
+
+def start_from(model: KEMM, folder: Path) -> None:
+    """Give a model the weights of a saved one of the same sizes; its adapters, if it has some, stay as they are.
+
+    Raises:
+        InputError: there is no saved model, or it is of other sizes; the model is then as it was.
+    """
+    from kemm.fuse.adapters import base_state
+
+    read_config(folder)
+    path = weights_of(folder)
+    own, state = base_state(model), read_safetensors(path)
+    wrong = first_difference(own, state)
+    if wrong is not None:
+        raise InputError(f"{path}: this run's model can't start from it: {wrong}")
+    for name, value in own.items():
+        value.copy_(state[name])
 
 
 def read_config(folder: Path) -> dict[str, Any]:

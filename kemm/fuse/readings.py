@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -17,11 +18,20 @@ class Readings:
 
     Args:
         calls: counts runs of towers and fusions.
-        others: of another model on the same samples, whose frozen towers' states are taken.
+        others: of another model on the same samples, whose frozen towers' states are taken; of the same, all states.
+        shifts: modality → (B, S + L, D), added to its tokens.
     """
 
-    def __init__(self, model: KEMM, samples: Samples, calls: Counter[str], others: Readings | None = None) -> None:
+    def __init__(
+        self,
+        model: KEMM,
+        samples: Samples,
+        calls: Counter[str],
+        others: Readings | None = None,
+        shifts: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.model, self.samples, self.calls, self.others = model, samples, calls, others
+        self.shifts = shifts or {}
         self._states: dict[str, Tensor] = {}
         self._tokens: dict[str, Tensor] = {}
         self._pooled: dict[str, Tensor] = {}
@@ -30,8 +40,9 @@ class Readings:
     def states(self, name: str) -> Tensor:
         """(B, L, D_m) of the tower, or the raw itself."""
         if name not in self._states:
-            if self.others is not None and self.model.entrance(name).is_frozen:
-                return self.others.states(name)
+            others = self.others
+            if others is not None and (others.model is self.model or self.model.entrance(name).is_frozen):
+                return others.states(name)
             self._states[name] = self.states_of(name)
         return self._states[name]
 
@@ -53,7 +64,8 @@ class Readings:
         """(B, S + L, D)."""
         if name not in self._tokens:
             is_known = name == "knowledge"
-            self._tokens[name] = self.facts() if is_known else self.model.entrance(name)(self.states(name))
+            tokens = self.facts() if is_known else self.model.entrance(name)(self.states(name))
+            self._tokens[name] = self.shifted(name, tokens)
         return self._tokens[name]
 
     def facts(self, masked_nodes: Tensor | None = None) -> Tensor:
@@ -67,12 +79,33 @@ class Readings:
         facts = self.samples.facts
         return {"knowledge": facts.lay_out(facts.log_score)} if facts is not None and "knowledge" in names else {}
 
+    def shifted(self, name: str, tokens: Tensor) -> Tensor:
+        """Tokens, and what an adversary adds to them."""
+        return tokens + self.shifts[name] if name in self.shifts else tokens
+
+    def places(self, name: str) -> tuple[Tensor, Tensor]:
+        """A vector each word or patch before modalities meet, (B, L, D_m) as ``pooled``; which are there (B, L)."""
+        entrance, part = self.model.entrance(name), self.samples.parts[name]
+        if entrance.pooled_width:
+            states = self.states(name)
+            there = part.present[:, None].expand(states.shape[:2])
+            return states, there if part.mask is None else there & part.mask
+        return self.alone(name)[:, entrance.summaries :], self.mask(name)[:, entrance.summaries :]
+
     def mask(self, name: str) -> Tensor:
         """(B, S + L) bool, true at what is there."""
         if name == "knowledge":
             assert self.samples.facts is not None
             return self.samples.facts.mask
         return self.model.entrance(name).mask(self.samples.parts[name])
+
+    def followed(self, rows: Tensor, by: Readings, its_rows: Tensor, segment: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts with other texts after them, told apart by ``segment`` (D,): tokens (N, L, D) and mask (N, L).
+
+        Each has been read by itself, so neither tower nor table runs again for another pairing.
+        """
+        tokens = torch.cat([self.tokens("language")[rows], by.tokens("language")[its_rows] + segment], dim=1)
+        return tokens, torch.cat([self.mask("language")[rows], by.mask("language")[its_rows]], dim=1)
 
     def alone(self, name: str) -> Tensor:
         """(B, S + L, D) of the modality read by the fusion encoder without any other, as BEiT-3's two encoders."""

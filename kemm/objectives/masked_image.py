@@ -82,10 +82,7 @@ class MaskedImage(Objective):
             raise InputError(
                 f"objectives.mim.target '{self.settings.target}' needs features of the frozen vision tower"
             )
-        side = round(part.states.shape[1] ** 0.5)
-        raster = part.states.transpose(1, 2).unflatten(2, (side, side))
-        features = F.interpolate(raster, self.grid, mode="bilinear") if raster.shape[2:] != self.grid else raster
-        features = features.flatten(2).transpose(1, 2)
+        features = features_on(part.states, self.grid)
         features = F.layer_norm(features, features.shape[-1:])
         if self.settings.target == "features":
             return features
@@ -109,3 +106,12 @@ class MaskedImage(Objective):
         if self.settings.target == "pixels":
             return {"loss_of_the_mean": squared_error(mean, target, hidden).item()}
         return {"loss_of_the_mean": 1.0 + negative_cosine(mean, target, hidden).item()}
+
+
+def features_on(states: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A tower's square of patches (B, P', D_v) on another grid: (B, P, D_v)."""
+    side = round(states.shape[1] ** 0.5)
+    raster = states.transpose(1, 2).unflatten(2, (side, side))
+    if raster.shape[2:] != grid:
+        raster = F.interpolate(raster, grid, mode="bilinear")
+    return raster.flatten(2).transpose(1, 2)

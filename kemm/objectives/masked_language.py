@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kemm.encoders.momentum import MomentumCopy
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.hiding import WordHiding
+from kemm.objectives.losses.distillation import momentum_distillation
 from kemm.objectives.objective import Context, Objective
 
 
@@ -45,7 +48,9 @@ class MaskedLanguage(Objective):
         L = CE(E g(W h_t) + b, w_t) over hidden t,   E: the text tower's own embedding table, or the model's
 
     BERT's objective (Devlin et al., 2019, arXiv:1810.04805); unless set otherwise every chosen token is masked (no
-    80/10/10). A tower runs on the masked text, so that nothing of a hidden word reaches its neighbours.
+    80/10/10). A tower runs on the masked text, so that nothing of a hidden word reaches its neighbours. With ``alpha``
+    a slow copy's judgement of the same masked text is learned beside the word itself: ALBEF's momentum distillation (Li
+    et al., 2021, arXiv:2107.07651), (1 − α) CE − α Σ_c q_c log p_c.
     """
 
     needs = ("language",)
@@ -54,6 +59,9 @@ class MaskedLanguage(Objective):
         super().__init__(settings, context)
         self.head = WordsHead(context)
         self.hides = WordHiding(settings.rate, settings.rate_alone, settings.units, settings.masked, settings.replaced)
+        self.wants_momentum = settings.alpha > 0
+        if self.wants_momentum:
+            self.slow = MomentumCopy(self.head)
 
     def logits(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """(M, V) of the hidden words, and what they are (M,)."""
@@ -66,7 +74,19 @@ class MaskedLanguage(Objective):
 
     def forward(self, encoded: Encoded) -> Tensor:
         logits, targets = self.logits(encoded)
-        return F.cross_entropy(logits.float(), targets) if len(targets) else logits.sum()
+        if not len(targets):
+            return logits.sum()
+        if not self.wants_momentum:
+            return F.cross_entropy(logits.float(), targets)
+        with torch.no_grad():
+            hidden = encoded.hidden_words(self.hides).targets >= 0  # type: ignore[arg-type]
+            states = encoded.slow.masked(words=self.hides)["language"][:, 1:][hidden]  # type: ignore[arg-type]
+            teacher = self.slow(states, word_table(encoded.slow))
+        return momentum_distillation(logits.float(), teacher.float(), targets, self.settings.alpha)
+
+    def after_step(self) -> None:
+        if self.wants_momentum:
+            self.slow.update(self.head)
 
     def metrics(self, encoded: Encoded) -> dict[str, float]:
         logits, targets = self.logits(encoded)

@@ -173,9 +173,8 @@ class Reader:
     def retrieve_many(
         self, questions: Sequence[Question], progress: Callable[[int], object] = lambda done: None
     ) -> list[Evidence]:
-        """The facts for many questions, each as `retrieve` finds them, but read together."""
+        """The facts for many questions, each as `retrieve` finds them, their texts encoded together."""
         self.world.bank.warm([question.question for question in questions])
-        self.world.retriever.look_ahead([(question.question, bool(question.image)) for question in questions])
         found = []
         for question in questions:
             found.append(self.retrieve(question.question, question.image or None))

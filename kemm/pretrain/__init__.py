@@ -58,12 +58,17 @@ def prepare(settings: Settings, progress: Progress) -> tuple[World, TrainingData
 def train(world: World, data: TrainingData, resume: bool, progress: Progress) -> dict[str, Any]:
     """Train on prepared data, calibrate, and describe the run in ``run.json``; see ``run``."""
     from kemm.evaluate.calibration import calibrate
+    from kemm.fuse.pretrained import start_from
     from kemm.predict.reader import Calibration, Reader
     from kemm.pretrain.build import build_task
     from kemm.pretrain.loop import fit
 
     settings = world.settings
     task = build_task(settings, world, data.vocabulary)
+    if settings.model.start is not None:
+        start_from(task.model, settings.model.start)
+        if task.slow is not None:
+            task.slow.copy.load_state_dict(task.model.state_dict())
     task.check(data.batch.kinds)
     held_out = data.batch.held_out() if settings.train.held_out_every else []
     tick = progress("pre-train", settings.train.steps)

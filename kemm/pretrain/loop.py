@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from kemm.data.ahead import Ahead
 from kemm.data.batch import Batch
 from kemm.pretrain.checkpoint import load_state, save_state
 from kemm.pretrain.optimizer import build_optimizer, learning_rate
@@ -38,7 +39,8 @@ def fit(
     """Train, in one process or under ``accelerate launch``; resume from ``folder`` where there is a checkpoint.
 
     Args:
-        batch_of: the batch of a step; depends on its number alone. With several processes, each takes its own.
+        batch_of: the batch of a step; depends on its number alone, and is called in a thread beside the step. With
+            several processes, each takes its own.
         progress: told of every step.
         held_out: batches that are never trained on; losses and metrics on them are recorded at intervals.
 
@@ -69,6 +71,9 @@ def fit(
             told = {"step": step, "losses": losses, "held_out": curves}
             save_state(folder, accelerator.unwrap_model(module), optimizer.optimizer, told)
 
+    each = accelerator.num_processes
+    numbers = range(first * each + accelerator.process_index, settings.steps * each, each)
+    batches = Ahead(batch_of, numbers, settings.ahead)
     is_main_thread = threading.current_thread() is threading.main_thread()
     usual = signal.getsignal(signal.SIGINT)
     stop = False
@@ -85,10 +90,10 @@ def fit(
         while step < settings.steps:
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * learning_rate(step, settings)
-            number = step * accelerator.num_processes + accelerator.process_index
+            number = step * each + accelerator.process_index
             torch.manual_seed(settings.seed * 1_000_003 + number)  # dropout
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)  # what is masked
-            found = module(batch_of(number).to(accelerator.device), generator, step)
+            found = module(next(batches).to(accelerator.device), generator, step)
             values = {name: loss.item() for name, loss in found.items()}
             for name, value in values.items():
                 if not math.isfinite(value):
@@ -113,6 +118,7 @@ def fit(
             if step % settings.checkpoint_every == 0 and step < settings.steps:
                 checkpoint()
     finally:
+        batches.close()
         if is_main_thread:
             signal.signal(signal.SIGINT, usual)
     checkpoint()

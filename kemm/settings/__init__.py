@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from kemm.settings.data import DataSettings
-from kemm.settings.model import EntityEmbeddings, ModelSettings, Tower, Towers
+from kemm.settings.model import AdapterSettings, EntityEmbeddings, ModelSettings, Tower, Towers
 from kemm.settings.objectives import Objectives
 from kemm.settings.questions import QuestionSettings, Wording
 from kemm.settings.section import Section
 from kemm.settings.train import TrainSettings
 
 __all__ = [
+    "AdapterSettings",
     "DataSettings",
     "EntityEmbeddings",
     "ModelSettings",

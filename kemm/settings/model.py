@@ -44,6 +44,17 @@ class Towers(Section):
     video: Tower | None = Field(None, description="from scratch alone")
 
 
+class AdapterSettings(Section):
+    """Small parts that learn while the rest of the model stays as it is; see ``kemm.fuse.adapters``."""
+
+    kind: Literal["lora", "bottleneck", "prefix"] = "lora"
+    size: int = Field(8, ge=1, description="rank of LoRA, width of a bottleneck, tokens of a prefix")
+    parts: list[Literal["attention", "feed_forward"]] = ["attention", "feed_forward"]  # a prefix: attention alone
+    layers: str | None = Field(None, description="instead of parts: regular expression for names of linear layers")
+    alpha: float = 16  # LoRA's product counts alpha / size times
+    dropout: float = Field(0.0, ge=0, lt=1, description="on what LoRA reads, in training")
+
+
 class ModelSettings(Section):
     """The model's parts and sizes."""
 
@@ -62,3 +73,5 @@ class ModelSettings(Section):
     dropout: float = 0.1
     momentum: float = Field(0.995, ge=0, le=1, description="of the slow copy, where an objective asks for one")
     entity_embeddings: EntityEmbeddings | None = None  # null: entities are known by their text alone
+    start: Path | None = None  # folder of a saved model of the same sizes, to begin with its weights
+    adapters: AdapterSettings | None = None  # null: the whole model learns; else they do, and the objectives' heads

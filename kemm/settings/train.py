@@ -27,6 +27,7 @@ class TrainSettings(Section):
     weight_decay: float = 0.02
     clip: float = 1.0
     seed: int = 0
+    ahead: int = Field(2, ge=0, description="batches made beside the step; 0: none, each when it is needed")
     checkpoint_every: int = 100
     log_every: int = 10
     held_out_every: int = Field(50, ge=0, description="steps between held-out losses; 0: none")

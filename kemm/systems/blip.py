@@ -83,6 +83,7 @@ class BLIPRetrieval(System):
     t is of the text alone, x of the same Transformer reading the picture by cross-attention.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         **vision_names("vision.", "vision_model."),
         **text_names("text.", "text_encoder."),

@@ -89,6 +89,7 @@ class BLIP2Retrieval(System):
     z: queries that have read the picture; t: the words alone; z': queries that have read picture and words.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         **vision_names("vision.", "vision_model."),
         **q_former_names("q_former."),

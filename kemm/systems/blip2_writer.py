@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kemm.fuse.heads import IGNORED, next_word_loss
+from kemm.fuse.positions import check_positions
 from kemm.systems.blip import vision_names
 from kemm.systems.blip2 import Q_FORMER, VISION, q_former, q_former_names
 from kemm.systems.names import Either, Names
@@ -43,6 +45,7 @@ class BLIP2(System):
     paper; what stands before it learns through it. ``language.requires_grad_(True)`` lets it learn, too.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         **vision_names("vision.", "vision_model."),
         **q_former_names("q_former."),
@@ -87,8 +90,15 @@ class BLIP2(System):
         return self.project(self.q_former(self.vision(pictures)))
 
     def read(self, pictures: Tensor, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Pictures, then text → vectors (B, Q + T, D) and their mask (B, Q + T)."""
+        """Pictures, then text → vectors (B, Q + T, D) and their mask (B, Q + T).
+
+        Raises:
+            InputError: there are more of them than the language model has positions.
+        """
         prefix, words = self.encode_image(pictures), self.language.get_input_embeddings()(tokens)
+        check_positions(
+            prefix.shape[1] + tokens.shape[1], getattr(self.language.config, "max_position_embeddings", sys.maxsize)
+        )
         mask = torch.ones_like(tokens) if mask is None else mask.long()
         return torch.cat([prefix, words], dim=1), functional.pad(mask, (prefix.shape[1], 0), value=1)
 

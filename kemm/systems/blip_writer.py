@@ -52,6 +52,7 @@ class Writer(nn.Module):
 class BLIPCaptioner(System):
     """What a picture shows, in words: L = − mean log p(t_i | t_<i, picture), with label smoothing."""
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         **vision_names("vision.", "vision_model."),
         **text_names("writer.text.", "text_decoder.bert."),
@@ -104,6 +105,7 @@ class BLIPCaptioner(System):
 class BLIPAnswerer(System):
     """Answers to questions about a picture: the question reads the picture, the writer reads the question."""
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {**BLIPCaptioner.NAMES, **text_names("text.", "text_encoder.")}
     IGNORED: ClassVar[tuple[str, ...]] = (*BLIPCaptioner.IGNORED, *BLIPRetrieval.IGNORED)
 

@@ -148,6 +148,7 @@ class CLIP(System):
     x_end is the text's state at its end token. λ starts at ln(1 / 0.07); training keeps it below ln 100.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         **text_names("text.", "text_model."),
         **picture_names("vision.", "vision_model."),

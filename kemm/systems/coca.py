@@ -17,6 +17,7 @@ from kemm.fuse.block import Block
 from kemm.fuse.cache import BlockCache, Cache
 from kemm.fuse.feed_forward import FeedForward
 from kemm.fuse.inputs import PatchInput, WordInput
+from kemm.fuse.positions import check_positions
 from kemm.fuse.transformer import Transformer
 from kemm.systems.clip import contrast
 from kemm.systems.names import Either, Names, Source, Transposed
@@ -100,6 +101,7 @@ class CoCa(System):
         config: keys as in open_clip's ``model_cfg``.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_cfg", "image_size")
     NAMES: ClassVar[Names] = {
         "patches.classes": "visual.class_embedding",
         "patches.position": "visual.positional_embedding",
@@ -198,7 +200,11 @@ class CoCa(System):
 
         The reference's mask of padding is one place late, and the published weights were trained so: the first padding
         is read, and the class token, which stands behind all, reads itself only where a text fills all places.
+
+        Raises:
+            InputError: there are more words than positions.
         """
+        check_positions(tokens.shape[1] + 1, len(self.positions))
         x = torch.cat([self.words(tokens), self.class_token.expand(len(tokens), 1, -1)], dim=1)
         real = functional.pad(tokens != self.padding, (1, 0), value=True)  # (B, T + 1)
         may = masks.causal(x.shape[1]).to(tokens.device) & masks.keys(real)

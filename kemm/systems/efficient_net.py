@@ -12,6 +12,7 @@ from torch.nn import functional
 from kemm.fuse.feed_forward import ACTIVATIONS
 from kemm.systems.names import Source
 from kemm.systems.system import activation
+from kg.errors import InputError
 
 #: What a checkpoint's config.json may leave unsaid: EfficientNet-B7.
 DEFAULTS = {
@@ -140,10 +141,19 @@ class EfficientNet(nn.Module):
                         momentum=momentum,
                     )
                 )
-        self.width = out
+        self.width, self.smallest = out, 2 * math.prod(config["strides"])  # pixels that become one place
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(B, 3, rows, columns) normalised pixels → (B, C, rows / 32, columns / 32)."""
+        """(B, 3, rows, columns) normalised pixels → (B, C, rows / 32, columns / 32).
+
+        Raises:
+            InputError: a picture is smaller than one place.
+        """
+        rows, columns = pictures.shape[-2:]
+        if min(rows, columns) < self.smallest:
+            raise InputError(
+                f"a picture of {rows} × {columns} pixels is too small: give at least {self.smallest} a side"
+            )
         x = self.act(self.stem(functional.pad(pictures, (0, 1, 0, 1))))
         for block in self.blocks:
             x = block(x)

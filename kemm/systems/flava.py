@@ -120,6 +120,7 @@ class FLAVA(System):
     tokenizer's (`kemm.systems.flava_codes`), and given as labels.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("image_config", "image_size")
     NAMES: ClassVar[Names] = {
         **vision_names("vision.", _VISION),
         "vision.mask_token": f"{_VISION}embeddings.mask_token",

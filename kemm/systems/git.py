@@ -45,6 +45,7 @@ class GIT(System):
         frames: N, for videos; None: pictures alone.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         **picture_names("vision.", "git.image_encoder.vision_model."),
         "enter.0": "git.visual_projection.visual_projection.0",

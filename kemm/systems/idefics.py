@@ -93,6 +93,7 @@ class Idefics(System):
         config: keys as in an Idefics checkpoint's ``config.json``.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         "words": "model.embed_tokens",
         "more_words": "model.embed_tokens.additional_embedding",

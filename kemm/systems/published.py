@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from kemm.weights import read_safetensors, weights_of
 from kg.errors import InputError
 
 
@@ -23,40 +24,18 @@ def read_published(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    if (folder / "model.safetensors").is_file():
-        files = [folder / "model.safetensors"]
-    elif (index := folder / "model.safetensors.index.json").is_file():
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file() or not index.is_file():
+        files = [weights_of(folder)]
+    else:
         shards = read_json(index).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise InputError(f"{index}: it has no weight_map; fetch it again")
         files = [folder / str(name) for name in sorted(set(map(str, shards.values())))]
-    else:
-        pickles = sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"), *folder.glob("*.ckpt")])
-        if pickles:
-            raise InputError(
-                f"{pickles[0]}: a pickle may hold code and is not loaded; convert it to model.safetensors first"
-            )
-        raise InputError(f"{folder}: there is no model.safetensors")
     state: dict[str, Tensor] = {}
     for file in files:
         state.update(read_safetensors(file))
     return state
-
-
-def read_safetensors(file: Path) -> dict[str, Tensor]:
-    """Read a file of tensors.
-
-    Raises:
-        InputError: it is missing, truncated or damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{file}: can't be read as safetensors ({reason}); fetch it again") from None
 
 
 def read_json(file: Path) -> dict[str, Any]:

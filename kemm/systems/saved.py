@@ -8,8 +8,6 @@ Tied weights are written once. Nothing is pickled, and nothing pickled is read.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from kemm import __version__
+from kemm.fuse.adapters import has_adapters
 from kemm.systems import name_of, system_class
-from kemm.systems.published import read_json, read_safetensors
+from kemm.systems.published import read_json
 from kemm.systems.system import System, build
+from kemm.weights import first_difference, read_safetensors, weights_of
+from kemm.whole_folder import check_free, written_whole
 from kg.errors import InputError
 
-WEIGHTS, SETTINGS = "model.safetensors", "system.json"
+WEIGHTS, SETTINGS, KIND = "model.safetensors", "system.json", "a saved system"
 
 
 def save(system: System, folder: Path, origin: str | None = None) -> Path:
@@ -39,8 +40,10 @@ def save(system: System, folder: Path, origin: str | None = None) -> Path:
 
     if system.config is None:
         raise InputError(f"{type(system).__name__} was not built by from_config, so nobody could build it again")
-    if folder.exists() and not _is_free(folder):
-        raise InputError(f"{folder}: holds something else than a saved system; name a new folder")
+    if has_adapters(system):
+        raise InputError(
+            f"{type(system).__name__} has adapters: save those alone with `save_adapters`, or `merge_adapters` first"
+        )
     settings: dict[str, Any] = {"system": name_of(type(system)), "version": __version__, "config": dict(system.config)}
     if origin is not None:
         settings["origin"] = origin
@@ -48,21 +51,11 @@ def save(system: System, folder: Path, origin: str | None = None) -> Path:
         text = json.dumps(settings, indent=1, sort_keys=True)
     except TypeError as error:
         raise InputError(f"the configuration of {settings['system']} can't be written as JSON: {error}") from None
-    partial, old = (folder.with_name(f"{folder.name}.{word}") for word in ("partial", "old"))
-    for each in (partial, old):
-        shutil.rmtree(each, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        first, state = _first_names(system), system.state_dict()
+    with written_whole(folder, SETTINGS, KIND) as partial:
+        first, state = first_names(system), system.state_dict()
         weights = {name: state[name].detach().cpu().contiguous() for name in state if first[name] == name}
         save_file(weights, partial / WEIGHTS, metadata={"format": "pt", "system": settings["system"]})
         (partial / SETTINGS).write_text(text + "\n")
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(partial, folder)
-    finally:
-        for each in (partial, old):
-            shutil.rmtree(each, ignore_errors=True)
     return folder
 
 
@@ -80,26 +73,22 @@ def load(folder: Path) -> System:
     if not isinstance(name, str) or not isinstance(config, Mapping):
         raise InputError(f"{path}: 'system' or 'config' is missing; import the weights again")
     system = build(system_class(name), config, path)
-    state, first = read_safetensors(folder / WEIGHTS), _first_names(system)
-    own = system.state_dict()
-    wrong = sorted(
-        key
-        for key in set(first.values()) | set(state)
-        if key not in state or key not in own or state[key].shape != own[key].shape
-    )
-    if wrong:
-        raise InputError(f"{folder / WEIGHTS}: not the weights that {SETTINGS} describes: {wrong[0]} differs")
+    state, first, own = read_safetensors(weights_of(folder)), first_names(system), system.state_dict()
+    wrong = first_difference({key: own[key] for key in first.values()}, state)
+    if wrong is not None:
+        raise InputError(f"{folder / WEIGHTS}: not the weights that {SETTINGS} describes: {wrong}")
     system.load_state_dict({key: state[first[key]] for key in own})
     return system.eval()
 
 
-def import_weights(name: str, checkpoint: Path, folder: Path) -> dict[str, Any]:
+def import_weights(name: str, checkpoint: Path, folder: Path, side: int | None = None) -> dict[str, Any]:
     """Read a published checkpoint and write it as a system of ours.
 
     Args:
         name: of ``SYSTEMS``.
         checkpoint: a folder in the Hugging Face layout.
         folder: to write.
+        side: of pictures to be read, in pixels, if not as published; see `System.resize`.
 
     Returns:
         ``system``, ``folder``, ``parameters`` and ``bytes``.
@@ -108,20 +97,15 @@ def import_weights(name: str, checkpoint: Path, folder: Path) -> dict[str, Any]:
         InputError: there is no such system, the checkpoint can't be read or is of another one, or the folder is taken.
     """
     kind = system_class(name)
-    if folder.exists() and not _is_free(folder):  # before a large file is read
-        raise InputError(f"{folder}: holds something else than a saved system; name a new folder")
-    system = kind.from_published(checkpoint)
+    check_free(folder, SETTINGS, KIND)  # before a large file is read
+    system = kind.from_published(checkpoint, side)
     save(system, folder, origin=str(checkpoint))
     count = sum(parameter.numel() for parameter in system.parameters())
     size = sum(file.stat().st_size for file in folder.iterdir())
     return {"system": name, "folder": folder, "parameters": count, "bytes": size}
 
 
-def _is_free(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / SETTINGS).is_file() or not any(folder.iterdir()))
-
-
-def _first_names(module: nn.Module) -> dict[str, str]:
+def first_names(module: nn.Module) -> dict[str, str]:
     """Each tensor's name → the first name of the same tensor."""
     seen: dict[tuple[int, tuple[int, ...]], str] = {}
 

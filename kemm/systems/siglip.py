@@ -62,6 +62,7 @@ class SigLIP(System):
     t is of the text's last place, which may be padding: SigLIP pads all texts to one length and masks nothing.
     """
 
+    SIDE: ClassVar[tuple[str, ...]] = ("vision_config", "image_size")
     NAMES: ClassVar[Names] = {
         **text_names("text.", "text_model."),
         "project_text": "text_model.head",

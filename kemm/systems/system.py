@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from kemm.fuse.inputs import PatchInput
 from kemm.systems.names import ForeignCheckpoint, Names, translate
 from kemm.systems.published import read_published
 from kg.errors import InputError
@@ -22,15 +24,19 @@ class System(nn.Module):
         config: what ``from_config`` was given; None when built otherwise.
         NAMES: of our modules and parameters → those of the published checkpoint.
         IGNORED: patterns of names in the checkpoint that have no place here.
+        SIDE: where the configuration says how large a picture is, if its positions can be stretched; else empty.
     """
 
     NAMES: ClassVar[Names] = {}
     IGNORED: ClassVar[tuple[str, ...]] = ()
+    SIDE: ClassVar[tuple[str, ...]] = ()
     config: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls) -> None:
-        """Let every ``from_config`` leave its configuration with what it has built, for ``save_pretrained``."""
+        """Let every ``forward`` ask for what it lacks, and every ``from_config`` leave what it was told for saving."""
         super().__init_subclass__()
+        if "forward" in vars(cls):
+            cls.forward = asking(vars(cls)["forward"])  # type: ignore[method-assign]
         if "from_config" in vars(cls):
             written = vars(cls)["from_config"].__func__
 
@@ -52,8 +58,11 @@ class System(nn.Module):
         raise TypeError(f"{cls.__name__} must define from_config")
 
     @classmethod
-    def from_published(cls, folder: Path) -> Self:
+    def from_published(cls, folder: Path, side: int | None = None) -> Self:
         """Read a published checkpoint in the Hugging Face layout.
+
+        Args:
+            side: of pictures to be read, in pixels; see `resize`.
 
         Raises:
             InputError: the folder or a file can't be read, or is of another system; says which parameter differs.
@@ -62,7 +71,22 @@ class System(nn.Module):
         system = build(cls, config, folder / "config.json")
         said = config.get("model_type")
         system.load_published(state, f"{folder} ({said})" if said else folder)
+        if side is not None:
+            system.resize(side)
         return system
+
+    def resize(self, side: int) -> None:
+        """Take square pictures of another size: learned positions are stretched, see `PatchInput.resize`.
+
+        Raises:
+            InputError: this system's positions are not such, or patches do not fill such a picture.
+        """
+        parts = [part for part in self.modules() if isinstance(part, PatchInput)]
+        if not self.SIDE or not parts or self.config is None:
+            raise InputError(f"{type(self).__name__} has no positions to be stretched for pictures of another size")
+        for part in parts:
+            part.resize(side)
+        self.config = _with(self.config, self.SIDE, side)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -103,6 +127,35 @@ class System(nn.Module):
                     "does config.json say that they are tied?"
                 )
         self.load_state_dict(found)
+
+
+def _with(config: Mapping[str, Any], path: tuple[str, ...], value: int) -> dict[str, Any]:
+    """The configuration with another value at a place; old files have a section twice, the second as ``…_dict``."""
+    key, *rest = path
+    if not rest:
+        return {**config, key: value}
+    sections = [key, *([f"{key}_dict"] if config.get(f"{key}_dict") else [])]
+    return {**config, **{each: _with(config.get(each) or {}, tuple(rest), value) for each in sections}}
+
+
+def asking(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a forward refuse to go without a tensor that it needs, or with texts of no word at all, in one line."""
+    parameters = list(inspect.signature(forward).parameters.values())[1:]
+    order = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    needed = [p.name for p in parameters if p.annotation == "Tensor" and p.default is p.empty]
+
+    @functools.wraps(forward)
+    def checked(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        given = dict(zip(order, args)) | kwargs
+        for name in needed:
+            if given.get(name) is None:
+                raise InputError(f"{type(self).__name__} was given no {name}; it needs {', '.join(needed)}")
+        for name in ("tokens", "words"):
+            if given.get(name) is not None and given[name].shape[1] == 0:
+                raise InputError(f"{type(self).__name__} was given {name} of no word; a text has at least one token")
+        return forward(self, *args, **kwargs)
+
+    return checked
 
 
 Kind = TypeVar("Kind", bound=System)

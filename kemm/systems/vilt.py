@@ -13,7 +13,7 @@ from kemm.fuse import masks
 from kemm.fuse.heads import FirstTokenPooler, WordHead, word_loss
 from kemm.fuse.inputs import WordInput, unfold
 from kemm.systems.names import Either, Names, Source
-from kemm.systems.system import System, activation, refuse
+from kemm.systems.system import System, activation, asking, refuse
 from kemm.systems.vit import block_names, blocks
 from kg.errors import InputError
 
@@ -108,6 +108,7 @@ class Encoder(nn.Module):
         self.transformer = blocks(config)
         self.pooler = FirstTokenPooler(width)
 
+    @asking
     def forward(
         self,
         pictures: Tensor,

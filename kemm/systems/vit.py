@@ -83,6 +83,7 @@ def block_names(ours: str, theirs: str, layers: str = "encoder.layer.") -> dict[
 class ViT(System):
     """ViT as a classifier (Dosovitskiy et al., 2021, arXiv:2010.11929): L = CE(W x_cls + b, y)."""
 
+    SIDE: ClassVar[tuple[str, ...]] = ("image_size",)
     NAMES: ClassVar[Names] = {**encoder_names("vision.", "vit."), "classify": "classifier"}
 
     def __init__(self, config: Mapping[str, Any], num_classes: int) -> None:

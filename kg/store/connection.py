@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kg.errors import InputError, StoreError, StoreMissing
 from kg.store.kinds import TABLES, uuid_of
-from kg.store.light import Light
+from kg.store.light import Light, ask
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -180,11 +180,7 @@ class Database:
         Raises:
             StoreError: the database refused or could not be reached.
         """
-        if os.getpid() != self._process:  # a forked worker must not use its parent's connections
-            if "engine" in self.__dict__:
-                self.engine.dispose(close=False)
-            self._idle = []
-            self._process = os.getpid()
+        self._leave_parents()
         if self._is_light:
             with self._clear_errors(), self._light() as light:
                 yield cast("Connection", light)
@@ -200,25 +196,67 @@ class Database:
                 with self.engine.connect() as connection:
                     yield connection
 
+    def _leave_parents(self) -> None:
+        """Forget the connections of a parent: a forked worker must not use them."""
+        if os.getpid() != self._process:
+            if "engine" in self.__dict__:
+                self.engine.dispose(close=False)
+            self._idle = []
+            self._process = os.getpid()
+
+    def look(self, sql: str) -> Any:
+        """Return the only value that a query gives; of a SQLite file, by the driver alone, in a tenth of the time.
+
+        Raises:
+            StoreError: the database refused or could not be reached.
+        """
+        if self.path is None:
+            with self.read() as connection:
+                return ask(connection, sql)[0][0]
+        self._leave_parents()
+        with self._clear_errors():
+            driver = self._take()
+            try:
+                return driver.execute(sql).fetchone()[0]
+            finally:
+                self._give_back(driver)
+
     @contextmanager
-    def _light(self) -> Iterator[Light]:
-        """Give a reading transaction on a connection of the driver, of which one idle one is kept."""
+    def glance(self) -> Iterator[Connection]:
+        """Give what ``read`` gives; of a SQLite file without SQLAlchemy, for reads that need no more than ``ask``."""
+        if self.path is None:
+            with self.read() as connection:
+                yield connection
+        else:
+            self._leave_parents()
+            with self._clear_errors(), self._light() as light:
+                yield cast("Connection", light)
+
+    def _take(self) -> sqlite3.Connection:
+        """Return a connection of the driver, of which one idle one is kept."""
         try:
-            driver = self._idle.pop()
+            return self._idle.pop()
         except IndexError:
             driver = sqlite3.connect(str(self.path), timeout=_PATIENCE, check_same_thread=False)
             self._prepare_sqlite(driver)
-        light = None
+            return driver
+
+    def _give_back(self, driver: sqlite3.Connection) -> None:
+        if self._idle:
+            driver.close()
+        else:
+            self._idle.append(driver)
+
+    @contextmanager
+    def _light(self) -> Iterator[Light]:
+        """Give a reading transaction on a connection of the driver."""
+        driver, light = self._take(), None
         try:
             light = Light(self, driver)
             yield light
         finally:
-            if light is not None:
-                light.close()
-            if self._is_light and not self._idle:
-                self._idle.append(driver)
-            else:
-                driver.close()
+            if light is None or light.close():
+                self._give_back(driver)
 
     @contextmanager
     def write(self, in_parts: bool = False) -> Iterator[Connection]:

@@ -51,6 +51,11 @@ def concatenate(parts: Sequence[Facts]) -> Facts:
     return Facts(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Facts)))
 
 
+def of_rows(rows: Sequence[tuple[int, ...]]) -> Facts:
+    """Return statements given one by one, their columns in the order above."""
+    return Facts(*np.array(rows, dtype=np.int64).reshape(-1, 6).T)
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What rows say that match a pattern, (id order), and the ids of the segments that they hide from."""

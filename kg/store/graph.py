@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from kg.errors import InputError
 from kg.names import local_name
 from kg.records import Entity, Picture, Statement, Subgraph, Tail
-from kg.store import finding, history, naming, reading, terms
+from kg.store import facts, finding, history, naming, reading, terms
 from kg.store.connection import Database
 from kg.store.naming import Naming
 
@@ -81,8 +81,7 @@ class KnowledgeGraph:
     @property
     def version(self) -> int:
         """The number of the last version, read from the store each time; 0 when it is empty."""
-        with self.database.read() as connection:
-            return reading.current_version(connection)
+        return int(self.database.look(reading.LAST_VERSION) or 0)
 
     @contextmanager
     def edit(self, source: str = "", note: str = "", author: str = "", action: str = "edit") -> Iterator[Edit]:
@@ -219,26 +218,15 @@ class KnowledgeGraph:
         return self.neighbours_of([entity], limit=limit, version=version)[entity]
 
     def neighbours_of(
-        self,
-        entities: Iterable[str],
-        *,
-        limit: int = 256,
-        version: int | None = None,
-        ids: dict[str, int] | None = None,
+        self, entities: Iterable[str], *, limit: int = 256, version: int | None = None
     ) -> dict[str, list[Statement]]:
-        """Return what ``neighbours`` does for each of many entities, read together.
-
-        Args:
-            ids: IRI → term id; what is in it need not be looked up, and all that is met is added. To be forgotten when
-                the version moves.
-        """
-        known = {} if ids is None else ids
+        """Return what ``neighbours`` does for each of many entities, read together."""
         at = None if version is None else self._at(version)
         with self.database.read() as connection:
             wanted = list(dict.fromkeys(entities))
-            numbers = terms.find_unknown(connection, wanted, known)
-            found = reading.neighbours(connection, numbers.values(), limit, at, known)
-            return {iri: found[numbers[iri]] if iri in numbers else [] for iri in wanted}
+            ids = terms.find_many(connection, wanted)
+            found = reading.neighbours(connection, ids.values(), limit, at)
+            return {iri: found[ids[iri]] if iri in ids else [] for iri in wanted}
 
     def subgraph(
         self, entities: Iterable[str], hops: int = 1, limit: int = 64, *, version: int | None = None
@@ -352,19 +340,13 @@ class KnowledgeGraph:
         with self.database.read() as connection:
             return naming.degrees(connection)
 
-    def labels(
-        self, iris: Iterable[str], *, version: int | None = None, ids: dict[str, int] | None = None
-    ) -> dict[str, str]:
-        """Return IRI → label, as it stood then (default: now); a readable local name where there is none.
-
-        Args:
-            ids: as ``neighbours_of`` takes them.
-        """
+    def labels(self, iris: Iterable[str], *, version: int | None = None) -> dict[str, str]:
+        """Return IRI → label, as it stood then (default: now); a readable local name where there is none."""
         known, at = self.naming(), None if version is None else self._at(version)
         if not known.labels:
             return {iri: local_name(iri) for iri in iris}
         with self.database.read() as connection:
-            return naming.labels(connection, iris, known, at, {} if ids is None else ids)
+            return naming.labels(connection, iris, known, at)
 
     def fan_out(
         self, entities: Iterable[int], hops: int = 2, limit: int = 16
@@ -388,6 +370,16 @@ class KnowledgeGraph:
         """Return term id → IRI, for those that are IRIs or blank nodes."""
         with self.database.read() as connection:
             return {n: iri for n, iri in terms.read_many(connection, ids).items() if isinstance(iri, str)}
+
+    def terms(self, ids: Iterable[int]) -> dict[int, Tail]:
+        """Return term id → IRI, blank node or literal."""
+        with self.database.glance() as connection:
+            return terms.read_many(connection, ids)
+
+    def statements_of(self, rows: Iterable[tuple[int, int, int, int, int]]) -> list[Statement]:
+        """Return the active statements of (head, relation, tail, source, version in which it was added), by ids."""
+        with self.database.read() as connection:
+            return reading.statements(connection, facts.of_rows([(*row, 0) for row in rows]))
 
     def resolve(self, text: str) -> str:
         """Return the IRI that a user means by an IRI, a label or an alias (case and accents ignored).

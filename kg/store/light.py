@@ -44,12 +44,14 @@ class Light:
             self.home.wants_more()
         return self._whole  # type: ignore[no-any-return]
 
-    def close(self) -> None:
-        """End the transaction."""
+    def close(self) -> bool:
+        """End the transaction; return whether the driver's connection is still there."""
         if self._whole is not None:
             self._whole.close()
-        elif self.driver.in_transaction:
+            return False
+        if self.driver.in_transaction:
             self.driver.rollback()
+        return True
 
 
 def ask(connection: Connection, sql: str, **values: Any) -> list[Any]:

@@ -281,17 +281,11 @@ def read_pictures(
     return [Picture(path, str(iris[entity]), *rest) for path, entity, *rest in rows]
 
 
-def labels(
-    connection: Connection, iris: Iterable[str], known: Naming, at: int | None, numbers: dict[str, int]
-) -> dict[str, str]:
-    """Return IRI → label at a version (None: now), 5,000 at a time; the local name where no label is known.
-
-    Args:
-        numbers: IRI → term id, as far as known; those that are looked up are added.
-    """
+def labels(connection: Connection, iris: Iterable[str], known: Naming, at: int | None = None) -> dict[str, str]:
+    """Return IRI → label at a version (None: now), 5,000 at a time; the local name where no label is known."""
     found: dict[str, str] = {}
     for part in terms.chunks(dict.fromkeys(iris), 5_000):
-        ids = terms.find_unknown(connection, part, numbers)
+        ids = terms.find_many(connection, part)
         said = _said_of(connection, np.array(sorted(ids.values()), dtype=np.int64), known.labels, known, at)
         found |= {iri: _entity(0, iri, said.get(ids.get(iri, 0), ())).label for iri in part}
     return found

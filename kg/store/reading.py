@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 #: Blocks of 4,096 statements that are read in one transaction.
 PAGE = 5
 
-_LAST_VERSION = "SELECT max(id) FROM version"
+LAST_VERSION = "SELECT max(id) FROM version"
 _SOURCES = "SELECT id, name FROM source ORDER BY id"
 _ANY_QUALIFIER = "SELECT id FROM qualifier LIMIT 1"
 
 
 def current_version(connection: Connection) -> int:
     """Return the number of the last version; 0 for an empty store."""
-    return int(ask(connection, _LAST_VERSION)[0][0] or 0)
+    return int(ask(connection, LAST_VERSION)[0][0] or 0)
 
 
 def source_names(connection: Connection) -> dict[int, str]:
@@ -167,25 +167,14 @@ def _blocks(database: Database, one: Segment, relation: int | None) -> Iterator[
 
 
 def neighbours(
-    connection: Connection, numbers: Iterable[int], limit: int, at: int | None, ids: dict[str, int]
+    connection: Connection, numbers: Iterable[int], limit: int, at: int | None = None
 ) -> dict[int, list[Statement]]:
-    """Return the statements out of entities, and the first ``limit`` into each, read together.
-
-    Args:
-        ids: IRI → term id; those of the statements' ends are added.
-    """
+    """Return the statements out of entities, and the first ``limit`` into each, read together."""
     entities = np.unique(np.fromiter(numbers, dtype=np.int64))
     found: dict[int, list[Statement]] = {number: [] for number in entities.tolist()}
     if len(entities):
         out, into = facts.neighbours(connection, entities, limit, at)
-        both = facts.concatenate([out, into])
-        said = statements(connection, both)
-        for head, relation, tail, one in zip(
-            both.head.tolist(), both.relation.tolist(), both.tail.tolist(), said, strict=True
-        ):
-            ids[one.head], ids[one.relation] = head, relation
-            if isinstance(one.tail, str):
-                ids[one.tail] = tail
+        said = statements(connection, facts.concatenate([out, into]))
         for number, statement in zip([*out.head.tolist(), *into.tail.tolist()], said, strict=True):
             found[number].append(statement)
     return found

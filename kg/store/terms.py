@@ -35,6 +35,7 @@ T = TypeVar("T")
 #: (id, key, kind, value, datatype, language, unit): a row of ``term``.
 TermRow = tuple[int, int, int, str, str | None, str | None, str | None]
 
+_BY_IDS = "SELECT id, kind, value, datatype, language, unit FROM term WHERE id IN"
 _BY_KEY = 'SELECT id, kind, value, datatype, language, unit FROM term WHERE "key" = :key'
 
 
@@ -189,13 +190,6 @@ def add_name(connection: Connection, number: int, tail: Tail) -> None:
 _FEW = 4
 
 
-def find_unknown(connection: Connection, iris: Iterable[str], ids: dict[str, int]) -> dict[str, int]:
-    """Return what ``find_many`` does, asking only for those that are not in ``ids``, to which they are added."""
-    wanted = list(dict.fromkeys(iris))
-    ids.update(find_many(connection, [iri for iri in wanted if iri not in ids]))
-    return {iri: ids[iri] for iri in wanted if iri in ids}
-
-
 def find_many(connection: Connection, iris: Iterable[str]) -> dict[str, int]:
     """Return the ids of the IRIs that the store knows."""
     wanted = list(dict.fromkeys(iris))
@@ -235,14 +229,9 @@ def read_many(connection: Connection, numbers: Sequence[int] | Iterable[int] | n
 
 
 def _read_rows(connection: Connection, numbers: list[int]) -> Iterator[tuple[int, Tail]]:
-    from sqlalchemy import select
-
-    from kg.store.schema import term
-
-    columns = (term.c.id, term.c.kind, term.c.value, term.c.datatype, term.c.language, term.c.unit)
     for part in chunks(numbers):
-        for row in connection.execute(select(*columns).where(term.c.id.in_(part))):
-            yield int(row[0]), read_term(*row[1:])
+        for number, *row in ask(connection, f"{_BY_IDS} ({','.join(map(str, map(int, part)))})"):
+            yield number, read_term(*row)
 
 
 def read_one(connection: Connection, number: int) -> Any:

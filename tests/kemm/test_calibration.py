@@ -125,7 +125,7 @@ def test_doubt_takes_from_not_known_and_gives_to_all_others_alike(tiny_run: Trai
     reader = Reader.load(tiny_run.folder, tiny_run.world.settings)
     before, kept = reader.calibration, [q for q in tiny_run.data.questions if q.split == "dev"][:3]
     tables = reader.tables([reader.retrieve(q.question, q.image or None) for q in kept])
-    patches = [reader.patches(q.image) if q.image else None for q in kept]
+    patches = [reader.shown(q.image) if q.image else None for q in kept]
     reader.calibration = replace(before, doubt=1.0)
     plain = reader.read(kept, tables, patches)
     reader.calibration = replace(before, doubt=0.1)

@@ -112,7 +112,7 @@ def test_stopped_by_ctrl_c_and_resumed_it_ends_bit_for_bit_the_same(
     with pytest.raises(KeyboardInterrupt):
         interrupted(new_task(), folder)
     first = json.loads((folder / "progress.json").read_text())["step"]
-    assert first in (3, 4)
+    assert first in (3, 4) if interrupted is not interrupt_in_data else 1 <= first <= 4  # data are made ahead
     done = train(folder, task=new_task(seed=99))  # its own weights are replaced by the saved ones
     assert (done["first"], done["steps"]) == (first, 6)
     assert contents(folder) == uninterrupted
@@ -210,10 +210,11 @@ def test_truncated_weights_are_named(length: int, checkpoint: Path) -> None:
 def test_weights_of_another_width_name_the_tensor_and_both_shapes(checkpoint: Path) -> None:
     path = checkpoint / "model.safetensors"
     state = load_file(path)
-    state["model.language.summary"] = torch.zeros(7)
+    state["model.inputs.language.summary"] = torch.zeros(7)
     save_file(state, path)
     says = refusal(lambda: load_weights(checkpoint, new_task()))
-    assert "model.language.summary is (7,) there and (8,) in this configuration" in says and "--no-resume" in says
+    assert "model.inputs.language.summary is (7,) there and (8,) in this configuration" in says
+    assert "--no-resume" in says
 
 
 def test_weights_of_other_objectives_name_what_is_absent(checkpoint: Path) -> None:

@@ -15,7 +15,8 @@ from kemm.fuse.encoded import Encoded
 from kemm.objectives.hiding import PatchHiding, Plan, WordHiding
 from kemm.objectives.masked_entity import MaskedEntity
 from kemm.objectives.masked_language import MaskedLanguage
-from kemm.objectives.matching import ImageTextMatching
+from kemm.objectives.matching import Matching
+from kemm.objectives.negatives import draw
 from tests.kemm import tiny_batch
 from tests.kemm.tiny_towers import START
 
@@ -32,10 +33,9 @@ def objective(name: str) -> Any:
 
 
 def test_a_wrong_partner_is_never_of_the_same_entity_and_is_likelier_when_alike() -> None:
-    itm: ImageTextMatching = objective("itm")
     pooled = torch.tensor([[1.0, 0.0], [0.99, 0.1], [0.0, 1.0], [1.0, 0.0]])
     entity = torch.tensor([0, 1, 2, 0])  # the first and the last are one entity
-    drawn = torch.stack([itm.draw(pooled, entity, generator(seed)) for seed in range(200)])
+    drawn = torch.stack([draw(pooled, entity, generator(seed)) for seed in range(200)])
     assert not (entity[drawn] == entity).any()
     assert (drawn[:, 0] == 1).float().mean() > 0.95  # odds e^(0.995/0.1) to 1 against row 2
     assert set(drawn[:, 2].tolist()) <= {0, 1, 3}
@@ -50,14 +50,13 @@ def test_pictures_of_one_entity_alone_are_all_matches() -> None:
     task = tiny_batch.task(["itm"])
     encoded = task.encode(with_entities(tiny_batch.batch(), [0, 0, 0, 0]), generator())
     itm = task.objectives["itm"]
-    assert isinstance(itm, ImageTextMatching)
+    assert isinstance(itm, Matching)
     matched = itm.judge(encoded.fused("vision", "language"))
     torch.testing.assert_close(itm(encoded), -matched.log_softmax(1)[:, 1].mean())
 
 
 def test_what_is_not_known_to_be_the_same_is_another() -> None:
-    itm: ImageTextMatching = objective("itm")
-    drawn = itm.draw(torch.randn(3, 4), torch.tensor([-1, -1, -1]), generator())
+    drawn = draw(torch.randn(3, 4), torch.tensor([-1, -1, -1]), generator())
     assert (drawn >= 0).all() and (drawn != torch.arange(3)).all()
 
 

@@ -56,7 +56,7 @@ def test_what_a_run_learns_of_facts_reaches_the_retriever_of_predict(
     world.close()
 
     losses = [loss for _, loss in json.loads((settings.run / "run.json").read_text())["training"]["losses"][name]]
-    assert np.mean(losses[-3:]) < 0.6 * losses[0]
+    assert np.mean(losses[-3:]) < 0.75 * np.mean(losses[:3])
     reader = Reader.load(settings.run, settings)
     judge = reader.world.retriever.path_scorer
     assert isinstance(judge, TrainedJudge)

@@ -12,8 +12,10 @@ import torch
 from kemm.data.batch import Batch, Movable, PicturedEntities, Questions
 from kemm.data.examples import balanced, right_rows
 from kemm.data.questions import NOT_KNOWN, Question
+from kemm.data.sources.captioned import CaptionedPictures
 from kemm.data.step_batches import StepBatches
 from kemm.data.training_data import TrainingData
+from kemm.settings.objectives import Objectives
 from tests.kemm import tiny_batch
 from tests.kemm.conftest import Trained
 from tests.kemm.tiny_world import TOYS
@@ -51,6 +53,27 @@ def tensors(part: Any, name: str = "") -> dict[str, torch.Tensor]:
 def asked_of(batch: Batch) -> Questions:
     assert batch.questions is not None
     return batch.questions
+
+
+# ── further texts of a picture ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_beside_a_caption_stand_the_things_name_another_caption_and_a_wrong_one(data: TrainingData) -> None:
+    reading = {"itc": {"rewritten": True, "retrieved": True}, "tag_matching": {}, "next_sentence": {}}
+    changed = copy.copy(data)
+    changed.settings = data.settings.model_copy(update={"objectives": Objectives.model_validate(reading)})
+    source = CaptionedPictures(changed)
+    assert source.modalities == {"vision", "language", "tags", "rewritten", "retrieved"}
+    given: list[list[str | None]] = []
+    source.parts = copy.copy(data.world.parts)
+    source.parts.texts = lambda texts: (given.append(texts), data.world.parts.texts(texts))[1]  # type: ignore[method-assign]
+    samples = source.sample(np.random.default_rng(0), 8)
+    captions, retrieved, rewritten, tags = given
+    for row, number in enumerate(samples.entity.tolist()):
+        own = data.captions[data.names[number]]
+        assert tags[row] == data.world.label(data.names[number])
+        assert captions[row] in own and retrieved[row] in own and rewritten[row] not in own
+    assert samples.further["tags"].present.all() and bool(samples.has("vision", "rewritten").all())
 
 
 # ── by hand ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -55,6 +55,19 @@ def task(names: Iterable[str] = OBJECTIVES, dropout: float = 0.0, seed: int = 0)
     return PretrainTask(settings(names, dropout), context())
 
 
+def task_of(**objectives: Mapping[str, Any]) -> PretrainTask:
+    """A task of these objectives with these settings."""
+    torch.manual_seed(0)
+    chosen = {**settings([]).model_dump(), "objectives": objectives}
+    return PretrainTask(Settings.model_validate(chosen), context())
+
+
+def rows(whole: Batch, chosen: Sequence[int]) -> Batch:
+    """Some samples of a batch, and nothing else."""
+    assert whole.samples is not None
+    return Batch(whole.samples.take(torch.tensor(chosen)))
+
+
 def table(near: Sequence[int], far: Sequence[int], parent: Sequence[int], first: int = 0) -> FactTable:
     """Facts over the nodes 0 (the anchor), 1, 2, …; their texts stand from row ``first`` of the bank on."""
     num_nodes, num_facts = 1 + max(*near, *far), len(near)
@@ -118,7 +131,9 @@ def pairs(generator: torch.Generator) -> Samples:
     """Four pictures of the entities 0, 1, 2 and 2, with captions of 5, 4, 5 and 3 tokens, the two ends among them."""
     shown = torch.randn(4, PATCHES, VISION_WIDTH, generator=generator)
     parts = {"vision": Part(torch.ones(4, dtype=torch.bool), states=shown), "language": texts(generator, [5, 4, 5, 3])}
-    return Samples(parts, torch.tensor([0, 1, 2, 2]))
+    roles = ("tags", "rewritten", "retrieved", "next", "linked")
+    further = {role: texts(generator, [4, 3, 5, 4]) for role in roles}
+    return Samples(parts, torch.tensor([0, 1, 2, 2]), further=further)
 
 
 def told(generator: torch.Generator) -> Samples:

@@ -17,16 +17,7 @@ LABEL, ALIAS, DEFINITION = RDFS + "label", SKOS + "altLabel", SKOS + "definition
 def graph(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KnowledgeGraph]:
     """An empty store: in memory, in a file, and in PostgreSQL."""
     if request.param == "postgresql":
-        from sqlalchemy import create_engine, text
-
-        from kg.store.connection import parse
-
-        address = request.getfixturevalue("postgres")
-        engine = create_engine(parse(address))
-        with engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
-        engine.dispose()
+        address = request.getfixturevalue("empty_postgres")
     else:
         address = "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path}/store.db"
     with KnowledgeGraph.open(address) as opened:

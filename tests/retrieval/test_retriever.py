@@ -10,7 +10,7 @@ from PIL import Image
 
 from kg import KnowledgeGraph, Literal
 from kg.errors import InputError
-from kg.records import Link, Statement
+from kg.records import Link
 from retrieval import EntityIndex, Evidence, Query, Retriever, build_index
 from retrieval.anchors import TEMPERATURE, best_mentions, relation_words
 from tests.retrieval.small_world import LABEL, NAMES, HashedWords, Thumbnail
@@ -36,27 +36,6 @@ def test_a_question_brings_the_fact_that_answers_it_first(retriever: Retriever) 
     assert evidence.facts[0].statement.source == "atlas" and evidence.kg_version == retriever.graph.version
     ends = {end for f in evidence.facts for end in f.statement.fact if isinstance(end, str)}
     assert ends <= set(evidence.labels)
-
-
-def test_who_looks_ahead_reads_the_store_once_and_finds_the_same(
-    retriever: Retriever, text: HashedWords, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    texts = ["Which capital has Italy?", "Which country borders France?", "Which currency is used in Japan?"]
-    alone = [retriever.retrieve(Query(asked)) for asked in texts]
-    reads: list[list[str]] = []
-    neighbours_of = retriever.graph.neighbours_of
-
-    def counted(entities: list[str], **more: int) -> dict[str, list[Statement]]:
-        reads.append(list(entities))
-        return neighbours_of(entities, **more)
-
-    monkeypatch.setattr(retriever.graph, "neighbours_of", counted)
-    another = Retriever(retriever.graph, retriever.index, text)
-    another.look_ahead([(asked, False) for asked in texts])
-    assert len(reads) <= 3  # what is named, the anchors not among it, what they lead to
-    looked = len(reads)
-    assert [another.retrieve(Query(asked)) for asked in texts] == alone
-    assert len(reads) == looked
 
 
 def test_a_picture_links_by_its_nearest_neighbours(retriever: Retriever, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def chosen(
     walk.refresh()
     links = [Link(iri, score) for iri in anchors]
     near = [walk.candidates(iri) for iri in anchors]
-    return select(near, links, by_cosine(text.embed([question])[0], walk.paths), k, question)
+    return select(walk, near, links, by_cosine(text.embed([question])[0], walk.paths), k, question)
 
 
 def said(facts: list[EvidenceFact]) -> list[tuple[str, str, str]]:
@@ -46,7 +46,7 @@ def test_a_two_hop_fact_brings_its_parent_and_stands_after_it(graph: KnowledgeGr
 def test_of_two_paths_that_sound_alike_the_nearer_is_meant(graph: KnowledgeGraph, text: HashedWords) -> None:
     walk = GraphWalk(graph, text.embed)
     walk.refresh()
-    facts = select([walk.candidates("c:it")], [Link("c:it", 1.0)], lambda rows: np.full(len(rows), 0.5), 32)
+    facts = select(walk, [walk.candidates("c:it")], [Link("c:it", 1.0)], lambda rows: np.full(len(rows), 0.5), 32)
     assert {f.hop: f.score for f in facts} == pytest.approx({1: 0.5, 2: SECOND_HOP_ODDS / (1 + SECOND_HOP_ODDS)})
 
 
@@ -86,7 +86,7 @@ def test_a_learned_judge_takes_the_place_of_the_cosine(graph: KnowledgeGraph, te
     def likes_population(rows: np.ndarray) -> np.ndarray:
         return np.where(rows == row, 0.9, 0.1)
 
-    facts = select([near], [Link("c:it", 1.0)], likes_population, 2)
+    facts = select(walk, [near], [Link("c:it", 1.0)], likes_population, 2)
     assert said(facts)[0] == ("c:it", "r:population", "58940000")
     assert [f.score for f in facts] == pytest.approx([0.9, 0.1])
 

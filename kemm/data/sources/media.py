@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from kemm.data.rewriting import Rewriter
 from kemm.data.samples import UNKNOWN, Part, Samples
 from kemm.data.wordings import share
 from kg.errors import InputError
@@ -48,7 +49,14 @@ class MediaTable:
                 continue
             is_dev = split == "dev" if "split" in row else share(data.seed, "media", str(row)) < HELD_OUT
             (self.dev if is_dev else self.train).append(row)
-        self.modalities = frozenset(COLUMNS[column] for column in self.names)
+        is_said = {"text", "label"} <= set(rows[0])
+        self.roles = data.roles & {"tags", "retrieved", "rewritten"} if is_said else frozenset()
+        self.said: dict[str, list[str]] = {}  # label → texts
+        for row in self.train:
+            if row.get("text") and row.get("label"):
+                self.said.setdefault(row["label"], []).append(row["text"])
+        self.rewrite = Rewriter(self.said)
+        self.modalities = frozenset(COLUMNS[column] for column in self.names) | self.roles
 
     def sample(self, rng: np.random.Generator, size: int) -> Samples:
         return self._draw(self.train, rng, size)
@@ -68,7 +76,21 @@ class MediaTable:
                 make = {"text": self.parts.texts, "sound": self.parts.sounds, "frames": self.parts.films}[column]
                 parts[COLUMNS[column]] = make(cells)
         label = [self.labels[row["label"]] if row.get("label") else UNKNOWN for row in chosen]
-        return Samples(parts, torch.full((len(chosen),), UNKNOWN), torch.tensor(label, dtype=torch.long))
+        further = {
+            role: self.parts.texts([self._further(role, row, rng) for row in chosen]) for role in sorted(self.roles)
+        }
+        unknown = torch.full((len(chosen),), UNKNOWN)
+        return Samples(parts, unknown, torch.tensor(label, dtype=torch.long), further=further)
+
+    def _further(self, role: str, row: dict[str, str], rng: np.random.Generator) -> str | None:
+        """A row's class, another text of its class, or its text made wrong."""
+        text, label = row.get("text") or "", row.get("label") or ""
+        if role == "tags":
+            return label or None
+        if role == "rewritten":
+            return self.rewrite(label, text, rng) if text else None
+        others = self.said.get(label, [])
+        return others[rng.integers(len(others))] if others else None
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ class MaskedLanguage(ObjectiveSettings):
     )
     masked: float = Field(1.0, ge=0, le=1, description="of the hidden, shown as [MASK] (BERT: .8)")
     replaced: float = Field(0.0, ge=0, le=1, description="of the hidden, shown as another word (BERT: .1)")
+    alpha: float = Field(0.0, ge=0, le=1, description="share of a slow copy's judgement in the targets (ALBEF: .4)")
 
 
 class MaskedImage(ObjectiveSettings):

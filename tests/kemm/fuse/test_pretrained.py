@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kemm.encoders.momentum import MomentumCopy
+from kemm.fuse.adapters import without_adapters
 from kemm.fuse.model import KEMM
-from kemm.fuse.pretrained import card, lineage_of
+from kemm.fuse.pretrained import card, lineage_of, start_from
 from kemm.fuse.readings import Readings
+from kemm.settings import AdapterSettings
 from kg.errors import InputError
 from tests.kemm import tiny_batch
 from tests.kemm.conftest import Trained
@@ -56,6 +58,31 @@ def test_a_model_with_a_momentum_copy_beside_it_is_saved_whole(tmp_path: Path) -
     slow.copy.save_pretrained(tmp_path / "slow")
     loaded = KEMM.from_pretrained(tmp_path / "slow")
     assert torch.equal(loaded.inputs["language"].summary, model.inputs["language"].summary)
+
+
+@pytest.mark.parametrize("kind", ["lora", "bottleneck", "prefix"])
+def test_a_run_can_start_from_a_saved_model_and_learn_adapters_alone(saved: tuple[KEMM, Path], kind: str) -> None:
+    before, folder = saved
+    settings = before.settings.model_copy(update={"start": folder, "adapters": AdapterSettings(kind=kind, size=2)})
+    model = KEMM(settings, before.vision_width, before.text_width)
+    start_from(model, folder)
+    learns = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert 0 < learns < 0.5 * sum(p.numel() for p in before.parameters())
+    asked = tiny_batch.batch().questions
+    assert asked is not None
+    ours, theirs = (Readings(each.eval(), asked.samples, Counter()) for each in (model, before))
+    with without_adapters(model):
+        assert all(torch.equal(value, theirs.fuse()[name]) for name, value in ours.fuse().items())
+    again = KEMM.from_pretrained(model.save_pretrained(folder.parent / "adapted"))
+    wanted, found = (Readings(each, asked.samples, Counter()).fuse()["language"] for each in (model, again))
+    assert torch.equal(wanted, found)
+
+
+def test_a_run_does_not_start_from_a_model_of_other_sizes(saved: tuple[KEMM, Path]) -> None:
+    before, folder = saved
+    model = KEMM(before.settings.model_copy(update={"text_tokens": 9}), before.vision_width, before.text_width)
+    with pytest.raises(InputError, match=r"can't start from it: language\.position is"):
+        start_from(model, folder)
 
 
 def truncate(folder: Path) -> None:
@@ -124,7 +151,7 @@ DAMAGE: list[tuple[Callable[[Path], None], str]] = [
     (newer_settings, "'strata'"),
     (unknown_part, "did you mean 'compgcn'"),
     (lambda folder: (folder / "config.json").unlink(), "no saved model there"),
-    (lambda folder: (folder / "model.safetensors").unlink(), "no such file of weights"),
+    (lambda folder: (folder / "model.safetensors").unlink(), "there is no model.safetensors"),
 ]
 
 

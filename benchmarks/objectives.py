@@ -1,0 +1,212 @@
+"""Each objective alone: does it lower its own held-out loss, and does it beat chance, within two hundred steps?
+
+    python -m benchmarks.objectives --data FOLDER --out runs/objectives            # all rows that are not done yet
+    python -m benchmarks.objectives --data FOLDER --out runs/objectives itm wra    # these, anew
+
+FOLDER has the Grocery Store data set as ``products.ttl``, ``images.tsv`` and the photos (Klasson et al., WACV 2019). A
+model of width 96 with two layers is trained on one objective at a time; held out are dev photos of known products,
+questions of the dev split, or descriptions of other entities. ``shop`` is Grocery with at most eight shop photos a
+product, ``glosses`` the first 4,000 synsets of WordNet. Writes ``objectives.json``, ``objectives.md`` and
+``objectives.html`` with the curves. The steps and sizes were set once, and no setting was chosen by what comes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PHOTOS = 8
+SYNSETS = 4_000
+
+
+class Row(NamedTuple):
+    """A run: which objectives (the first is the one measured), in which world, what else differs."""
+
+    objectives: Mapping[str, Mapping[str, Any]]
+    world: str = "shop"
+    train: Mapping[str, Any] = {}
+    towers: Mapping[str, Any] = {}
+    curve: str = "accuracy"
+
+
+TEXTS = {"pairs": 0, "texts": 32}
+ASKED = {"pairs": 0, "questions": 32}
+PIXELS = {"vision": {"mode": "scratch", "size": 64, "patch": 16}}
+
+ROWS: dict[str, Row] = {
+    # contrast, matching, alignment, teachers
+    "itc": Row({"itc": {}}),
+    "itc, one positive a row": Row({"itc": {"positives": "pair"}}),
+    "itc, some positive (MIL-NCE)": Row({"itc": {"loss": "some"}}),
+    "itc, sigmoid (SigLIP)": Row({"itc": {"loss": "sigmoid", "temperature": 0.1}}),
+    "itc, hardest negative (GPO)": Row({"itc": {"loss": "hinge"}}),
+    "itc, token-wise (FILIP)": Row({"itc": {"token_wise": True}}),
+    "itc, rewritten and retrieved (UNIMO)": Row({"itc": {"rewritten": True, "retrieved": True}}),
+    "itc, slow copy and queue (ALBEF)": Row({"itc": {"alpha": 0.4, "queue": 64}}),
+    "itm": Row({"itm": {}}),
+    "itm, past negatives": Row({"itm": {"negatives": "queue", "queue": 128}}),
+    "tag_matching, 2 ways (Oscar)": Row({"tag_matching": {"ways": 2}}),
+    "tag_matching, 3 ways (VinVL)": Row({"tag_matching": {"ways": 3}}),
+    "graph_matching, text": Row({"graph_matching": {}}, train=ASKED),
+    "graph_matching, picture": Row({"graph_matching": {"between": "vision"}}, train=ASKED),
+    "next_sentence (BERT)": Row({"next_sentence": {}}, "glosses", TEXTS),
+    "next_sentence, links (LinkBERT)": Row({"next_sentence": {"links": True}}, "glosses", TEXTS),
+    "wra": Row({"wra": {"weight": 1.0}}),
+    "grounding": Row({"grounding": {}}),
+    "mlm, slow copy (ALBEF)": Row({"mlm": {"alpha": 0.4}}),
+    "teacher": Row({"teacher": {}}, train={"pairs": 0, "pictures": 32}, towers=PIXELS),
+    "adversarial itm (FreeLB)": Row({"adversarial": {"of": {"itm": {}}, "steps": 2}}),
+    # masked, written, asked
+    "mlm": Row({"mlm": {}}),
+    "mim": Row({"mim": {"target": "codes"}}),
+    "captioning": Row({"captioning": {}}),
+}
+
+
+def build_world(name: str, data: Path, out: Path) -> None:
+    """A store and an index of it in ``out``, once."""
+    from kemm.indexing import build
+    from kg import KnowledgeGraph, Picture
+    from kg.ingest import load
+    from kg.ingest.wordnet import wordnet
+    from kg.store import bulk
+
+    out.mkdir(parents=True, exist_ok=True)
+    store = f"sqlite:///{out / 'kg.db'}"
+    if not (out / "index" / "manifest.json").is_file():
+        (out / "kg.db").unlink(missing_ok=True)
+        with KnowledgeGraph.open(store) as graph:
+            if name == "shop":
+                load(data / "products.ttl", graph, source="catalogue")
+                kept: dict[str, int] = {}
+                pictures = []
+                for line in (data / "images.tsv").read_text().splitlines()[1:]:
+                    path, entity, _, split = line.split("\t")
+                    kept[entity] = kept.get(entity, 0) + (split == "train")
+                    if split == "iconic" or (split == "train" and kept[entity] <= PHOTOS):
+                        pictures.append(Picture(path, entity, split, str(data)))
+                graph.add_pictures(pictures, source="catalogue")
+            else:
+                bulk.load(graph, wordnet(limit=SYNSETS), source="WordNet 3.0")
+        build(store, out / "index", labels_only=True, progress=_quiet)
+
+
+def settings_of(row: Row, out: Path, steps: int) -> Any:
+    """The settings of a row's run."""
+    from kemm.config import load
+    from kemm.settings import Settings
+
+    shop = load(ROOT / "configs" / "grocery.yaml", Settings)
+    chosen = shop.settings.model_dump() if row.world == "shop" else {}
+    world = out / row.world
+    chosen |= {
+        "run": world / "run",
+        "data": {"store": f"sqlite:///{world / 'kg.db'}", "index": world / "index", "views": 0},
+        "model": {"width": 96, "layers": 2, "heads": 4, "gnn_layers": 1, "facts": 16, "text_tokens": 24, "grid": 4},
+        "objectives": row.objectives,
+        "train": {"steps": steps, "pairs": 32, "questions": 0, "held_out_every": max(1, steps // 8), "warmup": 10}
+        | dict(row.train),
+    }
+    chosen["model"]["towers"] = row.towers
+    if row.world == "glosses":
+        chosen["questions"] = {"held_out_entities": 0.0}
+    return Settings.model_validate(chosen)
+
+
+def measure(row: Row, out: Path, steps: int) -> dict[str, Any]:
+    """Train one row and tell its held-out curves."""
+    from kemm.pretrain import prepare
+    from kemm.pretrain.build import build_task
+    from kemm.pretrain.loop import fit
+
+    settings = settings_of(row, out, steps)
+    world, data = prepare(settings, _quiet)
+    try:
+        task = build_task(settings, world, data.vocabulary)
+        task.check(data.batch.kinds)
+        started = time.process_time()
+        found = fit(
+            task, data.batch, settings.train, settings.run / "none", resume=False, held_out=data.batch.held_out(4)
+        )
+        curves = found["held_out"][next(iter(row.objectives))]
+        return {"curves": curves, "seconds": round(time.process_time() - started, 1), "steps": steps}
+    finally:
+        world.close()
+
+
+def table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown: held-out loss before and after, accuracy beside chance."""
+    lines = [
+        "| objective | held-out loss before | after | accuracy | chance | CPU s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, one in found.items():
+        loss, curves = one["curves"]["loss"], one["curves"]
+        after = {key: f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")}
+        lines.append(
+            f"| {name} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | {after['chance']} | "
+            f"{one['seconds']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def page(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The curves of each objective, as one page without anything from outside."""
+    drawn = []
+    for name, one in found.items():
+        curves = "".join(
+            f"<figure>{metric}: {points[0][1]:.3f} → {points[-1][1]:.3f}<br>{_line(points)}</figure>"
+            for metric, points in one["curves"].items()
+        )
+        drawn.append(f"<section><h2>{name}</h2><div>{curves}</div></section>")
+    style = "body{font:15px sans-serif}div{display:flex;gap:2em}polyline{fill:none;stroke:#246}"
+    return (
+        f"<!doctype html><meta charset=utf-8><title>Objectives</title><style>{style}</style>"
+        f"<h1>Each objective alone, held out</h1>{''.join(drawn)}\n"
+    )
+
+
+def _line(points: list[list[float]], width: int = 220, height: int = 80) -> str:
+    """A curve as SVG, from its least to its greatest value."""
+    steps, values = zip(*points, strict=True)
+    low, span = min(values), (max(values) - min(values)) or 1.0
+    last = max(steps) or 1
+    at = " ".join(f"{width * s / last:.1f},{height - height * (v - low) / span:.1f}" for s, v in points)
+    return f'<svg width="{width}" height="{height + 4}"><polyline points="{at}"/></svg>'
+
+
+def _quiet(what: str, total: int) -> Any:
+    return lambda n=1, note="": None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/objectives"))
+    parser.add_argument("--steps", type=int, default=160)
+    given = parser.parse_args()
+    for name in given.rows:
+        if name not in ROWS:
+            parser.error(f"there is no row '{name}'; choose some of: {'; '.join(ROWS)}")
+    given.out.mkdir(parents=True, exist_ok=True)
+    kept = given.out / "objectives.json"
+    found: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
+    for name in given.rows or [name for name in ROWS if name not in found]:
+        row = ROWS[name]
+        build_world(row.world, given.data.resolve(), given.out / row.world)
+        found[name] = measure(row, given.out, given.steps)
+        ordered = {name: found[name] for name in ROWS if name in found}
+        kept.write_text(json.dumps(ordered, indent=1))
+        (given.out / "objectives.md").write_text(table(ordered))
+        (given.out / "objectives.html").write_text(page(ordered))
+        print(table({name: found[name]}).splitlines()[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Hard negatives: what is put beside each sample's picture, and beside its text, to be told from its own."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kemm.data.samples import UNKNOWN
+from kemm.fuse.encoded import Encoded
+from kemm.objectives.contrastive import positives
+from kemm.objectives.gathering import gather
+from kemm.objectives.losses.matching import hard_negatives
+
+TEMPERATURE = 0.1  # of the cosines that negatives are drawn by
+
+
+class Candidates(NamedTuple):
+    """C things of one modality, the batch's own first: ``tokens`` (C, S + L, D), ``mask`` (C, S + L) of what is there,
+    ``pooled`` (C, D_m) by which they are alike, ``entity`` (C,) what it shows.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    pooled: Tensor
+    entity: Tensor
+
+    @classmethod
+    def of(cls, encoded: Encoded, name: str, rows: Tensor, everywhere: bool = False) -> Candidates:
+        """Those of ``rows`` (N,); ``everywhere``: of all processes, as VLMo (Bao et al., 2022, arXiv:2111.02358)."""
+        read = encoded.read
+        own = cls(
+            read.tokens(name)[rows],
+            read.mask(name)[rows],
+            encoded.pooled(name, rows).detach().float(),
+            encoded.samples.shown[rows],
+        )
+        if not everywhere:
+            return own
+        return cls(gather(own.tokens), gather(own.mask), gather(own.pooled), gather(own.entity, UNKNOWN))
+
+    def with_past(self, past: Candidates) -> Candidates:
+        """These, then those of earlier steps."""
+        length = max(self.tokens.shape[1], past.tokens.shape[1])
+        return Candidates(
+            torch.cat([_pad(self.tokens, length), _pad(past.tokens, length).to(self.tokens)]),
+            torch.cat([_pad(self.mask, length), _pad(past.mask, length)]),
+            torch.cat([self.pooled, past.pooled]),
+            torch.cat([self.entity, past.entity]),
+        )
+
+
+class Past:
+    """The last ``size`` things of a modality that a step has seen, as they were then; a resumed run starts anew."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.held: Candidates | None = None
+
+    @torch.no_grad()
+    def take_in(self, new: Candidates) -> None:
+        both = new if self.held is None else new.with_past(self.held)
+        self.held = Candidates(*(value[: self.size].detach() for value in both))
+
+
+class Pairs(NamedTuple):
+    """Pairs, fused: modality → ``states`` (M, S + L, D), and ``mask`` (M, S + L) of what is there."""
+
+    states: dict[str, Tensor]
+    mask: dict[str, Tensor]
+
+
+def draw(pooled: Tensor, entity: Tensor, generator: torch.Generator | None, num_rows: int | None = None) -> Tensor:
+    """For each of the first N of C things another, of another entity, likelier when alike: (N,); −1 where none is.
+
+    Args:
+        pooled: (C, D_m). entity: (C,). num_rows: N; all unless given.
+    """
+    count = len(entity) if num_rows is None else num_rows
+    unit = F.normalize(pooled.detach().float(), dim=-1)
+    same = torch.cat([positives(entity[:count]), positives(entity[:count], entity[count:])], dim=1)
+    return hard_negatives(unit[:count] @ unit.T / TEMPERATURE, same, generator)
+
+
+def draw_pairs(candidates: dict[str, Candidates], count: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+    """Numbers of candidates, (M,) a modality: N pairs with a wrong first part, then N with a wrong second.
+
+    Fewer where nothing can be confused with a row. In ALBEF (Li et al., 2021, arXiv:2107.07651) a wrong text is drawn
+    by its likeness to the picture under the contrastive heads; here by its likeness to the right text before any
+    fusion, so that matching does not need ``itc``. What is of the same entity is never wrong.
+    """
+    (a, first), (b, second) = candidates.items()
+    others_a, others_b = (draw(each.pooled, each.entity, generator, count) for each in (first, second))
+    rows = torch.arange(count, device=others_a.device)
+    has, owns = others_a >= 0, others_b >= 0
+    return {a: torch.cat([others_a[has], rows[owns]]), b: torch.cat([rows[has], others_b[owns]])}
+
+
+def right_pairs(encoded: Encoded, names: tuple[str, str]) -> Pairs:
+    """The rows that have both, fused."""
+    rows = encoded.rows(*names)
+    return Pairs(encoded.fused(*names), {name: encoded.read.mask(name)[rows] for name in names})
+
+
+def wrong_pairs(
+    encoded: Encoded,
+    names: tuple[str, str],
+    among: Literal["batch", "global", "queue"] = "batch",
+    past: dict[str, Past] | None = None,
+) -> Pairs | None:
+    """Wrong pairs, fused once for all objectives that ask for the same; None where there are none."""
+
+    key = ("wrong", names, among, None if past is None else id(past))
+
+    def compute() -> Pairs | None:
+        rows, found = encoded.rows(*names), {}
+        for name in names:
+            found[name] = Candidates.of(encoded, name, rows, everywhere=among == "global")
+            held = past[name].held if past is not None else None
+            if held is not None:
+                found[name] = found[name].with_past(held)
+        wrong = encoded.drawn(key, lambda: draw_pairs(found, len(rows), encoded.generator))
+        if not len(wrong[names[0]]):
+            return None
+        mask = {name: found[name].mask[chosen] for name, chosen in wrong.items()}
+        states = encoded.together({name: found[name].tokens[chosen] for name, chosen in wrong.items()}, mask)
+        return Pairs(states, mask)
+
+    return encoded.once(("wrong pairs", key), compute)
+
+
+def _pad(values: Tensor, length: int) -> Tensor:
+    """(C, L, …) → (C, length, …), zeros or false at the end."""
+    if values.shape[1] == length:
+        return values
+    return torch.cat([values, values.new_zeros(len(values), length - values.shape[1], *values.shape[2:])], dim=1)
