@@ -149,8 +149,8 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
         loss, curves = one["curves"]["loss"], one["curves"]
         after = {key: f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")}
         lines.append(
-            f"| {name} | {one['steps']} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | {after['chance']} | "
-            f"{one['seconds']:.0f} |"
+            f"| {name} | {one['steps']} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | "
+            f"{after['chance']} | {one['seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
