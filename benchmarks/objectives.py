@@ -41,8 +41,8 @@ PIXELS = {"vision": {"mode": "scratch", "size": 64, "patch": 16}}
 ROWS: dict[str, Row] = {
     # contrast, matching, alignment, teachers
     "itc": Row({"itc": {}}),
-    "itc, one positive a row": Row({"itc": {"positives": "pair"}}),
-    "itc, some positive (MIL-NCE)": Row({"itc": {"loss": "some"}}),
+    "itc, some positive (MIL-NCE)": Row({"itc": {"loss": "some", "retrieved": True}}),
+    "itc, by class (UniCL)": Row({"itc": {"positives": "label"}}, train={"pairs": 0, "media": 24}),
     "itc, sigmoid (SigLIP)": Row({"itc": {"loss": "sigmoid", "temperature": 0.1}}),
     "itc, hardest negative (GPO)": Row({"itc": {"loss": "hinge"}}),
     "itc, token-wise (FILIP)": Row({"itc": {"token_wise": True}}),
@@ -68,6 +68,17 @@ ROWS: dict[str, Row] = {
 }
 
 
+def few(rows: list[list[str]]) -> list[list[str]]:
+    """Of (path, entity, class, split) the iconic pictures, and at most ``PHOTOS`` shop photos a product."""
+    kept: dict[str, int] = {}
+    chosen = []
+    for row in rows:
+        kept[row[1]] = kept.get(row[1], 0) + (row[3] == "train")
+        if row[3] == "iconic" or (row[3] == "train" and kept[row[1]] <= PHOTOS):
+            chosen.append(row)
+    return chosen
+
+
 def build_world(name: str, data: Path, out: Path) -> None:
     """A store and an index of it in ``out``, once."""
     from kemm.indexing import build
@@ -83,14 +94,16 @@ def build_world(name: str, data: Path, out: Path) -> None:
         with KnowledgeGraph.open(store) as graph:
             if name == "shop":
                 load(data / "products.ttl", graph, source="catalogue")
-                kept: dict[str, int] = {}
-                pictures = []
-                for line in (data / "images.tsv").read_text().splitlines()[1:]:
-                    path, entity, _, split = line.split("\t")
-                    kept[entity] = kept.get(entity, 0) + (split == "train")
-                    if split == "iconic" or (split == "train" and kept[entity] <= PHOTOS):
-                        pictures.append(Picture(path, entity, split, str(data)))
-                graph.add_pictures(pictures, source="catalogue")
+                rows = [line.split("\t") for line in (data / "images.tsv").read_text().splitlines()[1:]]
+                chosen = few(rows)
+                graph.add_pictures(
+                    [Picture(path, iri, split, str(data)) for path, iri, _, split in chosen], "catalogue"
+                )
+                lines = ["picture\ttext\tlabel"]
+                for path, iri, coarse, split in chosen:
+                    if split == "train":
+                        lines.append(f"{data / path}\t{iri.rpartition('product_')[2].replace('_', ' ')}\t{coarse}")
+                (out / "media.tsv").write_text("\n".join(lines) + "\n")
             else:
                 bulk.load(graph, wordnet(limit=SYNSETS), source="WordNet 3.0")
         build(store, out / "index", labels_only=True, progress=_quiet)
@@ -113,6 +126,8 @@ def settings_of(row: Row, out: Path, steps: int) -> Any:
         | dict(row.train),
     }
     chosen["model"]["towers"] = row.towers
+    if chosen["train"].get("media"):
+        chosen["data"]["media"] = world / "media.tsv"
     if row.world == "glosses":
         chosen["questions"] = {"held_out_entities": 0.0}
     return Settings.model_validate(chosen)
@@ -147,11 +162,9 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for name, one in found.items():
         loss, curves = one["curves"]["loss"], one["curves"]
-        after = {key: f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")}
-        lines.append(
-            f"| {name} | {one['steps']} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | "
-            f"{after['chance']} | {one['seconds']:.0f} |"
-        )
+        after = [f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")]
+        cells = [name, str(one["steps"]), f"{loss[0][1]:.3f}", f"{loss[-1][1]:.3f}", *after, f"{one['seconds']:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
