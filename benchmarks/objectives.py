@@ -132,7 +132,7 @@ def settings_of(row: Row, out: Path, steps: int) -> Any:
         "data": {"store": f"sqlite:///{world / 'kg.db'}", "index": world / "index", "views": 0},
         "model": {"width": 96, "layers": 2, "heads": 4, "gnn_layers": 1, "facts": 16, "text_tokens": 24, "grid": 4},
         "objectives": row.objectives,
-        "train": {"steps": steps, "pairs": 32, "questions": 0, "held_out_every": max(1, steps // 8), "warmup": 10}
+        "train": {"steps": steps, "pairs": 24, "questions": 0, "held_out_every": max(1, steps // 4), "warmup": 10}
         | dict(row.train),
     }
     chosen["model"]["towers"] = row.towers
@@ -154,7 +154,7 @@ def measure(row: Row, out: Path, steps: int) -> dict[str, Any]:
         task.check(data.batch.kinds)
         started = time.process_time()
         found = fit(
-            task, data.batch, settings.train, settings.run / "none", resume=False, held_out=data.batch.held_out(4)
+            task, data.batch, settings.train, settings.run / "none", resume=False, held_out=data.batch.held_out()
         )
         curves = found["held_out"][next(iter(row.objectives))]
         return {"curves": curves, "seconds": round(time.process_time() - started, 1), "steps": steps}
@@ -165,15 +165,15 @@ def measure(row: Row, out: Path, steps: int) -> dict[str, Any]:
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: held-out loss before and after, accuracy beside chance."""
     lines = [
-        "| objective | held-out loss before | after | accuracy | chance | CPU s |",
-        "|---|---|---|---|---|---|",
+        "| objective | steps | held-out loss before | after | accuracy | chance | CPU s |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, one in found.items():
         loss, curves = one["curves"]["loss"], one["curves"]
         after = {key: f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")}
         lines.append(
-            f"| {name} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | {after['chance']} | "
-            f"{one['seconds']:.0f} |"
+            f"| {name} | {one['steps']} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | "
+            f"{after['chance']} | {one['seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/objectives"))
-    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--steps", type=int, default=120)
     given = parser.parse_args()
     for name in given.rows:
         if name not in ROWS:

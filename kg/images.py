@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -23,8 +23,11 @@ SIDE = 16
 LEAST_CONTRAST = 4.0
 
 
-def difference_hash(path: str | Path) -> np.ndarray | None:
+def difference_hash(path: str | Path | IO[bytes]) -> np.ndarray | None:
     """Return a picture's dHash, (4,) uint64; None for one without contrast.
+
+    Args:
+        path: of a picture, or its open file.
 
     Raises:
         OSError: there is no such picture or it can't be decoded.

@@ -11,6 +11,7 @@
     kemm.cli.runs     index, retrieve, pretrain, evaluate, ablate, predict, config, quickstart, serve
     kemm.cli.retrievers retriever train                    what a retriever learns from questions with answers
     kemm.cli.systems  import-weights                         published checkpoints as systems of ours
+    kemm.cli.pairs    data filter, capfilt, stamps           image–text pairs cleaned; a world with sounds
     kemm.cli.stores   the options that commands on a store share, and how they open it
     kemm.cli.screen   how results look: one JSON object, or tables
     kemm.cli.terms    words of the user's → IRIs and literals
@@ -29,7 +30,20 @@ from typing import Annotated, Any
 import typer
 
 from kemm import __version__
-from kemm.cli import edits, embeddings, exports, graph, media, quality, retrievers, runs, sparql, systems, versions
+from kemm.cli import (
+    edits,
+    embeddings,
+    exports,
+    graph,
+    media,
+    pairs,
+    quality,
+    retrievers,
+    runs,
+    sparql,
+    systems,
+    versions,
+)
 from kg.errors import KemmError
 
 #: The base of click's errors; from some version on, typer carries its own copy of click.
@@ -51,6 +65,7 @@ for commands in (edits, versions, quality, embeddings, sparql):
 runs.register(app)
 retrievers.register(app)
 systems.register(app)
+pairs.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Sound as numbers: waveforms from WAV files, and their log-mel spectrograms, in torch alone."""
+"""Sound as numbers: waveforms from files, and their log-mel spectrograms, in torch alone."""
 
 from __future__ import annotations
 
@@ -14,23 +14,43 @@ from kg.errors import InputError
 
 RATE = 16_000  # Hz
 FRAME, HOP, FFT = 400, 160, 512  # samples: 25 ms every 10 ms
+LONGEST = 60.0  # seconds that are read of a sound
 FLOOR = float(np.finfo(np.float32).eps)  # below it, energies are silence
 
 
-def read_wave(path: str | Path, rate: int = RATE) -> Tensor:
-    """Read a WAV file of whole numbers (8, 16, 24 or 32 bits) as one channel at ``rate`` Hz, from −1 to 1: ``(S,)``.
+def read_wave(path: str | Path, rate: int = RATE, longest: float = LONGEST) -> Tensor:
+    """Read a sound as one channel at ``rate`` Hz, from −1 to 1: ``(S,)``, S = 0 for a sound without samples.
 
-    Several channels are averaged.
+    ``*.wav`` of whole numbers (8, 16, 24 or 32 bits) needs nothing else; what else there is (Ogg Vorbis, Opus, FLAC,
+    MP3, AIFF) is read by the package ``soundfile``. Several channels are averaged.
+
+    Args:
+        longest: seconds, above 0; what comes after them is not read.
 
     Raises:
-        InputError: there is no such file, or it is none of those; says what to do.
+        InputError: there is no such file, or it can't be read; says what to do.
     """
+    if not longest > 0:
+        raise InputError(f"at most {longest} seconds of a sound were asked for; give more than 0")
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such sound")
+    samples, own = _wav(path, longest) if Path(path).suffix.lower() == ".wav" else _by_soundfile(path, longest)
+    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]  # (S, channels) → (S,)
+    if own != rate and len(mono):
+        from math import gcd
+
+        from scipy.signal import resample_poly
+
+        mono = resample_poly(mono, rate // gcd(rate, own), own // gcd(rate, own)).astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(mono))
+
+
+def _wav(path: str | Path, longest: float) -> tuple[np.ndarray, int]:
+    """Samples ``(S, channels)`` float32 of a WAV file, and their rate."""
     try:
         with wave.open(str(path), "rb") as file:
-            channels, width, own, count = file.getparams()[:4]
-            data = file.readframes(count)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such sound") from None
+            channels, width, rate, count = file.getparams()[:4]
+            data = file.readframes(min(count, int(longest * rate)))
     except (wave.Error, EOFError, OSError, RuntimeError) as error:
         says = str(error) or "it is cut short"
         raise InputError(f"{path}: not a readable WAV file ({says}); convert it to WAV of whole numbers") from None
@@ -43,14 +63,28 @@ def read_wave(path: str | Path, rate: int = RATE) -> Tensor:
         samples = whole.astype(np.float32) / 2**31
     else:
         samples = np.frombuffer(data, f"<i{width}").astype(np.float32) / 2 ** (8 * width - 1)
-    mono = samples.reshape(-1, channels).mean(axis=1)
-    if own != rate and len(mono):
-        from math import gcd
+    return samples.reshape(-1, channels), rate
 
-        from scipy.signal import resample_poly
 
-        mono = resample_poly(mono, rate // gcd(rate, own), own // gcd(rate, own)).astype(np.float32)
-    return torch.from_numpy(np.ascontiguousarray(mono))
+def _by_soundfile(path: str | Path, longest: float) -> tuple[np.ndarray, int]:
+    """The same of any file that libsndfile knows; of one that is cut short, what is there."""
+    try:
+        import soundfile
+    except (ImportError, OSError):  # OSError: the package without its library
+        raise InputError(f"{path}: to read sounds other than WAV: pip install 'kemm[sound]'") from None
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            # in blocks: a header may promise more samples than there are, or than fit into memory
+            size, left, blocks = 1 << 18, int(longest * file.samplerate), []
+            while left > 0 and len(block := file.read(min(size, left), dtype="float32", always_2d=True)):
+                blocks.append(block)
+                left -= len(block)
+            empty = np.zeros((0, file.channels), np.float32)
+            samples, rate = np.concatenate([empty, *blocks]), file.samplerate
+    except (soundfile.SoundFileError, OSError, ValueError) as error:
+        says = " ".join(str(error).split()).rpartition(": ")[2].rstrip(".") or type(error).__name__
+        raise InputError(f"{path}: not a readable sound ({says}); convert it to WAV or Ogg Vorbis") from None
+    return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1, 1), rate
 
 
 @functools.cache

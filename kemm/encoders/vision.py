@@ -27,7 +27,7 @@ MAX_PIXELS = 100_000_000  # a larger picture is refused by its header, before it
 
 
 def open_image(source: str | Path | Image.Image) -> Image.Image:
-    """Open a picture as upright RGB.
+    """Open a picture as upright RGB; what is transparent stands before white.
 
     Raises:
         UnreadableImage: there is no such file, it is no picture, it is truncated, or it has over 100 megapixels.
@@ -47,6 +47,9 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
                 wide = np.asarray(upright).clip(0, 65535)
                 has_16 = upright.mode != "I" or wide.max(initial=0) > 255
                 upright = Image.fromarray((wide >> 8 if has_16 else wide).astype(np.uint8))
+            if upright.has_transparency_data:  # else what is hidden there would show, most often black
+                shown = upright.convert("RGBA")
+                upright = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
             return upright.convert("RGB")
     except FileNotFoundError:
         raise UnreadableImage(f"{source}: no such picture") from None

@@ -26,7 +26,7 @@ class NextSentence(Objective):
     tower reads each text by itself; they meet in the fusion encoder. A row without a linked text gets its next one.
     """
 
-    needs = ("language", "next")
+    needs: tuple[str, ...] = ("language", "next")
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
+import os
+import sys
 import wave
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from kemm.encoders.timm_images import Timm
 from kemm.encoders.video import VideoTransformer
 from kg.errors import InputError
 
-STAMPS = Path("/usr/share/tuxpaint/stamps")
+STAMPS = Path(os.environ.get("KEMM_STAMPS", "/usr/share/tuxpaint/stamps"))
 
 
 def write_wave(path: Path, samples: np.ndarray, rate: int = 16_000, width: int = 2, channels: int = 1) -> Path:
@@ -83,18 +83,59 @@ def test_a_sound_is_cut_at_the_towers_frames_and_silence_is_a_sound() -> None:
     assert tower.features(found).pooled.isfinite().all()
 
 
+def test_of_a_long_sound_only_the_first_seconds_are_read(tmp_path: Path) -> None:
+    path = write_wave(tmp_path / "ten_minutes.wav", np.zeros(600 * 8000), rate=8000)
+    assert len(read_wave(path)) == 60 * 16_000 and len(read_wave(path, longest=0.5)) == 8000
+    with pytest.raises(InputError, match="more than 0"):
+        read_wave(path, longest=0)
+
+
+def test_compressed_sounds_are_read_as_they_were_written(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile", reason="needs the package soundfile")
+    for name, error in (("tone.ogg", 0.02), ("tone.flac", 5e-3)):
+        soundfile.write(tmp_path / name, np.stack([tone(8000), tone(8000)], axis=1), 8000)  # two channels
+        found = read_wave(tmp_path / name)
+        assert len(found) == 3200
+        np.testing.assert_allclose(found[300:-300].numpy(), tone(16_000)[300:-300], atol=error)
+    with soundfile.SoundFile(tmp_path / "long.ogg", "w", 8000, 1) as file:
+        for _ in range(600):  # ten minutes; written in one piece, they overflow libsndfile's stack
+            file.write(np.zeros(8000))
+    assert len(read_wave(tmp_path / "long.ogg", longest=2)) == 32_000
+    soundfile.write(tmp_path / "one.ogg", np.ones(1) / 2, 16_000)
+    assert len(read_wave(tmp_path / "one.ogg")) == 1
+
+
+def test_what_is_no_compressed_sound_is_said_in_one_line_and_of_a_cut_one_the_start_is_read(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile", reason="needs the package soundfile")
+    (tmp_path / "empty.ogg").write_bytes(b"")
+    (tmp_path / "text.ogg").write_text("no sound at all")
+    soundfile.write(tmp_path / "whole.ogg", 0.1 * np.random.default_rng(0).standard_normal(5 * 16_000), 16_000)
+    whole = (tmp_path / "whole.ogg").read_bytes()
+    (tmp_path / "header.ogg").write_bytes(whole[:40])
+    for name in ("empty.ogg", "text.ogg", "header.ogg"):
+        with pytest.raises(InputError, match=f"{name}: not a readable sound .*; convert it") as caught:
+            read_wave(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "half.ogg").write_bytes(whole[: len(whole) // 2])
+    assert 16_000 < len(read_wave(tmp_path / "half.ogg")) < 4 * 16_000
+    with pytest.raises(InputError, match="no such sound"):
+        read_wave(tmp_path / "none.ogg")
+
+
+def test_without_the_package_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some.ogg").write_bytes(b"OggS")
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(InputError, match=r"pip install 'kemm\[sound\]'"):
+        read_wave(tmp_path / "some.ogg")
+
+
 @pytest.mark.skipif(not STAMPS.is_dir(), reason="needs the sounds of the package tuxpaint-stamps-default")
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg to decode the sounds of tuxpaint")
-def test_real_sounds_have_spectrograms_that_differ(tmp_path: Path) -> None:
-    files = sorted(STAMPS.rglob("*.ogg"))[:8]
-    tower, waves = SpectrogramTransformer(200, 64, width=8, layers=1, heads=2), []
-    for number, file in enumerate(files):
-        path = tmp_path / f"{number}.wav"
-        subprocess.run(["ffmpeg", "-loglevel", "error", "-i", file, "-sample_fmt", "s16", path], check=True)
-        waves.append(read_wave(path))
-    found = tower.prepare(waves)
+def test_real_sounds_have_spectrograms_that_differ() -> None:
+    pytest.importorskip("soundfile", reason="needs the package soundfile to decode the sounds of tuxpaint")
+    waves = [read_wave(file) for file in sorted(STAMPS.rglob("*.ogg"))[:8]]
+    found = SpectrogramTransformer(200, 64, width=8, layers=1, heads=2).prepare(waves)
     assert found.isfinite().all()
-    assert all((found[i] - found[j]).abs().mean() > 0.01 for i in range(len(files)) for j in range(i))
+    assert all((found[i] - found[j]).abs().mean() > 0.01 for i in range(len(waves)) for j in range(i))
 
 
 # ── video ─────────────────────────────────────────────────────────────────────────────────────────────────────────
