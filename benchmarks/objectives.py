@@ -36,6 +36,8 @@ class Row(NamedTuple):
 
 TEXTS = {"pairs": 0, "texts": 32}
 ASKED = {"pairs": 0, "questions": 32}
+TOLD = {"pairs": 0, "knowledge": 32}
+LINKED = {"pairs": 0, "links": 32}
 PIXELS = {"vision": {"mode": "scratch", "size": 64, "patch": 16}}
 
 ROWS: dict[str, Row] = {
@@ -65,6 +67,27 @@ ROWS: dict[str, Row] = {
     "mlm": Row({"mlm": {}}),
     "mim": Row({"mim": {"target": "codes"}}),
     "captioning": Row({"captioning": {}}),
+    # knowledge
+    "mem, of a thing's facts": Row({"mem": {"of": "samples"}}, train=TOLD),
+    "masked_relation": Row({"masked_relation": {}}, train=TOLD),
+    "subgraph_links, with mlm (DRAGON)": Row({"subgraph_links": {}, "mlm": {}}, train=TOLD),
+    "description_transe, with mlm (KEPLER)": Row({"description_transe": {}, "mlm": {}}, train=LINKED),
+    "path_completion": Row({"path_completion": {}}, train=LINKED),
+    "entity_typing": Row({"entity_typing": {}}, train=LINKED),
+    "entity_typing, of pictures": Row({"entity_typing": {"of": "vision"}}, train=LINKED),
+    "picture_relation": Row({"picture_relation": {}}, train=LINKED),
+    "graph_text (Knowledge-CLIP)": Row({"graph_text": {}}, train=TOLD),
+    "graph_image (Knowledge-CLIP)": Row({"graph_image": {}}, train=TOLD),
+    "grounded_writing": Row({"grounded_writing": {}}, train=TOLD),
+    "denoising_alignment (ERNIE)": Row({"denoising_alignment": {}}, train=TOLD),
+    "entity_linking (KnowBert)": Row({"entity_linking": {}}, train=TOLD),
+    "mlm, scene-graph words (ERNIE-ViL)": Row({"mlm": {"units": "scene", "rate": 0.3}}, train=TOLD),
+    "mlm, by structure (ROSITA)": Row({"mlm": {"units": "structure", "rate": 0.15}}, train=TOLD),
+    "mlm, entities (ERNIE of Baidu)": Row({"mlm": {"units": "entity"}}, train=TOLD),
+    "mem": Row({"mem": {}}, train=ASKED),
+    "link_prediction": Row({"link_prediction": {"batch": 128}}, train={"pairs": 0}),
+    "entity_text": Row({"entity_text": {}}, train={"pairs": 0}),
+    "entity_image": Row({"entity_image": {}}, train={"pairs": 0}),
 }
 
 

@@ -197,10 +197,10 @@ class Encoded:
             tokens["knowledge"], masks["knowledge"] = self.read.tokens("knowledge"), facts.mask
             biases = self.read.biases("knowledge")
         else:
-            shown = hidden_facts.shown(facts)
+            left = hidden_facts.shown(facts)
             self.calls["graph encoder"] += 1
-            tokens["knowledge"] = self.model.knowledge(shown, hidden_facts.nodes, hidden_facts.relations_of_shown)
-            masks["knowledge"], biases = shown.mask, {"knowledge": shown.lay_out(shown.log_score)}
+            tokens["knowledge"] = self.model.knowledge(left, hidden_facts.nodes, hidden_facts.relations_of_shown)
+            masks["knowledge"], biases = left.mask, {"knowledge": left.lay_out(left.log_score)}
         self.calls["fusion"] += 1
         return self.model.fuse(tokens, masks, biases)
 

@@ -88,18 +88,21 @@ class WordHiding:
         return HiddenWords(read.to(device), targets.to(device))
 
 
-def _named(words: Tensor, mentions: Mentions, is_scene: bool) -> tuple[Tensor, Tensor]:
-    """Words (B, T) with each mention as one unit, and weights 3 of mentions, 1 of other words.
-
-    Of a scene the mentions alone, in the rows that have any.
-    """
+def _units(words: Tensor, mentions: Mentions) -> tuple[Tensor, Tensor]:
+    """Words (B, T) with each mention as one unit, numbered by its first token; and the mention of each token, or −1."""
     named = mentions.units(*words.shape).masked_fill(words < 0, -1)
+    kinds = torch.where(named >= 0, named + words.shape[1], words)  # beyond the numbers of words
+    first = (kinds[:, :, None] == kinds[:, None, :]).int().argmax(2)
+    return first.masked_fill(words < 0, -1), named
+
+
+def _named(words: Tensor, mentions: Mentions, is_scene: bool) -> tuple[Tensor, Tensor]:
+    """Units (B, T) and weights: 3 of mentions, 1 of other words. Of a scene mentions alone, in rows that have any."""
+    units, named = _units(words, mentions)
     is_named = named >= 0
-    units = torch.where(is_named, named + words.shape[1], words)  # beyond the numbers of words
     if is_scene:
         units = units.masked_fill(is_named.any(1, keepdim=True) & ~is_named, -1)
-    _, dense = units.unique(return_inverse=True)  # gaps cost nothing but room: rows share the numbers
-    return (dense - 1 if bool((units < 0).any()) else dense), 1.0 + 2.0 * is_named
+    return units, 1.0 + 2.0 * is_named
 
 
 def _structural(words: Tensor, mentions: Mentions, rate: float, generator: torch.Generator) -> Tensor:
@@ -107,15 +110,14 @@ def _structural(words: Tensor, mentions: Mentions, rate: float, generator: torch
 
     A text without an anchor has whole words hidden.
     """
-    named = mentions.units(*words.shape).masked_fill(words < 0, -1)
+    units, named = _units(words, mentions)
     kind = torch.where(named >= 0, mentions.kind.cpu()[named.clamp(min=0)], ANCHOR - 1)
     anchor, told, is_node = kind == ANCHOR, kind >= RELATION, words >= 0
     chances = mask_chances(anchor, told[:, :, None] & anchor[:, None, :], is_node, rate, min(1.0, 2 * rate))
-    slot = torch.where(named >= 0, named + words.shape[1], words).clamp(min=0)
-    _, slot = slot.unique(return_inverse=True)
-    of_unit = torch.rand(len(words), int(slot.max()) + 1, generator=generator)  # pieces of a word share their fate
-    hidden = of_unit.gather(1, slot) < chances
-    return torch.where(anchor.any(1, keepdim=True), hidden, hide_units(words, rate, generator))
+    drawn = torch.rand(words.shape, generator=generator).gather(
+        1, units.clamp(min=0)
+    )  # a unit's parts share their fate
+    return torch.where(anchor.any(1, keepdim=True), drawn < chances, hide_units(words, rate, generator))
 
 
 @dataclass(frozen=True)
