@@ -36,13 +36,15 @@ class Row(NamedTuple):
 
 TEXTS = {"pairs": 0, "texts": 32}
 ASKED = {"pairs": 0, "questions": 32}
+TOLD = {"pairs": 0, "knowledge": 32}
+LINKED = {"pairs": 0, "links": 32}
 PIXELS = {"vision": {"mode": "scratch", "size": 64, "patch": 16}}
 
 ROWS: dict[str, Row] = {
     # contrast, matching, alignment, teachers
     "itc": Row({"itc": {}}),
-    "itc, one positive a row": Row({"itc": {"positives": "pair"}}),
-    "itc, some positive (MIL-NCE)": Row({"itc": {"loss": "some"}}),
+    "itc, some positive (MIL-NCE)": Row({"itc": {"loss": "some", "retrieved": True}}),
+    "itc, by class (UniCL)": Row({"itc": {"positives": "label"}}, train={"pairs": 0, "media": 24}),
     "itc, sigmoid (SigLIP)": Row({"itc": {"loss": "sigmoid", "temperature": 0.1}}),
     "itc, hardest negative (GPO)": Row({"itc": {"loss": "hinge"}}),
     "itc, token-wise (FILIP)": Row({"itc": {"token_wise": True}}),
@@ -65,7 +67,39 @@ ROWS: dict[str, Row] = {
     "mlm": Row({"mlm": {}}),
     "mim": Row({"mim": {"target": "codes"}}),
     "captioning": Row({"captioning": {}}),
+    # knowledge
+    "mem, of a thing's facts": Row({"mem": {"of": "samples"}}, train=TOLD),
+    "masked_relation": Row({"masked_relation": {}}, train=TOLD),
+    "subgraph_links, with mlm (DRAGON)": Row({"subgraph_links": {}, "mlm": {}}, train=TOLD),
+    "description_transe, with mlm (KEPLER)": Row({"description_transe": {}, "mlm": {}}, train=LINKED),
+    "path_completion": Row({"path_completion": {}}, train=LINKED),
+    "entity_typing": Row({"entity_typing": {}}, train=LINKED),
+    "entity_typing, of pictures": Row({"entity_typing": {"of": "vision"}}, train=LINKED),
+    "picture_relation": Row({"picture_relation": {}}, train=LINKED),
+    "graph_text (Knowledge-CLIP)": Row({"graph_text": {}}, train=TOLD),
+    "graph_image (Knowledge-CLIP)": Row({"graph_image": {}}, train=TOLD),
+    "grounded_writing": Row({"grounded_writing": {}}, train=TOLD),
+    "denoising_alignment (ERNIE)": Row({"denoising_alignment": {}}, train=TOLD),
+    "entity_linking (KnowBert)": Row({"entity_linking": {}}, train=TOLD),
+    "mlm, scene-graph words (ERNIE-ViL)": Row({"mlm": {"units": "scene", "rate": 0.3}}, train=TOLD),
+    "mlm, by structure (ROSITA)": Row({"mlm": {"units": "structure", "rate": 0.15}}, train=TOLD),
+    "mlm, entities (ERNIE of Baidu)": Row({"mlm": {"units": "entity"}}, train=TOLD),
+    "mem": Row({"mem": {}}, train=ASKED),
+    "link_prediction": Row({"link_prediction": {"batch": 128}}, train={"pairs": 0}),
+    "entity_text": Row({"entity_text": {}}, train={"pairs": 0}),
+    "entity_image": Row({"entity_image": {}}, train={"pairs": 0}),
 }
+
+
+def few(rows: list[list[str]]) -> list[list[str]]:
+    """Of (path, entity, class, split) the iconic pictures, and at most ``PHOTOS`` shop photos a product."""
+    kept: dict[str, int] = {}
+    chosen = []
+    for row in rows:
+        kept[row[1]] = kept.get(row[1], 0) + (row[3] == "train")
+        if row[3] == "iconic" or (row[3] == "train" and kept[row[1]] <= PHOTOS):
+            chosen.append(row)
+    return chosen
 
 
 def build_world(name: str, data: Path, out: Path) -> None:
@@ -83,14 +117,16 @@ def build_world(name: str, data: Path, out: Path) -> None:
         with KnowledgeGraph.open(store) as graph:
             if name == "shop":
                 load(data / "products.ttl", graph, source="catalogue")
-                kept: dict[str, int] = {}
-                pictures = []
-                for line in (data / "images.tsv").read_text().splitlines()[1:]:
-                    path, entity, _, split = line.split("\t")
-                    kept[entity] = kept.get(entity, 0) + (split == "train")
-                    if split == "iconic" or (split == "train" and kept[entity] <= PHOTOS):
-                        pictures.append(Picture(path, entity, split, str(data)))
-                graph.add_pictures(pictures, source="catalogue")
+                rows = [line.split("\t") for line in (data / "images.tsv").read_text().splitlines()[1:]]
+                chosen = few(rows)
+                graph.add_pictures(
+                    [Picture(path, iri, split, str(data)) for path, iri, _, split in chosen], "catalogue"
+                )
+                lines = ["picture\ttext\tlabel"]
+                for path, iri, coarse, split in chosen:
+                    if split == "train":
+                        lines.append(f"{data / path}\t{iri.rpartition('product_')[2].replace('_', ' ')}\t{coarse}")
+                (out / "media.tsv").write_text("\n".join(lines) + "\n")
             else:
                 bulk.load(graph, wordnet(limit=SYNSETS), source="WordNet 3.0")
         build(store, out / "index", labels_only=True, progress=_quiet)
@@ -109,10 +145,12 @@ def settings_of(row: Row, out: Path, steps: int) -> Any:
         "data": {"store": f"sqlite:///{world / 'kg.db'}", "index": world / "index", "views": 0},
         "model": {"width": 96, "layers": 2, "heads": 4, "gnn_layers": 1, "facts": 16, "text_tokens": 24, "grid": 4},
         "objectives": row.objectives,
-        "train": {"steps": steps, "pairs": 32, "questions": 0, "held_out_every": max(1, steps // 8), "warmup": 10}
+        "train": {"steps": steps, "pairs": 24, "questions": 0, "held_out_every": max(1, steps // 4), "warmup": 10}
         | dict(row.train),
     }
     chosen["model"]["towers"] = row.towers
+    if chosen["train"].get("media"):
+        chosen["data"]["media"] = world / "media.tsv"
     if row.world == "glosses":
         chosen["questions"] = {"held_out_entities": 0.0}
     return Settings.model_validate(chosen)
@@ -131,7 +169,7 @@ def measure(row: Row, out: Path, steps: int) -> dict[str, Any]:
         task.check(data.batch.kinds)
         started = time.process_time()
         found = fit(
-            task, data.batch, settings.train, settings.run / "none", resume=False, held_out=data.batch.held_out(4)
+            task, data.batch, settings.train, settings.run / "none", resume=False, held_out=data.batch.held_out()
         )
         curves = found["held_out"][next(iter(row.objectives))]
         return {"curves": curves, "seconds": round(time.process_time() - started, 1), "steps": steps}
@@ -142,16 +180,14 @@ def measure(row: Row, out: Path, steps: int) -> dict[str, Any]:
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: held-out loss before and after, accuracy beside chance."""
     lines = [
-        "| objective | held-out loss before | after | accuracy | chance | CPU s |",
-        "|---|---|---|---|---|---|",
+        "| objective | steps | held-out loss before | after | accuracy | chance | CPU s |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, one in found.items():
         loss, curves = one["curves"]["loss"], one["curves"]
-        after = {key: f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")}
-        lines.append(
-            f"| {name} | {loss[0][1]:.3f} | {loss[-1][1]:.3f} | {after['accuracy']} | {after['chance']} | "
-            f"{one['seconds']:.0f} |"
-        )
+        after = [f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")]
+        cells = [name, str(one["steps"]), f"{loss[0][1]:.3f}", f"{loss[-1][1]:.3f}", *after, f"{one['seconds']:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -189,7 +225,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/objectives"))
-    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--steps", type=int, default=120)
     given = parser.parse_args()
     for name in given.rows:
         if name not in ROWS:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kemm.data.batch import Questions, collate_facts
+from kemm.data.batch import Questions
 from kemm.data.fact_table import FactTable
+from kemm.data.facts import collate_facts
 from kemm.data.parts import Shown
 from kemm.data.questions import Question
 from kemm.data.samples import UNKNOWN, Samples

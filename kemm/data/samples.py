@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from kemm.data.batch import Facts
+from kemm.data.facts import Facts, join_facts
+from kemm.data.movable import Movable
+from kemm.data.ties import Links, Mentions
 
 UNKNOWN = -1
+Tie = TypeVar("Tie", Mentions, Links)
 NUM_ENTITIES = 1 << 40  # more than there are
-
-
-class Movable:
-    """A dataclass of tensors that goes to a device whole."""
-
-    def to(self, device: torch.device | str) -> Any:
-        moved: dict[str, Any] = {}
-        for item in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, item.name)
-            if isinstance(value, Tensor | Movable):
-                moved[item.name] = value.to(device)
-            elif isinstance(value, dict):
-                moved[item.name] = {key: part.to(device) for key, part in value.items()}
-        return replace(self, **moved)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,8 @@ class Samples(Movable):
 
     Attributes:
         parts: "vision", "language", "audio", "video" → that modality, of all B rows; only those that any row has.
-        facts: the evidence of each row, where it has any.
+        facts: the evidence of each row, where it has any: the modality "knowledge".
+        mentions: where the rows' texts name nodes of their facts; ``links``: how some rows are joined in the graph.
         entity: (B,) number of what is shown or told of, among the run's pictured entities; ``UNKNOWN`` for none.
         label: (B,) number of its class; ``UNKNOWN`` for none.
         further: role → other texts of the B rows: "tags" names what is shown, "rewritten" says something wrong of it,
@@ -75,6 +64,8 @@ class Samples(Movable):
     entity: Tensor
     label: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
     facts: Facts | None = None
+    mentions: Mentions | None = None
+    links: Links | None = None
     further: dict[str, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,13 +83,20 @@ class Samples(Movable):
 
     def has(self, *names: str) -> Tensor:
         """(B,) bool: the rows in which all of these modalities, and texts of these roles, are present."""
-        found, known = torch.ones(len(self), dtype=torch.bool, device=self.entity.device), self.parts | self.further
+        found = torch.ones(len(self), dtype=torch.bool, device=self.entity.device)
         for name in names:
-            found = found & known[name].present if name in known else torch.zeros_like(found)
+            found = found & self.present(name)
         return found
 
+    def present(self, name: str) -> Tensor:
+        """(B,) bool: the rows that have this modality, or a text of this role."""
+        if name == "knowledge" and self.facts is not None:
+            return self.facts.mask.any(1)
+        known = self.parts | self.further
+        return known[name].present if name in known else torch.zeros_like(self.entity, dtype=torch.bool)
+
     def take(self, rows: Tensor) -> Samples:
-        """Some rows (N,), without facts."""
+        """Some rows (N,), without what ties them to the graph."""
         parts, further = ({name: part.take(rows) for name, part in of.items()} for of in (self.parts, self.further))
         return Samples(parts, self.entity[rows], self.label[rows], further=further)
 
@@ -110,8 +108,9 @@ def join(all_samples: Sequence[Samples]) -> Samples | None:
         return None
     if len(all_samples) == 1:
         return all_samples[0]
-    assert all(samples.facts is None for samples in all_samples), "samples with facts are batches of their own"
     sizes = [len(samples) for samples in all_samples]
+    nodes = [len(samples.facts.node_vectors) if samples.facts is not None else 0 for samples in all_samples]
+    befores = [(sum(sizes[:place]), sum(nodes[:place])) for place in range(len(sizes))]
 
     def joined(of: Sequence[dict[str, Part]]) -> dict[str, Part]:
         names = dict.fromkeys(name for parts in of for name in parts)
@@ -121,8 +120,17 @@ def join(all_samples: Sequence[Samples]) -> Samples | None:
         joined([samples.parts for samples in all_samples]),
         torch.cat([samples.entity for samples in all_samples]),
         torch.cat([samples.label for samples in all_samples]),
+        join_facts([samples.facts for samples in all_samples], sizes),
+        _only([s.mentions and s.mentions.shifted(*before) for s, before in zip(all_samples, befores, strict=True)]),
+        _only([s.links and s.links.shifted(before[0]) for s, before in zip(all_samples, befores, strict=True)]),
         further=joined([samples.further for samples in all_samples]),
     )
+
+
+def _only(records: Sequence[Tie | None]) -> Tie | None:
+    known = [record for record in records if record is not None]
+    assert len(known) < 2, "two sources tie their rows to the graph"
+    return known[0] if known else None
 
 
 def _join_parts(parts: Sequence[Part | None], sizes: Sequence[int]) -> Part:

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from kemm.data.around import Around
 from kemm.data.batch import PicturedEntities
 from kemm.data.captions import captions
 from kemm.data.examples import Example, balanced, right_rows
@@ -32,6 +33,7 @@ class TrainingData:
         questions: all generated questions, every split.
         vocabulary: answers that can be given without a fact.
         entities: the pictured entities; ``names`` their IRIs in order.
+        around: what training may know around each entity; None where no source asks.
         batch: step → the data of that step.
     """
 
@@ -40,6 +42,7 @@ class TrainingData:
         self.seed = world.settings.train.seed
         self.pictures = world.pictures()
         facts = self._facts()
+        self.around = Around(world, facts) if world.settings.train.knowledge or world.settings.train.links else None
         self.edges = GraphEdges(world, self.seed) if self.trains("link_prediction", "entity_text") else None
 
         maker = QuestionMaker(facts, world.label, self.pictures, world.settings.questions, self.seed)
@@ -67,7 +70,9 @@ class TrainingData:
     @property
     def asks(self) -> bool:
         """Whether an objective learns from questions."""
-        return self.trains("answering", "mem", "reader_distillation", "joint_retrieval", "graph_matching")
+        mem = self.settings.objectives.mem
+        is_named = mem is not None and mem.of == "questions"
+        return is_named or self.trains("answering", "reader_distillation", "joint_retrieval", "graph_matching")
 
     @property
     def roles(self) -> frozenset[str]:

@@ -16,7 +16,7 @@ from kemm.data.samples import Samples
 from kemm.fuse.masks import writing
 from kemm.fuse.model import KEMM
 from kemm.fuse.readings import Readings
-from kemm.objectives.hiding import HiddenWords, PatchHiding, Plan, WordHiding
+from kemm.objectives.hiding import HiddenFacts, HiddenWords, PatchHiding, Plan, WordHiding
 from kg.errors import InputError
 
 Found = TypeVar("Found")
@@ -116,12 +116,16 @@ class Encoded:
     def pair(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
         """Fuse each modality's ``rows`` (N,), of whatever samples: right pairs and wrong ones. Computed anew."""
         tokens = {name: self.read.tokens(name)[chosen] for name, chosen in rows.items()}
-        return self.together(tokens, {name: self.read.mask(name)[chosen] for name, chosen in rows.items()})
+        masks = {name: self.read.mask(name)[chosen] for name, chosen in rows.items()}
+        biases = {name: bias[rows[name]] for name, bias in self.read.biases(*rows).items()}
+        return self.together(tokens, masks, biases)
 
-    def together(self, tokens: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+    def together(
+        self, tokens: dict[str, Tensor], masks: dict[str, Tensor], biases: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Fuse tokens (N, L_m, D) that an objective has put together, masks (N, L_m) of what is there."""
         self.calls["fusion"] += 1
-        return self.model.fuse(tokens, masks)
+        return self.model.fuse(tokens, masks, biases)
 
     # ── hidden ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,11 +135,10 @@ class Encoded:
         def draw() -> HiddenWords:
             part = self.samples.parts["language"]
             assert part.raw is not None and part.mask is not None and self.lexicon is not None
-            beside = [name for name in self.samples.parts if name != "language"]
-            alone = ~torch.stack([self.samples.parts[name].present for name in beside]).any(0) if beside else None
-            is_alone = torch.ones_like(part.present) if alone is None else alone
+            beside = [self.samples.present(name) for name in (*self.samples.parts, "knowledge") if name != "language"]
+            is_alone = ~torch.stack(beside).any(0)
             real = part.mask & part.present[:, None]
-            return how.draw(part.raw, real, is_alone, self.lexicon, self.generator)
+            return how.draw(part.raw, real, is_alone, self.lexicon, self.generator, self.samples.mentions)
 
         return self.drawn(how, draw)
 
@@ -149,8 +152,17 @@ class Encoded:
 
         return self.drawn((how, name), draw)
 
+    @cached_property
+    def hidden_facts(self) -> HiddenFacts | None:
+        """What the plan hides of the samples' facts; None where there are none, or nothing is to be hidden."""
+        if self._others is not None:
+            return self._others.hidden_facts
+        if self.batch.samples is None or self.batch.samples.facts is None or self.plan.facts is None:
+            return None
+        return self.plan.facts.draw(self.batch.samples.facts, self.generator)
+
     def masked(self, words: WordHiding | None = None, patches: PatchHiding | None = None) -> dict[str, Tensor]:
-        """All samples with what they have of pictures and words, fused, some of it hidden: modality → (B, S + L, D).
+        """All samples with what they have of pictures, words and facts, some of it hidden: modality → (B, S + L, D).
 
         What the plan hides is hidden in one forward for all, as FLAVA's; another choice costs a forward of its own.
         """
@@ -178,8 +190,19 @@ class Encoded:
             else:
                 tokens[name] = self.read.tokens(name)
             masks[name] = mask
+        facts, hidden_facts = self.samples.facts, self.hidden_facts
+        if facts is None:
+            biases = {}
+        elif hidden_facts is None:
+            tokens["knowledge"], masks["knowledge"] = self.read.tokens("knowledge"), facts.mask
+            biases = self.read.biases("knowledge")
+        else:
+            left = hidden_facts.shown(facts)
+            self.calls["graph encoder"] += 1
+            tokens["knowledge"] = self.model.knowledge(left, hidden_facts.nodes, hidden_facts.relations_of_shown)
+            masks["knowledge"], biases = left.mask, {"knowledge": left.lay_out(left.log_score)}
         self.calls["fusion"] += 1
-        return self.model.fuse(tokens, masks)
+        return self.model.fuse(tokens, masks, biases)
 
     def _hidden_states(self, words: WordHiding) -> Tensor:
         """(B, T, D_m) of the texts with words hidden; by an adversary's encodings those of the clean ones."""
@@ -213,7 +236,8 @@ class Encoded:
         lengths = {name: tokens[name].shape[1] for name in self.model.fusion.order if name in tokens}
         self.calls["fusion"] += 1
         mask = writing(lengths, "language", given).to(rows.device)
-        return self.model.fuse(tokens, masks, mask=mask)["language"]
+        biases = {name: bias[rows] for name, bias in self.read.biases(*prefix).items()}
+        return self.model.fuse(tokens, masks, biases, mask)["language"]
 
     # ── asked ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

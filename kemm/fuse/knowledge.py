@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kemm.data.batch import Facts
 from kemm.data.entity_vectors import EntityVectors
 from kemm.data.fact_table import NUM_MARKS, NUM_NODE_MARKS
+from kemm.data.facts import Facts
 from kemm.fuse.entity_table import EntityTable
 from kg.gnn import GNNS
 from kg.registry import resolve
@@ -51,12 +51,15 @@ class FactEncoder(nn.Module):
         self.mask_vector = nn.Parameter(torch.zeros(text_width))
         self.entities = EntityTable(vectors, width, is_tuned) if vectors is not None else None
 
-    def forward(self, facts: Facts, masked_nodes: Tensor | None = None) -> Tensor:
+    def forward(
+        self, facts: Facts, masked_nodes: Tensor | None = None, masked_relations: Tensor | None = None
+    ) -> Tensor:
         """Encode.
 
         Args:
             facts: the evidence of B questions.
             masked_nodes: (N,) bool, nodes whose text, and vector, is hidden (masked entity modelling).
+            masked_relations: (M,) bool, facts whose relation is hidden, and the path that would tell of it.
 
         Returns:
             (B, K, D) tokens.
@@ -69,13 +72,16 @@ class FactEncoder(nn.Module):
         if self.entities is not None:
             rows = facts.node_entity
             x = x + self.entities(rows if masked_nodes is None else rows.masked_fill(masked_nodes, -1))
-        relation = self.relation(facts.relation_vectors * scale)  # (M, D)
+        kind, path = facts.relation_vectors * scale, facts.path_vectors * scale
+        if masked_relations is not None:
+            kind, path = (torch.where(masked_relations[:, None], self.mask_vector, each) for each in (kind, path))
+        relation = self.relation(kind)  # (M, D)
         head = torch.where(facts.forward, facts.near, facts.far)
         tail = torch.where(facts.forward, facts.far, facts.near)
         h = self.gnn(x, torch.stack([head, tail]), relation)
         far = torch.cat([h[facts.far], x[facts.far]], dim=-1)
         token = self.near(h[facts.near]) + self.far(far) + relation
-        token = token + self.path(facts.path_vectors * scale) + self.marks(facts.marks)
+        token = token + self.path(path) + self.marks(facts.marks)
         return facts.lay_out(self.norm(token))
 
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from kemm.data.batch import Facts
 from kemm.data.entity_vectors import EntityVectors
 from kemm.encoders.encoder import Encoder
 from kemm.fuse import FUSIONS
@@ -85,27 +84,21 @@ class KEMM(nn.Module):
         self,
         tokens: Mapping[str, Tensor],
         masks: Mapping[str, Tensor],
-        facts: Facts | None = None,
-        masked_nodes: Tensor | None = None,
+        biases: Mapping[str, Tensor] | None = None,
         mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Fuse the tokens of any modalities with facts; without facts, exactly what a model without knowledge does.
+        """Fuse the tokens of any modalities; without knowledge, exactly what a model that has none does.
 
         Args:
-            tokens: modality → (B, L_m, D), of its entrance.
+            tokens: modality → (B, L_m, D), of its entrance; ``knowledge`` (B, K, D) of ``self.knowledge``.
             masks: modality → (B, L_m) bool, true at what is there; nothing is computed for the rest.
-            facts: of each row, if any has some; ``masked_nodes`` (N,) bool are hidden.
+            biases: modality → (B, L_m) added to the logits of whoever reads those tokens.
             mask: (L, L) or (B, L, L), who may read whom; see ``kemm.fuse.masks``.
 
         Returns:
-            modality → (B, L_m, D), ``knowledge`` (B, K, D) among them where there are facts.
+            modality → (B, L_m, D).
         """
-        given, real, biases = dict(tokens), dict(masks), {}
-        if facts is not None:
-            given["knowledge"] = self.knowledge(facts, masked_nodes)
-            real["knowledge"] = facts.mask
-            biases["knowledge"] = facts.lay_out(facts.log_score)
-        return self.fusion(given, real, biases, mask=mask, is_packed=True)
+        return self.fusion(dict(tokens), dict(masks), dict(biases or {}), mask=mask, is_packed=True)
 
     def save_pretrained(self, folder: str | Path, lineage: dict[str, Any] | None = None) -> Path:
         """Write weights, settings and a card; see ``kemm.fuse.pretrained.save_pretrained``."""

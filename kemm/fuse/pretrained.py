@@ -140,13 +140,13 @@ def lineage_of(run: Path) -> dict[str, Any]:
     Raises:
         InputError: there is no finished run.
     """
-    import yaml
+    from kemm.config import load
 
     described, used = run / "run.json", run / "settings.yaml"
     if not described.is_file() or not used.is_file():
         raise InputError(f"{run}: no finished run there; run `kemm pretrain CONFIG` first")
     saved = json.loads(described.read_text())
-    settings = Settings.model_validate(yaml.safe_load(used.read_text()))
+    settings = load(used, Settings).settings
     training = saved["training"]
     found: dict[str, Any] = {
         "title": settings.title,

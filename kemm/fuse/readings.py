@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kemm.data.samples import Part, Samples
+from kemm.encoders.encoder import mean_over
 from kemm.fuse.model import KEMM
 
 
@@ -62,8 +63,21 @@ class Readings:
     def tokens(self, name: str) -> Tensor:
         """(B, S + L, D)."""
         if name not in self._tokens:
-            self._tokens[name] = self.shifted(name, self.model.entrance(name)(self.states(name)))
+            is_known = name == "knowledge"
+            tokens = self.facts() if is_known else self.model.entrance(name)(self.states(name))
+            self._tokens[name] = self.shifted(name, tokens)
         return self._tokens[name]
+
+    def facts(self, masked_nodes: Tensor | None = None) -> Tensor:
+        """(B, K, D) of the samples' facts, some entities hidden; no summary stands before them."""
+        assert self.samples.facts is not None
+        self.calls["graph encoder"] += 1
+        return self.model.knowledge(self.samples.facts, masked_nodes)
+
+    def biases(self, *names: str) -> dict[str, Tensor]:
+        """Modality → (B, L): facts are read by how sure it is whom they are about."""
+        facts = self.samples.facts
+        return {"knowledge": facts.lay_out(facts.log_score)} if facts is not None and "knowledge" in names else {}
 
     def shifted(self, name: str, tokens: Tensor) -> Tensor:
         """Tokens, and what an adversary adds to them."""
@@ -80,6 +94,9 @@ class Readings:
 
     def mask(self, name: str) -> Tensor:
         """(B, S + L) bool, true at what is there."""
+        if name == "knowledge":
+            assert self.samples.facts is not None
+            return self.samples.facts.mask
         return self.model.entrance(name).mask(self.samples.parts[name])
 
     def followed(self, rows: Tensor, by: Readings, its_rows: Tensor, segment: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +115,17 @@ class Readings:
         return self._alone[name]
 
     def pooled(self, name: str) -> Tensor:
-        """One vector each: of the tower (B, D_m), or without one the summary of ``alone`` (B, D)."""
+        """One vector each: of the tower (B, D_m), or without one the summary of ``alone`` (B, D).
+
+        Of facts the mean (B, D) of them alone, the entity that they are about hidden: its name would tell all.
+        """
+        if name not in self._pooled and name == "knowledge":
+            facts = self.samples.facts
+            assert facts is not None
+            self.calls["fusion"] += 1
+            tokens = {name: self.facts(facts.node_marks[:, 0] > 0)}
+            fused = self.model.fuse(tokens, {name: facts.mask}, self.biases(name))[name]
+            self._pooled[name] = mean_over(fused, facts.mask)
         if name not in self._pooled:
             entrance = self.model.entrance(name)
             if entrance.pooled_width:
@@ -112,7 +139,9 @@ class Readings:
         names = [name for name, part in self.samples.parts.items() if bool(part.present.any())]
         tokens = {name: self.tokens(name) for name in names}
         masks = {name: self.mask(name) for name in names}
-        return self.model.fuse(tokens, masks, self.samples.facts, masked_nodes)
+        if self.samples.facts is not None:
+            tokens["knowledge"], masks["knowledge"] = self.facts(masked_nodes), self.samples.facts.mask
+        return self.model.fuse(tokens, masks, self.biases(*tokens))
 
 
 @torch.inference_mode()

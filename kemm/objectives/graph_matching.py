@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kemm.data.batch import Facts
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.matching import match_cross_entropy
 from kemm.objectives.matching import told_apart
@@ -46,14 +44,16 @@ class GraphMatching(Objective):
         is_own = there & facts.mask.any(1)
         is_other = there & facts.mask[other].any(1) & ~same & (other != torch.arange(len(other), device=other.device))
 
-        def judged(facts: Facts) -> Tensor:
-            encoded.calls["fusion"] += 1
-            mask = read.mask(name)
-            states = encoded.model.fuse({name: read.tokens(name)}, {name: mask}, facts)[name]
+        def judged(theirs: Tensor) -> Tensor:
+            """Each row with the facts of another, or its own."""
+            mask, given = read.mask(name), {"knowledge": read.tokens("knowledge")[theirs]}
+            biases = {"knowledge": read.biases("knowledge")["knowledge"][theirs]}
+            masks = {name: mask, "knowledge": facts.mask[theirs]}
+            states = encoded.together({name: read.tokens(name)} | given, masks, biases)[name]
             return self.head((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1))
 
-        own = judged(facts)[is_own]
-        return own, judged(moved(facts, other))[is_other] if bool(is_other.any()) else own[:0]
+        own = judged(torch.arange(len(other), device=other.device))[is_own]
+        return own, judged(other)[is_other] if bool(is_other.any()) else own[:0]
 
     def forward(self, encoded: Encoded) -> Tensor:
         own, other = self.logits(encoded)
@@ -63,10 +63,3 @@ class GraphMatching(Objective):
 
     def metrics(self, encoded: Encoded) -> dict[str, float]:
         return told_apart(*self.logits(encoded))
-
-
-def moved(facts: Facts, rows: Tensor) -> Facts:
-    """The facts of B questions in another order: row i gets those of ``rows[i]``, a permutation (B,)."""
-    longest = facts.mask.shape[1]
-    slot = rows.argsort()[facts.slot // longest] * longest + facts.slot % longest
-    return replace(facts, mask=facts.mask[rows], slot=slot)

@@ -1,4 +1,4 @@
-"""Masked entities of the facts that a question is given."""
+"""Masked entities of the facts that a question, or a thing with its text and picture, is given."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kemm.data.facts import Facts
 from kemm.fuse.encoded import Encoded
+from kemm.objectives.hiding import FactHiding
 from kemm.objectives.losses.entities import masked_entity
 from kemm.objectives.objective import Context, Objective
 
+SAME = 0.999  # two names whose vectors are so near are one name
+
 
 class MaskedEntity(Objective):
-    """Name hidden entities of the subgraph from question, picture and the other facts (``mem``).
+    """Name hidden entities of a subgraph from question or text, picture and the other facts (``mem``).
 
         L = CE(⟨W h_f, x_v⟩ / τ) over facts f whose far end v is hidden, against all nodes of the batch
 
-    Nodes with the same text are all positives. After ERNIE's denoising entity alignment (Zhang et al., 2019,
-    arXiv:1905.07129): there entities are aligned to words, here they are named by text, so new ones have a target.
+    Nodes with the same text are all positives. Masked entity modelling as in LUKE (Yamada et al., 2020,
+    arXiv:2010.01057); there entities are rows of a table, here they are named by text, so new ones have a target. Of
+    questions, no anchor is hidden and no end of an answering fact; ``of: samples`` hides in the joint masked forward.
     """
-
-    needs = ("questions",)
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
+        self.needs = ("questions",) if settings.of == "questions" else ("knowledge",)
+        self.hides = FactHiding(nodes=settings.rate)
         self.head = nn.Linear(context.width, context.text_width)
-
-    @property
-    def hides_nodes(self) -> float:
-        """The share of entities hidden."""
-        return float(self.settings.rate)
 
     def forward(self, encoded: Encoded) -> Tensor:
         found = self.compared(encoded)
@@ -48,17 +48,26 @@ class MaskedEntity(Objective):
         right = same[torch.arange(len(same), device=same.device), chosen]
         return {"accuracy": right.float().mean().item(), "chance": same.float().mean().item()}
 
+    def hidden(self, encoded: Encoded) -> tuple[Facts | None, Tensor | None]:
+        """The facts, and which of their nodes are hidden (N,); None where there are none."""
+        if self.settings.of == "questions":
+            questions = self.require(encoded.batch.questions, "questions with facts")
+            return questions.facts, encoded.masked_nodes
+        self.rows(encoded)
+        hidden = encoded.hidden_facts
+        return encoded.samples.facts, None if hidden is None else hidden.nodes
+
     def compared(self, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor] | None:
         """What is said of hidden far ends (H, D_t), all nodes (N, D_t), and which are right (H, N); None: no hidden."""
-        questions = self.require(encoded.batch.questions, "questions with facts")
-        facts, hidden = questions.facts, encoded.masked_nodes
+        facts, hidden = self.hidden(encoded)
         if facts is None or hidden is None:
             return None
         rows = hidden[facts.far].nonzero().squeeze(1)  # facts that lead to a hidden node
         if not len(rows):
             return None
-        tokens = encoded.asked["knowledge"].flatten(0, 1)[facts.slot[rows]]  # (hidden, D)
+        fused = encoded.asked if self.settings.of == "questions" else encoded.masked()
+        tokens = fused["knowledge"].flatten(0, 1)[facts.slot[rows]]  # (hidden, D)
         predicted = F.normalize(self.head(tokens), dim=-1)
         with torch.autocast(tokens.device.type, enabled=False):  # in bfloat16 one and the same name falls short of .999
-            same = facts.node_vectors[facts.far[rows]] @ facts.node_vectors.T > 0.999  # (hidden, N)
+            same = facts.node_vectors[facts.far[rows]] @ facts.node_vectors.T > SAME  # (hidden, N)
         return predicted, facts.node_vectors, same

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.matching import match_cross_entropy
+from kemm.objectives.masked_language import commonest
 from kemm.objectives.negatives import Candidates, Past, wrong_pairs
 from kemm.objectives.objective import Context, Objective
 
@@ -68,3 +69,8 @@ def told_apart(matched: Tensor, wrong: Tensor) -> dict[str, float]:
         return {}
     right = torch.cat([matched.argmax(1) == 1, wrong.argmax(1) == 0]).float().mean().item()
     return {"accuracy": right, "chance": max(len(matched), len(wrong)) / (len(matched) + len(wrong))}
+
+
+def classified(logits: Tensor, target: Tensor) -> dict[str, float]:
+    """Share of rows (N, C) whose class (N,) is right, beside always saying the commonest."""
+    return {"accuracy": (logits.argmax(1) == target).float().mean().item(), "chance": commonest(target)}

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.matching import other_rows
-from kemm.objectives.masked_language import commonest
+from kemm.objectives.matching import classified
 from kemm.objectives.objective import Context, Objective
 
 NEXT, RANDOM, LINKED = range(3)
@@ -26,7 +26,7 @@ class NextSentence(Objective):
     tower reads each text by itself; they meet in the fusion encoder. A row without a linked text gets its next one.
     """
 
-    needs = ("language", "next")
+    needs: tuple[str, ...] = ("language", "next")
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
@@ -68,5 +68,4 @@ class NextSentence(Objective):
         return F.cross_entropy(logits.float(), target)
 
     def metrics(self, encoded: Encoded) -> dict[str, float]:
-        logits, target = self.logits(encoded)
-        return {"accuracy": (logits.argmax(1) == target).float().mean().item(), "chance": commonest(target)}
+        return classified(*self.logits(encoded))

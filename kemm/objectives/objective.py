@@ -12,7 +12,7 @@ from kemm.data.entity_vectors import EntityVectors
 from kemm.data.lexicon import Lexicon
 from kemm.encoders.encoder import Encoder
 from kemm.fuse.encoded import Encoded, MissingModality
-from kemm.objectives.hiding import PatchHiding, WordHiding
+from kemm.objectives.hiding import FactHiding, PatchHiding, WordHiding
 
 __all__ = ["Context", "MissingModality", "Objective"]
 
@@ -64,17 +64,19 @@ class Objective(nn.Module):
         context: what the head is sized by.
 
     Attributes:
-        needs: what must be known of the same thing: "vision", "language", "audio", "video"; or one of "questions",
-            "edges", "pictured entities". Checked against the run's sources before training starts.
+        needs: what must be known of the same thing: "vision", "language", "audio", "video", "knowledge", "mentions",
+            "links"; or one of "questions", "edges", "pictured entities". Checked against the run's sources before
+            training starts.
         is_regression: whether the loss is a squared or absolute error (for weights by uncertainty).
         wants_momentum: whether it asks for ``encoded.slow``.
-        hides: what it hides of words or patches; the first of each kind of a run is hidden in one joint forward.
+        hides: what it hides of words, patches or facts. The first choice of words and of patches of a run is hidden in
+            one joint forward, and of facts the larger share that any asks for.
     """
 
     needs: tuple[str, ...] = ()
     is_regression = False
     wants_momentum = False
-    hides: WordHiding | PatchHiding | None = None
+    hides: WordHiding | PatchHiding | FactHiding | None = None
 
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.matching import pollute_captions_or_tags, pollute_tags
-from kemm.objectives.masked_language import commonest
+from kemm.objectives.matching import classified
 from kemm.objectives.objective import Context, Objective
 
 
@@ -53,8 +53,7 @@ class TagMatching(Objective):
         return F.cross_entropy(logits.float(), target)
 
     def metrics(self, encoded: Encoded) -> dict[str, float]:
-        logits, target = self.logits(encoded)
-        return {"accuracy": (logits.argmax(1) == target).float().mean().item(), "chance": commonest(target)}
+        return classified(*self.logits(encoded))
 
 
 def _numbers(encoded: Encoded, rows: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from PIL import Image
 
+from kemm.config import load
 from kemm.data.fact_table import FactTable
 from kemm.data.questions import NOT_KNOWN, Question
 from kemm.predict.reader import Reader, Reading
@@ -65,11 +65,12 @@ def run_settings(run: Path, store: str | None = None, index: Path | None = None)
 
     Raises:
         InputError: there is no run.
+        ConfigError: its settings are of another version; names file, line and key.
     """
     path = run / "settings.yaml"
     if not path.is_file():
         raise InputError(f"{run}: no run there; run `kemm pretrain CONFIG` first")
-    settings = Settings.model_validate(yaml.safe_load(path.read_text()))
+    settings = load(path, Settings).settings
     data = settings.data.model_copy(
         update={**({"store": store} if store else {}), **({"index": Path(index)} if index else {})}
     )

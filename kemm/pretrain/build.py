@@ -27,6 +27,7 @@ def context_of(settings: Settings, world: World, vocabulary: Sequence[str], towe
     pooled = {
         "vision": model.width if chosen.vision.mode == "scratch" else world.vision.width,
         "language": model.width if chosen.language.mode == "scratch" else world.text.width,
+        "knowledge": model.width,
     }
     grids = {"vision": (side, side)}
     if chosen.audio is not None:

@@ -13,7 +13,7 @@ from kemm.encoders.momentum import MomentumCopy
 from kemm.fuse.encoded import Encoded
 from kemm.fuse.model import KEMM
 from kemm.objectives import OBJECTIVES
-from kemm.objectives.hiding import PatchHiding, Plan, WordHiding
+from kemm.objectives.hiding import FactHiding, PatchHiding, Plan, WordHiding
 from kemm.objectives.losses.weighting import by_uncertainty, scheduled, weighted_sum
 from kemm.objectives.objective import Context, Objective
 from kemm.settings import Settings
@@ -147,9 +147,18 @@ def kinds_of(batch: Batch) -> list[frozenset[str]]:
     """What a batch has."""
     found = []
     if batch.samples is not None:
-        parts = batch.samples.parts | batch.samples.further
-        present = torch.stack([part.present for part in parts.values()], dim=1).unique(dim=0)
-        found += [frozenset(name for name, is_there in zip(parts, row, strict=True) if is_there) for row in present]
+        samples = batch.samples
+        names = [*samples.parts, *samples.further, *(("knowledge",) if samples.facts is not None else ())]
+        present = torch.stack([samples.present(name) for name in names], dim=1)
+
+        def of(rows: torch.Tensor) -> list[frozenset[str]]:
+            return [frozenset(name for name, is_there in zip(names, row, strict=True) if is_there) for row in rows]
+
+        found += of(present.unique(dim=0))
+        if samples.mentions is not None:
+            found += [kind | {"mentions"} for kind in of(present[samples.mentions.row].unique(dim=0))]
+        if samples.links is not None:
+            found += [kind | {"links"} for kind in of(present[samples.links.rows].unique(dim=0))]
     named = {"questions": batch.questions, "edges": batch.edges}
     found += [frozenset({name}) for name, part in named.items() if part is not None]
     if batch.pictures is not None and batch.entities is not None:
@@ -161,11 +170,14 @@ def _plan(parts: Iterable[Objective]) -> Plan:
     """What the joint masked forward hides: the first objective's choice of each kind."""
     words: WordHiding | None = None
     patches: PatchHiding | None = None
-    nodes = 0.0
+    nodes, facts = 0.0, None
     for part in parts:
         if isinstance(part.hides, WordHiding):
             words = words or part.hides
         elif isinstance(part.hides, PatchHiding):
             patches = patches or part.hides
-        nodes = nodes or getattr(part, "hides_nodes", 0.0)
-    return Plan(words, patches, nodes)
+        elif isinstance(part.hides, FactHiding) and part.needs == ("questions",):
+            nodes = nodes or part.hides.nodes
+        elif isinstance(part.hides, FactHiding):
+            facts = part.hides.joined(facts)
+    return Plan(words, patches, nodes, facts)

@@ -17,6 +17,8 @@ class TrainSettings(Section):
     texts: int = Field(0, ge=0, description="texts alone a step: descriptions of entities")
     pictures: int = Field(0, ge=0, description="pictures alone a step")
     media: int = Field(0, ge=0, description="rows of the table data.media a step")
+    knowledge: int = Field(0, ge=0, description="entities a step with facts around them, a text of some, a picture")
+    links: int = Field(0, ge=0, description="links and paths a step between described entities")
     questions: int = Field(64, description="questions a step")
     tasks: Literal["all", "one"] = Field("all", description="objectives a step; one: drawn in proportion to weight")
     weighting: Literal["fixed", "uncertainty"] = "fixed"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from kg import devices
 from kg.embeddings import checkpoint, optimizers
@@ -144,7 +145,12 @@ def _settings(run: str | Path) -> EmbeddingSettings:
     path = Path(run) / "settings.json"
     if not path.is_file():
         raise InputError(f"{run}: there is no run of `kemm kg train`")
-    return EmbeddingSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    try:
+        return EmbeddingSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise InputError(f"{path}: no settings of this version ('{where}': {fault['msg']}); train it again") from None
 
 
 def load(run: str | Path) -> tuple[KGEModel, Triples, EmbeddingSettings]:

@@ -11,6 +11,7 @@ import torch
 from kemm.data.batch import Batch
 from kemm.fuse.encoded import Encoded
 from kemm.objectives import OBJECTIVES
+from kemm.objectives.hiding import FactHiding
 from kemm.objectives.objective import MissingModality, Objective
 from kemm.pretrain.task import PretrainTask
 from kg.errors import InputError
@@ -18,9 +19,9 @@ from tests.kemm import tiny_batch
 
 
 def encode(task: PretrainTask, batch: Batch, seed: int = 5) -> Encoded:
-    """One step's encodings, with half the nodes hidden."""
+    """One step's encodings, with about half of the facts hidden in part."""
     torch.manual_seed(seed)  # dropout, as the loop seeds it
-    task.plan = replace(task.plan, nodes=0.5)
+    task.plan = replace(task.plan, nodes=0.5, facts=FactHiding(0.4, 0.1, 0.5, 0.5))
     return task.encode(batch, torch.Generator().manual_seed(seed))
 
 
@@ -30,14 +31,14 @@ def loss_of(name: str, task: PretrainTask, batch: Batch, seed: int = 5) -> torch
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_its_loss_is_one_finite_number_above_zero(name: str) -> None:
-    loss = loss_of(name, tiny_batch.task([name]), tiny_batch.batch())
+    loss = loss_of(name, tiny_batch.task([name]), tiny_batch.batch(is_told=True))
     assert loss.shape == () and torch.isfinite(loss) and loss > 0
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_its_gradient_reaches_all_of_its_own_head(name: str) -> None:
     task = tiny_batch.task([name])
-    loss_of(name, task, tiny_batch.batch()).backward()
+    loss_of(name, task, tiny_batch.batch(is_told=True)).backward()
     head = dict(task.objectives[name].named_parameters())
     assert head
     assert not [part for part, parameter in head.items() if parameter.grad is None or not parameter.grad.any()]
@@ -45,7 +46,7 @@ def test_its_gradient_reaches_all_of_its_own_head(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_thirty_steps_on_one_batch_lower_it(name: str) -> None:
-    task, batch = tiny_batch.task([name]), tiny_batch.batch()
+    task, batch = tiny_batch.task([name]), tiny_batch.batch(is_told=True)
     optimizer = torch.optim.Adam(task.parameters(), lr=1e-2)
     first = loss_of(name, task, batch).item()
     for _ in range(30):
@@ -57,7 +58,7 @@ def test_thirty_steps_on_one_batch_lower_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_same_seed_gives_the_same_loss(name: str) -> None:
-    task, batch = tiny_batch.task([name]), tiny_batch.batch()
+    task, batch = tiny_batch.task([name]), tiny_batch.batch(is_told=True)
     assert torch.equal(loss_of(name, task, batch, seed=3), loss_of(name, task, batch, seed=3))
 
 
@@ -70,7 +71,7 @@ def test_it_says_in_one_line_what_a_batch_lacks(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_it_works_on_a_batch_of_nothing_but_what_it_needs(name: str) -> None:
-    task, whole = tiny_batch.task([name]), tiny_batch.batch()
+    task, whole = tiny_batch.task([name]), tiny_batch.batch(is_told=True)
     needed = []
     for kind in ("samples", "pictures", "questions", "edges", "entities"):
         try:
@@ -91,7 +92,7 @@ def test_its_head_is_its_own_and_no_other_run_carries_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_in_bfloat16_it_is_finite_and_near(name: str) -> None:
-    task, batch = tiny_batch.task([name]), tiny_batch.batch()
+    task, batch = tiny_batch.task([name]), tiny_batch.batch(is_told=True)
     exact = loss_of(name, task, batch).item()
     with torch.autocast("cpu", torch.bfloat16):
         loss = loss_of(name, task, batch)
@@ -102,7 +103,7 @@ def test_in_bfloat16_it_is_finite_and_near(name: str) -> None:
 def test_its_metrics_are_finite_and_an_accuracy_stands_beside_chance(name: str) -> None:
     task = tiny_batch.task([name]).eval()
     with torch.no_grad():
-        found = task.parts()[name].metrics(encode(task, tiny_batch.batch()))
+        found = task.parts()[name].metrics(encode(task, tiny_batch.batch(is_told=True)))
     assert all(math.isfinite(value) for value in found.values())
     assert "accuracy" not in found or (0 <= found["accuracy"] <= 1 and 0 < found["chance"] <= 1)
 
@@ -117,7 +118,7 @@ def test_without_data_for_it_training_does_not_start(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name in ("itc", "itm", "mlm", "mim", "captioning")])
 def test_a_batch_of_one_is_finite(name: str) -> None:
-    task, batch = tiny_batch.task([name]), tiny_batch.batch()
+    task, batch = tiny_batch.task([name]), tiny_batch.batch(is_told=True)
     assert batch.samples is not None
     one = replace(batch, samples=batch.samples.take(torch.tensor([0])))
     loss = loss_of(name, task, one)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from kemm.data.batch import Batch, collate_facts, jitter
+from kemm.data.batch import Batch, jitter
 from kemm.data.fact_table import RELEVANCE
+from kemm.data.facts import collate_facts
 from kemm.data.text_bank import TextBank
 from tests.kemm import tiny_batch
 from tests.kemm.tiny_towers import TinyText

@@ -102,6 +102,10 @@ def test_a_run_that_is_not_there_and_a_run_of_other_data_are_told(
     (config.parent / "data" / "test.tsv").unlink()
     assert main(["kg", "rank", "--run", str(config.parent / "run"), "--split", "train"]) == 2
     assert "the checkpoint is of another vocabulary" in capsys.readouterr().err
+    (config.parent / "run" / "settings.json").write_text('{"training": {"rounds": 1}}', encoding="utf-8")
+    assert main(["kg", "rank", "--run", str(config.parent / "run")]) == 2
+    says = capsys.readouterr().err
+    assert "settings.json: no settings of this version (" in says and says.count("\n") == 1
 
 
 def test_every_shipped_settings_file_is_valid(root: Path) -> None:

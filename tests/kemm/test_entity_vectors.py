@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from kemm.data.batch import Facts
 from kemm.data.entity_vectors import EntityVectors
 from kemm.data.fact_table import tabulate
+from kemm.data.facts import Facts
 from kemm.data.text_bank import TextBank
 from kemm.fuse.entity_table import EntityTable
 from kemm.fuse.knowledge import FactEncoder

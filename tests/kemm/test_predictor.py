@@ -11,8 +11,9 @@ import pytest
 
 from kemm.data.questions import NOT_KNOWN, Question
 from kemm.predict import Prediction, Predictor
+from kemm.predict.predictor import run_settings
 from kemm.predict.reader import Calibration, Reader
-from kg.errors import InputError, StoreMissing, UnreadableImage
+from kg.errors import ConfigError, InputError, StoreMissing, UnreadableImage
 from kg.records import RDFS, Literal, Picture
 from tests.kemm import tiny_batch, tiny_world
 from tests.kemm.conftest import Trained
@@ -210,3 +211,9 @@ def test_a_finished_run_describes_itself(tiny_run: Trained) -> None:
 def test_the_makers_of_pictured_toys_are_mostly_right(predictor: Predictor, tiny_run: Trained) -> None:
     asked = {toy: predictor.predict(tiny_run.pictures / f"{toy[4:]}-4.png", "Name the maker of this.") for toy in TOYS}
     assert sum(asked[toy].answer == maker_of(toy) for toy in TOYS) >= 12  # of 24; a guess is right one time in six
+
+
+def test_a_run_with_settings_of_another_version_is_refused_by_file_line_and_key(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("title: toys\nmodel:\n  witdh: 8\n")
+    with pytest.raises(ConfigError, match=r"settings\.yaml:3: unknown key 'model\.witdh'; did you mean 'width'\?"):
+        run_settings(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kemm.data.batch import Batch, Edges, Facts, PicturedEntities, Pictures, Questions, collate_facts
+from kemm.data.batch import Batch, Edges, PicturedEntities, Pictures, Questions
 from kemm.data.fact_table import FAR_IS_NAMED, FactTable
+from kemm.data.facts import Facts, collate_facts
 from kemm.data.samples import Part, Samples
+from kemm.data.ties import Links, Mentions
 from kemm.objectives import OBJECTIVES
 from kemm.objectives.objective import Context
 from kemm.pretrain.task import PretrainTask
@@ -38,7 +41,7 @@ def context() -> Context:
         width=WIDTH,
         vision_width=VISION_WIDTH,
         text_width=TEXT_WIDTH,
-        pooled={"vision": VISION_WIDTH, "language": TEXT_WIDTH},
+        pooled={"vision": VISION_WIDTH, "language": TEXT_WIDTH, "knowledge": WIDTH},
         grids={"vision": (2, 2)},
         word_width=TEXT_WIDTH,
         lexicon=tower.lexicon(),
@@ -133,6 +136,22 @@ def pairs(generator: torch.Generator) -> Samples:
     return Samples(parts, torch.tensor([0, 1, 2, 2]), further=further)
 
 
+def told(generator: torch.Generator) -> Samples:
+    """The four pairs with 3, 5, 4 and 3 facts each, four mentions, and five links between them, two of two steps."""
+    mentions = Mentions(*torch.tensor([[0, 1, 1, 3], [1, 1, 2, 1], [2, 1, 2, 1], [0, 4, 8, 17], [0, 0, 2, 2]]))
+    links = Links(
+        rows=torch.arange(4),
+        head=torch.tensor([0, 0, 1, 2, 3]),
+        tail=torch.tensor([1, 2, 3, 3, 0]),
+        steps=torch.tensor([[0, -1], [1, -1], [0, 1], [2, -1], [2, 0]]),
+        relations=unit(6, TEXT_WIDTH, generator=generator),
+        right=F.one_hot(torch.tensor([1, 2, 3, 3, 0]), 4).bool(),
+        types=torch.tensor([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]]).bool(),
+        classes=unit(3, TEXT_WIDTH, generator=generator),
+    )
+    return replace(pairs(generator), facts=facts(), mentions=mentions, links=links)
+
+
 def pictures(generator: torch.Generator) -> Pictures:
     """Three pictures of the entities 0, 1 and 1; the first entity has no other."""
     others = torch.randn(3, VISION_WIDTH, generator=generator)
@@ -181,10 +200,11 @@ def entities(generator: torch.Generator) -> PicturedEntities:
     )
 
 
-def batch(seed: int = 0) -> Batch:
+def batch(seed: int = 0, is_told: bool = False) -> Batch:
+    """One step's data; with ``is_told`` the samples have facts, mentions and links."""
     generator = torch.Generator().manual_seed(seed)
     return Batch(
-        pairs(generator),
+        (told if is_told else pairs)(generator),
         questions=questions(generator),
         edges=edges(generator),
         entities=entities(generator),
@@ -199,7 +219,7 @@ def unit(*shape: int, generator: torch.Generator) -> Tensor:
 def count_fusions(model: Any) -> list[dict[str, Any]]:
     """Record what every later call of ``model.fuse`` is given; the call itself goes on."""
     calls: list[dict[str, Any]] = []
-    fuse, names = model.fuse, ("tokens", "masks", "facts", "masked_nodes", "mask")
+    fuse, names = model.fuse, ("tokens", "masks", "biases", "mask")
 
     def counted(*arguments: Any, **named: Any) -> Mapping[str, Tensor]:
         calls.append(dict(zip(names, arguments, strict=False)) | named)

@@ -18,6 +18,8 @@ SOURCES = {
     "texts": "kemm.data.sources.texts:Texts",
     "pictures": "kemm.data.sources.pictures:PicturesAlone",
     "media": "kemm.data.sources.media:MediaTable",
+    "knowledge": "kemm.data.sources.told:ToldFacts",
+    "links": "kemm.data.sources.linked:LinkedDescriptions",
 }
 
 

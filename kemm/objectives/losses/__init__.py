@@ -24,7 +24,7 @@ generator it is given.
 | queue | the queue of past keys, MoCo |
 | sigmoid | SigLIP |
 | token_wise | FILIP, late interaction (ColBERT) |
-| matching | hard negatives, Oscar's and VinVL's pollution, next sentence, LinkBERT |
+| matching | hard negatives, Oscar's and VinVL's pollution |
 | word_region | optimal transport by IPOT |
 | grounding | regions and words (MDETR), boxes as a set (DETR) |
 | adversarial | FreeLB |

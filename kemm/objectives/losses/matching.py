@@ -84,39 +84,3 @@ def pollute_captions_or_tags(labels: Tensor, generator: torch.Generator | None =
     drawn = torch.rand(len(labels), generator=generator).to(labels.device)
     target = ((drawn >= 0.5).long() + (drawn >= 0.75).long()).masked_fill(other < 0, 0)
     return torch.where(target == 1, other, own), torch.where(target == 2, other, own), target
-
-
-def sentence_pairs(
-    documents: Tensor, links: Tensor | None = None, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Pairs of sentences for BERT's next sentence, or LinkBERT's document relation.
-
-    With the next (0), with one of another document (1), and, given links, with one of a document that its own links to
-    (2); each equally often. BERT (Devlin et al., 2019, arXiv:1810.04805), LinkBERT (Yasunaga et al., 2022,
-    arXiv:2203.15827). A sentence whose drawn relation has no candidate gets the next one; a "random" one is never of a
-    linked document.
-
-    Args:
-        documents: (N,) the document of each sentence, sentences in order.
-        links: (2, M) documents, from → to; None for BERT's two relations.
-
-    Returns:
-        first, second: (S,) sentence numbers; target: (S,). S counts the sentences with a next one in their document.
-    """
-    has_next = documents[:-1] == documents[1:]
-    first = has_next.nonzero().squeeze(1)
-    if len(first) == 0:
-        return first, first, first
-    same = documents[first][:, None] == documents[None, :]  # (S, N)
-    linked = torch.zeros_like(same)
-    if links is not None:
-        for start, end in links.T.tolist():
-            linked |= (documents[first][:, None] == start) & (documents[None, :] == end)
-    linked &= ~same
-    target = torch.randint(2 if links is None else 3, first.shape, generator=generator).to(first.device)
-    even = torch.zeros(same.shape, device=documents.device)
-    random = hard_negatives(even, same | linked, generator)
-    beyond = hard_negatives(even, ~linked, generator)
-    second = torch.where(target == 1, random, torch.where(target == 2, beyond, first + 1))
-    lacking = second < 0
-    return first, torch.where(lacking, first + 1, second), target.masked_fill(lacking, 0)

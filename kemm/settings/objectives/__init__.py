@@ -7,10 +7,20 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from kemm.settings.objectives.base import ObjectiveSettings
-from kemm.settings.objectives.contrastive import BetweenModalities, EntityImage, EntityText
-from kemm.settings.objectives.generative import Captioning
-from kemm.settings.objectives.knowledge import Answering, LinkPrediction
-from kemm.settings.objectives.masked import MaskedEntity, MaskedImage, MaskedLanguage
+from kemm.settings.objectives.contrastive import BetweenModalities, EntityImage, EntityText, GraphImage, GraphText
+from kemm.settings.objectives.generative import Captioning, GroundedWriting
+from kemm.settings.objectives.knowledge import (
+    Answering,
+    DenoisingAlignment,
+    DescriptionTransE,
+    EntityLinking,
+    EntityTyping,
+    LinkPrediction,
+    MaskedEntity,
+    MaskedRelation,
+    SubgraphLinks,
+)
+from kemm.settings.objectives.masked import MaskedImage, MaskedLanguage
 from kemm.settings.objectives.matching import (
     GraphMatching,
     Grounding,
@@ -45,6 +55,17 @@ class Objectives(Section):
     grounding: Grounding | None = None
     teacher: Teacher | None = None
     adversarial: Adversarial | None = None
+    masked_relation: MaskedRelation | None = None
+    subgraph_links: SubgraphLinks | None = None
+    description_transe: DescriptionTransE | None = None
+    path_completion: ObjectiveSettings | None = None
+    entity_typing: EntityTyping | None = None
+    picture_relation: ObjectiveSettings | None = None
+    graph_text: GraphText | None = None
+    graph_image: GraphImage | None = None
+    grounded_writing: GroundedWriting | None = None
+    denoising_alignment: DenoisingAlignment | None = None
+    entity_linking: EntityLinking | None = None
 
 
 class Adversarial(ObjectiveSettings):

@@ -45,3 +45,11 @@ class EntityImage(Contrastive):
 
 class EntityText(Contrastive):
     batch: int = Field(128, description="entities a step")
+
+
+class GraphText(BetweenModalities):
+    between: tuple[str, ...] = ("knowledge", "language")
+
+
+class GraphImage(BetweenModalities):
+    between: tuple[str, ...] = ("knowledge", "vision")

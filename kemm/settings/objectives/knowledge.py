@@ -1,6 +1,8 @@
-"""Settings of objectives on the graph's edges and of answering from its facts."""
+"""Settings of objectives on the graph's edges, on facts beside texts and pictures, and of answering from facts."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -27,3 +29,41 @@ class Answering(ObjectiveSettings):
     mute: float = Field(
         0.05, ge=0, le=1, description="share of questions whose answering facts are removed: 'not known'"
     )
+
+
+class MaskedEntity(ObjectiveSettings):
+    of: Literal["questions", "samples"] = Field(
+        "questions", description="samples: the facts that train.knowledge gives"
+    )
+    rate: float = Field(0.2, gt=0, lt=1)
+    temperature: float = Field(0.07, gt=0)
+
+
+class MaskedRelation(ObjectiveSettings):
+    rate: float = Field(0.2, gt=0, lt=1)
+    temperature: float = Field(0.07, gt=0)
+
+
+class SubgraphLinks(ObjectiveSettings):
+    rate: float = Field(0.15, gt=0, lt=1, description="edges taken out")
+    negatives: int = Field(64, ge=1)
+
+
+class DescriptionTransE(ObjectiveSettings):
+    margin: float = Field(1.0, description="γ, of the distance between ends of unit length")
+    norm: Literal[1, 2] = 2
+
+
+class EntityTyping(ObjectiveSettings):
+    of: Literal["language", "vision"] = "language"
+
+
+class DenoisingAlignment(ObjectiveSettings):
+    masked: float = Field(0.15, ge=0, lt=1)
+    replaced: float = Field(0.05, ge=0, lt=1)
+
+
+class EntityLinking(ObjectiveSettings):
+    candidates: int = Field(8, ge=1, description="entities to choose from, besides none of them")
+    loss: Literal["likelihood", "margin"] = "likelihood"
+    margin: float = Field(0.2, ge=0)

@@ -12,7 +12,9 @@ from kemm.settings.objectives.base import ObjectiveSettings
 class MaskedLanguage(ObjectiveSettings):
     rate: float = Field(0.25, gt=0, lt=1)
     rate_alone: float | None = Field(None, gt=0, lt=1, description="of texts alone (BEiT-3: .15); null: rate")
-    units: Literal["token", "word", "span"] = "token"
+    units: Literal["token", "word", "span", "entity", "scene", "structure"] = Field(
+        "token", description="the last three where train.knowledge gives texts that name their facts"
+    )
     masked: float = Field(1.0, ge=0, le=1, description="of the hidden, shown as [MASK] (BERT: .8)")
     replaced: float = Field(0.0, ge=0, le=1, description="of the hidden, shown as another word (BERT: .1)")
     alpha: float = Field(0.0, ge=0, le=1, description="share of a slow copy's judgement in the targets (ALBEF: .4)")
@@ -27,8 +29,3 @@ class MaskedImage(ObjectiveSettings):
     codes: int = Field(512, ge=2, description="V, for the target 'codes'")
     drop: bool = Field(False, description="don't encode hidden patches; a decoder puts them in (MAE)")
     decoder_layers: int = Field(1, ge=1, description="with drop")
-
-
-class MaskedEntity(ObjectiveSettings):
-    rate: float = Field(0.2, gt=0, lt=1)
-    temperature: float = 0.07

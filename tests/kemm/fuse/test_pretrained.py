@@ -81,7 +81,7 @@ def test_a_run_can_start_from_a_saved_model_and_learn_adapters_alone(saved: tupl
 def test_a_run_does_not_start_from_a_model_of_other_sizes(saved: tuple[KEMM, Path]) -> None:
     before, folder = saved
     model = KEMM(before.settings.model_copy(update={"text_tokens": 9}), before.vision_width, before.text_width)
-    with pytest.raises(InputError, match=r"can't start from it: language\.position is"):
+    with pytest.raises(InputError, match=r"can't start from it: .*language\.position"):
         start_from(model, folder)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kemm.data.samples import Part
-from kemm.objectives.graph_matching import GraphMatching, moved
+from kemm.objectives.graph_matching import GraphMatching
 from kemm.objectives.matching import Matching
 from kemm.objectives.negatives import Candidates, Past
 from kemm.objectives.next_sentence import NextSentence
@@ -123,14 +123,6 @@ def test_a_row_without_a_linked_text_gets_its_next_one() -> None:
 
 
 # ── facts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_facts_are_given_to_another_question_unchanged() -> None:
-    facts = tiny_batch.facts()
-    order = torch.tensor([2, 0, 3, 1])
-    given = moved(facts, order)
-    assert torch.equal(given.mask, facts.mask[order])
-    assert torch.equal(given.lay_out(given.log_score), facts.lay_out(facts.log_score)[order])
 
 
 def test_questions_see_their_own_facts_and_those_of_another() -> None:

@@ -72,7 +72,7 @@ def test_with_all_objectives_on_nothing_is_computed_twice() -> None:
         for name in ("vision", "language"):
             model.entrance(name).tower.register_forward_hook(lambda tower, given, _: runs.append((tower, given)))
     fusions = [tiny_batch.count_fusions(model) for model in (task.model, task.slow.copy)]
-    encoded = task.encode(with_pixels(tiny_batch.batch()), torch.Generator().manual_seed(0))
+    encoded = task.encode(with_pixels(tiny_batch.batch(is_told=True)), torch.Generator().manual_seed(0))
     for name in task.objectives:
         assert torch.isfinite(task.objectives[name](encoded)), name
     twice = [

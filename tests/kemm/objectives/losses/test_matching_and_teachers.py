@@ -9,7 +9,7 @@ import torch
 
 from kemm.objectives.losses.adversarial import ascend, freelb, symmetric_kl
 from kemm.objectives.losses.distillation import logit_distillation, momentum_distillation
-from kemm.objectives.losses.matching import hard_negatives, pollute_captions_or_tags, sentence_pairs
+from kemm.objectives.losses.matching import hard_negatives, pollute_captions_or_tags
 from kemm.objectives.losses.video import orders, shuffle_frames
 
 
@@ -23,15 +23,6 @@ def test_half_a_quarter_and_a_quarter_are_polluted() -> None:
     own = torch.arange(2000)
     assert torch.equal(captions != own, target == 1) and torch.equal(tags != own, target == 2)
     assert target.bincount().div(2000).tolist() == pytest.approx([0.5, 0.25, 0.25], abs=0.04)
-
-
-def test_sentences_are_paired_as_their_target_says() -> None:
-    documents, links = torch.tensor([0, 0, 1, 1, 2, 2]).repeat(1), torch.tensor([[0], [1]])
-    for seed in range(20):
-        pairs = sentence_pairs(documents, links, torch.Generator().manual_seed(seed))
-        for first, second, target in zip(*(x.tolist() for x in pairs)):
-            a, b = int(documents[first]), int(documents[second])
-            assert (second == first + 1, a != b and (a, b) != (0, 1), (a, b) == (0, 1))[target]
 
 
 def test_teachers_by_hand() -> None:
