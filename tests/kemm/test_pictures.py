@@ -386,6 +386,18 @@ def test_a_photo_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
     assert open_image(Image.open(tmp_path / "phone.jpg")).size == (20, 40)  # given open, it is the same picture
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_stands_before_white_not_before_what_is_hidden_there(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (2, 1), (0, 0, 0, 0))  # black, but not to be seen
+    image.putpixel((1, 0), (0, 0, 0, 255))
+    if mode == "P":
+        image.quantize(2).save(tmp_path / "stamp.png")
+    else:
+        image.convert(mode).save(tmp_path / "stamp.png")
+    found = open_image(tmp_path / "stamp.png")
+    assert [found.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (0, 0, 0)]
+
+
 def test_a_picture_given_open_that_turns_out_to_be_cut_is_one_clear_line() -> None:
     cut = Image.open(io.BytesIO(encoded("PNG")[:700]))  # Pillow reads no pixels until they are needed
     with pytest.raises(UnreadableImage, match="not a readable picture"):
