@@ -16,11 +16,12 @@ from kemm.objectives.objective import Context, Objective
 class WordRegion(Objective):
     """Optimal transport between a caption's words and its picture's patches, by IPOT (``wra``).
 
-        L = 1 + (Σ_right d − Σ_wrong d) / (#right + #wrong),   d = Tr(Cᵀ sg[T]),   C_tr = 1 − cos(W w_t, V p_r)
+        L = 1 + ½ (mean_right d − mean_wrong d),   d = Tr(Cᵀ sg[T]),   C_tr = 1 − cos(W w_t, V p_r)
 
     UNITER (Chen et al., 2020, arXiv:1909.11740), ViLT (Kim et al., 2021, arXiv:2102.03334), who compare the fused
     states themselves; W and V are ours, so that other objectives needn't make the two kinds of states alike. The 1
-    keeps the loss above zero. Wrong pairs are those of ``itm``, fused once for both.
+    keeps the loss above zero. Wrong pairs are those of ``itm``, fused once for both: two for each right one, where those
+    papers have as many of both. Hence means: by their sum over all pairs, making everything far would cost least.
     """
 
     needs: tuple[str, str] = ("vision", "language")
@@ -52,7 +53,7 @@ class WordRegion(Objective):
 
     def forward(self, encoded: Encoded) -> Tensor:
         right, wrong = self.distances(encoded)
-        return 1 + (right.sum() - wrong.sum()) / (len(right) + len(wrong))
+        return 1 + (right.mean() - (wrong.mean() if len(wrong) else 0.0)) / 2
 
     def metrics(self, encoded: Encoded) -> dict[str, float]:
         """How often a right pair is nearer than a wrong one."""
