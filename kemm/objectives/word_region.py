@@ -20,8 +20,8 @@ class WordRegion(Objective):
 
     UNITER (Chen et al., 2020, arXiv:1909.11740), ViLT (Kim et al., 2021, arXiv:2102.03334), who compare the fused
     states themselves; W and V are ours, so that other objectives needn't make the two kinds of states alike. The 1
-    keeps the loss above zero. Wrong pairs are those of ``itm``, fused once for both: two for each right one, where those
-    papers have as many of both. Hence means: by their sum over all pairs, making everything far would cost least.
+    keeps the loss above zero. Wrong pairs are those of ``itm``, fused once for both: two for each right one, where
+    those papers have as many of both. Hence means: by their sum over all pairs, making everything far would cost least.
     """
 
     needs: tuple[str, str] = ("vision", "language")
