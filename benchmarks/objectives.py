@@ -72,6 +72,9 @@ ROWS: dict[str, Row] = {
     "masked_relation": Row({"masked_relation": {}}, train=TOLD),
     "subgraph_links, with mlm (DRAGON)": Row({"subgraph_links": {}, "mlm": {}}, train=TOLD),
     "description_transe, with mlm (KEPLER)": Row({"description_transe": {}, "mlm": {}}, train=LINKED),
+    "description_transe, with mlm, from scratch": Row(
+        {"description_transe": {}, "mlm": {}}, train=LINKED, towers={"language": {"mode": "scratch"}}
+    ),
     "path_completion": Row({"path_completion": {}}, train=LINKED),
     "entity_typing": Row({"entity_typing": {}}, train=LINKED),
     "entity_typing, of pictures": Row({"entity_typing": {"of": "vision"}}, train=LINKED),

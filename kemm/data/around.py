@@ -57,6 +57,10 @@ class Around:
         label, description = self.world.label(entity), self._descriptions.get(entity)
         return f"{label}: {description}" if description else label
 
+    def known(self, entity: str) -> tuple[list[str], str]:
+        """Names of what it is, and its description."""
+        return [self.world.label(kind) for kind in self._kinds(entity)], self._descriptions.get(entity, "")
+
     def types(self, entity: str) -> list[bool]:
         """Which of ``classes`` it is of."""
         kinds = set(self._kinds(entity))

@@ -42,7 +42,8 @@ class TrainingData:
         self.seed = world.settings.train.seed
         self.pictures = world.pictures()
         facts = self._facts()
-        self.around = Around(world, facts) if world.settings.train.knowledge or world.settings.train.links else None
+        take, enriches = world.settings.train, world.settings.data.enriched_captions
+        self.around = Around(world, facts) if take.knowledge or take.links or enriches else None
         self.edges = GraphEdges(world, self.seed) if self.trains("link_prediction", "entity_text") else None
 
         maker = QuestionMaker(facts, world.label, self.pictures, world.settings.questions, self.seed)
@@ -56,7 +57,9 @@ class TrainingData:
         self.names, self.entities = self._pictured(progress)
         held_out = world.holdout.entity
         self.train_pictures = {e: f for e, f in self.pictures["train"].items() if not held_out(e)}
-        self.captions = captions(facts, self.train_pictures, world.label, world.holdout, seed=self.seed)
+        self.captions = captions(
+            facts, self.train_pictures, world.label, world.holdout, seed=self.seed, known=self._known
+        )
         if self.asks:
             self._train_path_scorer(train)
         self.examples = self._examples(train, progress) if self.asks else []
@@ -84,6 +87,11 @@ class TrainingData:
             if chosen.next_sentence:
                 roles |= {"next", "linked"} if chosen.next_sentence.links else {"next"}
         return frozenset(roles)
+
+    @property
+    def _known(self) -> Callable[[str], tuple[list[str], str]] | None:
+        """What captions say of an entity besides its facts, where they do."""
+        return self.around.known if self.around is not None and self.settings.data.enriched_captions else None
 
     def trains(self, *names: str) -> bool:
         """Whether one of these objectives is set."""

@@ -155,11 +155,10 @@ class Encoded:
     @cached_property
     def hidden_facts(self) -> HiddenFacts | None:
         """What the plan hides of the samples' facts; None where there are none, or nothing is to be hidden."""
-        if self._others is not None:
-            return self._others.hidden_facts
-        if self.batch.samples is None or self.batch.samples.facts is None or self.plan.facts is None:
+        how, facts = self.plan.facts, self.batch.samples.facts if self.batch.samples is not None else None
+        if how is None or facts is None:
             return None
-        return self.plan.facts.draw(self.batch.samples.facts, self.generator)
+        return self.drawn(how, lambda: how.draw(facts, self.generator))
 
     def masked(self, words: WordHiding | None = None, patches: PatchHiding | None = None) -> dict[str, Tensor]:
         """All samples with what they have of pictures, words and facts, some of it hidden: modality → (B, S + L, D).

@@ -20,6 +20,9 @@ class DataSettings(Section):
     train_splits: list[str] = ["", "train", "iconic"]  # pictures with these splits may be trained on and indexed
     test_splits: list[str] = ["val", "test"]  # never seen in training, never indexed
     views: int = Field(3, ge=0, description="augmented views of each training picture, encoded once and cached")
+    enriched_captions: bool = Field(
+        False, description="every second caption says what the thing is and its description (K-LITE)"
+    )
     media: Path | None = Field(
         None,
         description="a TSV with any of the columns picture, sound, frames, text, label, split; see docs/objectives.md",

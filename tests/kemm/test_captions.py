@@ -24,6 +24,11 @@ FACTS: list[Fact] = [
 ]
 
 
+def test_known_kinds_and_definitions_follow_every_second_name() -> None:
+    made = captions(FACTS, ["c:Spain"], label, holdout(), per_entity=2, known=lambda _: (["country"], "in Iberia."))
+    assert made == {"c:Spain": ["a picture of Spain, country, in Iberia", "Spain"]}
+
+
 def test_a_caption_names_its_entity_and_every_other_one_adds_a_fact() -> None:
     made = captions(FACTS, ["c:Italy"], label, holdout(), per_entity=8)["c:Italy"]
     assert len(made) == 8

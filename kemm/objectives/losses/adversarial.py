@@ -10,10 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kemm.objectives.losses.averages import precise
+
 
 def symmetric_kl(p: Tensor, q: Tensor) -> Tensor:
     """mean KL(p ‖ q) + KL(q ‖ p) of the distributions of two logits (…, C); gradients go to both."""
-    log_p, log_q = p.log_softmax(-1), q.log_softmax(-1)
+    log_p, log_q = precise(p).log_softmax(-1), precise(q).log_softmax(-1)
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1).mean()
 
 

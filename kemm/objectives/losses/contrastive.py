@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kemm.objectives.losses.averages import precise
 from kg.errors import InputError
 
 
@@ -23,7 +24,7 @@ def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar; 0, with a gradient of 0, when no row has a positive.
     """
-    log_p = logits.log_softmax(-1).masked_fill(target == 0, 0.0)  # else 0 · −∞
+    log_p = precise(logits).log_softmax(-1).masked_fill(target == 0, 0.0)  # else 0 · −∞
     rows = (target.sum(-1) > 0).sum().clamp(min=1)
     return -(target * log_p).sum() / rows
 
@@ -114,7 +115,7 @@ def any_positive(similarity: Tensor, positives: Tensor) -> Tensor:
         similarity: s, (A, B).
         positives: (A, B) bool.
     """
-    kept = positives.any(-1)
+    kept, similarity = positives.any(-1), precise(similarity)
     if not kept.any():
         return similarity.sum() * 0.0
     s = similarity[kept]
@@ -133,6 +134,7 @@ def hardest_negative_hinge(similarity: Tensor, margin: float = 0.2, labels: Tens
         similarity: s, (B, B), not divided by a temperature.
         labels: (B,); None when all differ. A row without a negative costs nothing.
     """
+    similarity = precise(similarity)
     own = similarity.diagonal()
     same = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
     if labels is not None:

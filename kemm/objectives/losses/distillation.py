@@ -5,12 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def mean_where(values: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean over what ``mask`` keeps, 0 when it keeps nothing."""
-    if mask is None:
-        return values.mean()
-    return values.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+from kemm.objectives.losses.averages import mean_where, precise
 
 
 def momentum_distillation(
@@ -27,15 +22,16 @@ def momentum_distillation(
             left out of both terms.
     """
     kept = target != ignore
-    log_p = logits.log_softmax(-1)
+    log_p = precise(logits).log_softmax(-1)
     hard = -log_p.gather(-1, target.masked_fill(~kept, 0)[..., None]).squeeze(-1)
-    soft = -(teacher.detach().softmax(-1) * log_p).sum(-1)
+    soft = -(precise(teacher.detach()).softmax(-1) * log_p).sum(-1)
     return mean_where((1 - alpha) * hard + alpha * soft, kept)
 
 
 def cosine_distillation(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
     """L = mean (1 − cos(f, sg[g])): (…, D) each, mask (…). EVA (Fang et al., 2022, arXiv:2211.07636) has no 1."""
-    return mean_where(1 - F.cosine_similarity(student, teacher.detach(), dim=-1), mask)
+    student, teacher = precise(student), precise(teacher.detach())
+    return _mean(1 - F.cosine_similarity(student, teacher, dim=-1), mask)
 
 
 def feature_distillation(
@@ -45,9 +41,10 @@ def feature_distillation(
 
     UMT (Li et al., 2023, arXiv:2303.16058) aligns unmasked tokens with CLIP's so.
     """
+    student, teacher = precise(student), precise(teacher)
     if normalize:
         student, teacher = F.normalize(student, dim=-1), F.normalize(teacher, dim=-1)
-    return mean_where((student - teacher.detach()).square().mean(-1), mask)
+    return _mean((student - teacher.detach()).square().mean(-1), mask)
 
 
 def logit_distillation(
@@ -62,6 +59,10 @@ def logit_distillation(
     Args:
         student, teacher: (…, C) logits. mask: (…) bool.
     """
-    log_p = (student / temperature).log_softmax(-1)
-    log_q = (teacher.detach() / temperature).log_softmax(-1)
-    return temperature**2 * mean_where(F.kl_div(log_p, log_q, log_target=True, reduction="none").sum(-1), mask)
+    log_p = (precise(student) / temperature).log_softmax(-1)
+    log_q = (precise(teacher.detach()) / temperature).log_softmax(-1)
+    return temperature**2 * _mean(F.kl_div(log_p, log_q, log_target=True, reduction="none").sum(-1), mask)
+
+
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values.mean() if mask is None else mean_where(values, mask)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kemm.objectives.losses.averages import precise
 from kemm.objectives.losses.contrastive import soft_cross_entropy, spread
 
 
@@ -31,7 +32,7 @@ def region_word_contrast(
         named: (B, R, T) bool, word t names region r.
         region_mask: (B, R) bool. word_mask: (B, T) bool.
     """
-    s = regions @ words.mT / temperature  # (B, R, T)
+    s = precise(regions) @ precise(words).mT / temperature  # (B, R, T)
     there = torch.ones_like(named)
     if region_mask is not None:
         there = there & region_mask[:, :, None]
@@ -116,6 +117,7 @@ def set_prediction(
         labels: (G_b,) a picture. targets: (G_b, 4) a picture. A picture without objects is all "nothing".
     """
     by_class, by_length, by_overlap = weights
+    logits, boxes, targets = precise(logits), precise(boxes), [precise(target) for target in targets]
     classes = torch.full(logits.shape[:2], logits.shape[-1] - 1, device=logits.device)
     away, count = boxes.sum() * 0.0, max(sum(map(len, labels)), 1)
     for row, (label, target) in enumerate(zip(labels, targets)):

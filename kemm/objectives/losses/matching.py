@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kemm.objectives.losses.averages import precise
 from kg.errors import InputError
 
 
@@ -36,7 +37,7 @@ def hard_negatives(logits: Tensor, is_match: Tensor, generator: torch.Generator 
 
 def match_cross_entropy(matched: Tensor, *wrong: Tensor) -> Tensor:
     """CE of a two-way head, 1 for the right pairs (A, 2), 0 for each of the wrong ones (·, 2); the mean over all."""
-    logits = torch.cat([matched, *wrong])
+    logits = precise(torch.cat([matched, *wrong]))
     target = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
     target[: len(matched)] = 1
     return F.cross_entropy(logits, target)

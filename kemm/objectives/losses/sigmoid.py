@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kemm.objectives.losses.averages import precise
+
 
 def sigmoid_contrast(
     similarity: Tensor, scale: float | Tensor = 10.0, bias: float | Tensor = -10.0, positives: Tensor | None = None
@@ -20,6 +22,7 @@ def sigmoid_contrast(
         bias: b, learned from −10: nearly all pairs of a batch are negatives.
         positives: (A, B) bool; None is the diagonal. SigLIP has one a row.
     """
+    similarity = precise(similarity)
     if positives is None:
         positives = torch.eye(*similarity.shape, dtype=torch.bool, device=similarity.device)
     sign = positives.to(similarity.dtype) * 2 - 1

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kemm.objectives.losses.averages import precise
 from kemm.objectives.losses.matching import hard_negatives
 from kg.errors import InputError
 
@@ -69,7 +70,7 @@ def shuffle_frames(frames: Tensor, pieces: int, generator: torch.Generator | Non
 
 def frame_order(logits: Tensor, target: Tensor) -> Tensor:
     """CE of which order it is: logits (B, pieces!), target (B,)."""
-    return F.cross_entropy(logits, target)
+    return F.cross_entropy(precise(logits), target)
 
 
 def frame_places(logits: Tensor, places: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def frame_places(logits: Tensor, places: Tensor) -> Tensor:
     Returns:
         A scalar; 0 when nothing was moved.
     """
-    lost = F.cross_entropy(logits.flatten(0, 1), places.flatten(), ignore_index=-100, reduction="sum")
+    lost = F.cross_entropy(precise(logits).flatten(0, 1), places.flatten(), ignore_index=-100, reduction="sum")
     return lost / (places != -100).sum().clamp(min=1)
 
 
@@ -93,6 +94,7 @@ def subtitle_span(start: Tensor, end: Tensor, span: Tensor, mask: Tensor | None 
     Args:
         start, end: (B, F) logits. span: (B, 2) first and last frame. mask: (B, F) bool, frames that are there.
     """
+    start, end = precise(start), precise(end)
     if mask is not None:
         start, end = (x.masked_fill(~mask, torch.finfo(x.dtype).min) for x in (start, end))
     return F.cross_entropy(start, span[:, 0]) + F.cross_entropy(end, span[:, 1])
@@ -113,6 +115,7 @@ def subtitle_match(
     Returns:
         A scalar; 0 when all are of one video.
     """
+    subtitles, frames = precise(subtitles), precise(frames)
     s = torch.einsum("id,jfd->ijf", F.normalize(subtitles, dim=-1), F.normalize(frames, dim=-1))
     if mask is not None:
         s = s.masked_fill(~mask[None], torch.finfo(s.dtype).min)

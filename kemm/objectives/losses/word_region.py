@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kemm.objectives.losses.averages import precise
+
 
 def cosine_cost(words: Tensor, regions: Tensor) -> Tensor:
     """C_tr = 1 − cos(w_t, v_r): (B, T, D), (B, R, D) → (B, T, R), from 0 to 2."""
@@ -42,7 +44,7 @@ def ipot(
         there = there & rows[:, :, None]
     if columns is not None:
         there = there & columns[:, None, :]
-    work = cost.float() if cost.dtype in (torch.float16, torch.bfloat16) else cost
+    work = precise(cost)
     a = there.any(2).to(work)
     b = there.any(1).to(work)
     a, b = a / a.sum(1, keepdim=True).clamp(min=1), b / b.sum(1, keepdim=True).clamp(min=1)
@@ -75,5 +77,5 @@ def word_region(
     Returns:
         (B,) a distance a pair. UNITER trains with (Σ over matched − Σ over unmatched pairs) / B, times 0.1.
     """
-    cost = cosine_cost(words, regions)
+    cost = cosine_cost(precise(words), precise(regions))
     return (cost * ipot(cost.detach(), word_mask, region_mask, beta, iterations)).sum((1, 2))
