@@ -272,3 +272,23 @@ def test_without_mentions_words_are_words(units: str) -> None:
 def test_the_plan_hides_the_larger_share_of_each() -> None:
     plan = task(mem={"of": "samples", "rate": 0.3}, masked_relation={"rate": 0.1}, denoising_alignment={}).plan
     assert plan == Plan(facts=FactHiding(nodes=0.3, replaced=0.05, relations=0.1))
+
+
+ONE = ["masked_relation", "subgraph_links", "graph_text", "graph_image", "grounded_writing", "denoising_alignment"]
+
+
+@pytest.mark.parametrize("name", [*ONE, "entity_linking"])
+def test_one_thing_alone_is_finite(name: str) -> None:
+    made, whole = task(**{name: {}}), told()
+    assert whole.samples is not None and whole.samples.mentions is not None
+    first = whole.samples.take(torch.tensor([0]))
+    mentions = Mentions(*(values[:1] for values in vars(whole.samples.mentions).values()))
+    alone = replace(first, facts=tiny_batch.facts(tiny_batch.tables()[:1]), mentions=mentions)
+    encoded = made.encode(replace(whole, samples=alone), generator())
+    chosen = hidden(relations=(1,), edges=(2,))
+    encoded.__dict__["hidden_facts"] = HiddenFacts(
+        chosen.nodes[:4], chosen.given[:4], chosen.relations[:3], chosen.edges[:3]
+    )
+    loss = made.objectives[name](encoded)
+    loss.backward()
+    assert torch.isfinite(loss)
