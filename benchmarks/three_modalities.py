@@ -297,7 +297,7 @@ def report(results: Results, candidates: dict[str, int]) -> None:
             for knows, what in itertools.product((False, True), (alone, "all")):
                 if runs := results.get((what, knows, question, way)):
                     pair = results.get((alone, knows and "text" in alone, question, way)) if what == "all" else None
-                    print(row_of(way, what, knows and "text" in way, runs, pair))
+                    print(row_of(way, what, knows, runs, pair))
 
 
 def row_of(way: str, what: str, knows: bool, runs: list[np.ndarray], pair: list[np.ndarray] | None) -> str:

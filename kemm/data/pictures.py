@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from kemm.data.wordings import share
-from kemm.encoders.vision import VisionTower, open_image
+from kemm.encoders.vision import READING, VisionTower, open_image
 from kemm.settings import DataSettings
 from kg.errors import InputError
 from kg.records import Picture
@@ -82,7 +82,7 @@ class FeatureBank:
         self.shape = (grid * grid, tower.width)
         for shard in sorted(folder.glob("features-*.json")) if folder else ():
             saved = json.loads(shard.read_text())
-            if saved["tower"] == tower.name and saved["grid"] == grid:
+            if (saved["tower"], saved["grid"], saved.get("reading")) == (tower.name, grid, READING):
                 array = np.load(shard.with_suffix(".npy"), mmap_mode="r")
                 self.rows.update(zip(saved["keys"], array, strict=True))
         self._hashes: dict[tuple[str, int, int], str] = {}
@@ -144,7 +144,7 @@ class FeatureBank:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.blake2b("".join(keys).encode(), digest_size=8).hexdigest()
         np.save(self.folder / f"features-{name}.npy", features)
-        index = {"tower": self.tower.name, "grid": self.grid, "keys": keys}
+        index = {"tower": self.tower.name, "grid": self.grid, "reading": READING, "keys": keys}
         partial = self.folder / f"features-{name}.partial"
         partial.write_text(json.dumps(index))
         partial.replace(self.folder / f"features-{name}.json")  # the shard counts only once this stands

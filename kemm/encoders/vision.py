@@ -23,6 +23,7 @@ from kemm.encoders.text import fast_dtype
 from kg.errors import InputError, UnreadableImage
 
 DECODER_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError)
+READING = 2  # how a file becomes pixels; features read otherwise are made anew
 MAX_PIXELS = 100_000_000  # a larger picture is refused by its header, before it is decoded
 
 

@@ -207,6 +207,13 @@ def test_an_interrupted_shard_does_not_count(tmp_path: Path, red: str, blue: str
     assert sorted(json.loads(path.read_text())["grid"] for path in folder.glob("*.json")) == [2]
 
 
+def test_features_of_pictures_that_were_read_otherwise_do_not_count(tmp_path: Path, red: str) -> None:
+    FeatureBank(TinyVision(), tmp_path, 2).compute([red], views=1)
+    (shard,) = tmp_path.glob("*.json")
+    shard.write_text(shard.read_text().replace('"reading": 2', '"reading": 1'))
+    assert not FeatureBank(TinyVision(), tmp_path, 2).rows
+
+
 def test_a_picture_given_open_is_encoded_and_not_kept(red: str) -> None:
     bank = FeatureBank(TinyVision(), None, 2)
     features = bank.encode(Image.open(red))
