@@ -54,9 +54,7 @@ class Kept(Generic[Source]):
             self._hashes[known] = hashlib.blake2b(Path(file).read_bytes(), digest_size=12).hexdigest()
         return self._hashes[known]
 
-    def keep(
-        self, wanted: dict[str, Source], progress: Callable[[int], object] | None = None, batch: int = 32
-    ) -> None:
+    def keep(self, wanted: dict[str, Source], progress: Callable[[int], object] | None = None, batch: int = 32) -> None:
         """Make sure that these are there; a shard is written every 512."""
         todo = [item for item in wanted.items() if item[0] not in self.rows]
         if progress is not None:
