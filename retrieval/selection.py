@@ -21,7 +21,7 @@ from kg.names import words_of
 from kg.records import Link
 from retrieval.evidence import EvidenceFact
 from retrieval.index.graph_walk import GraphWalk
-from retrieval.index.neighbourhood import FAR, OWNER, PARENT, Neighbourhood, joined
+from retrieval.index.neighbourhood import OWNER, PARENT, Neighbourhood, joined
 from retrieval.index.path_vectors import PathVectors
 
 #: Rows of the known paths (P,) → how likely each is what the question asks for, (P,) in [0, 1].
@@ -58,11 +58,10 @@ def select(
         return []
     found = joined(near, len(walk.paths.texts))
     judged = np.full(len(found.path_rows), 0.5) if judge is None else judge(found.path_rows)
-    scores = _scores(found.facts, judged, np.array([link.score for link in anchors]))
-    kept = _keep(found, scores, _named(walk, found, [one.anchor for one in near], scores, text), k)
-    rows = kept[np.lexsort((kept, -scores[kept], found.facts[PARENT, kept] >= 0))]
+    links = np.array([link.score for link in anchors])
+    rows, scores = _choose(found.facts, judged, links, *_sought(walk, found, near, text), k)
     place = {row: index for index, row in enumerate(rows.tolist())}
-    columns = np.clip(scores[rows], 0.0, 1.0), found.forward[rows], *found.facts[PARENT : OWNER + 1, rows]
+    columns = np.clip(scores, 0.0, 1.0), found.forward[rows], *found.facts[PARENT : OWNER + 1, rows]
     return [
         EvidenceFact(
             statement,
@@ -79,8 +78,13 @@ def select(
     ]
 
 
-def _named(walk: GraphWalk, found: Neighbourhood, anchors: list[int], scores: np.ndarray, question: str) -> np.ndarray:
-    """The rows whose far end is another anchor, or is spelt out in the question: hop 1 first, then by score."""
+def _sought(
+    walk: GraphWalk, found: Neighbourhood, near: Sequence[Neighbourhood], question: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the question names: term ids ascending, the order in which it does, and of each anchor what doesn't count.
+
+    Those are the other anchors, and what is spelt out in the question; what an entity says of itself names no other.
+    """
     words = words_of(question).split()
     runs = [
         " ".join(words[start:end])
@@ -88,6 +92,7 @@ def _named(walk: GraphWalk, found: Neighbourhood, anchors: list[int], scores: np
         for end in range(start + 1, min(start + _WORDS, len(words)) + 1)
         if end - start > 1 or (words[start] not in STOP_WORDS and len(words[start]) > 1)
     ]
+    anchors = [one.anchor for one in near]
     spelt: list[int] = []
     if runs:
         far = found.far
@@ -96,30 +101,36 @@ def _named(walk: GraphWalk, found: Neighbourhood, anchors: list[int], scores: np
             spelt += called(run)
             spelt += said.get(run, ())
     order = {number: place for place, number in enumerate(dict.fromkeys([*anchors, *spelt]))}
-    sought = np.array(sorted(order), dtype=np.int64)
-    # What an entity says of itself names no other.
-    of_itself = np.array([0 if anchor in spelt else anchor for anchor in anchors])  # 0 is nobody's id
-    rows = _leading_to(found.facts, sought, of_itself)
-    rank = np.array([order[number] for number in found.facts[FAR, rows].tolist()])
-    return rows[np.lexsort((rows, rank, found.facts[OWNER, rows], -scores[rows], found.facts[PARENT, rows] >= 0))]
+    sought = sorted(order)
+    of_itself = [0 if anchor in spelt else anchor for anchor in anchors]  # 0 is nobody's id
+    return np.array(sought), np.array([order[number] for number in sought]), np.array(of_itself)
 
 
-def _keep(found: Neighbourhood, scores: np.ndarray, wanted: np.ndarray, k: int) -> np.ndarray:
-    """The rows to keep: first those that are wanted, then from the best on, of equal ones the first first."""
-    # Two anchors of one region are joined by many two-step paths; a few of them say all there is to say.
-    is_near = found.facts[PARENT, wanted] < 0
-    first = np.concatenate([wanted[is_near], wanted[~is_near][: max(1, k // 4)]])
-    if 4 * k < len(found):  # those are enough nearly always
-        best = np.flatnonzero(scores >= np.partition(scores, -4 * k)[-4 * k])
-        kept = _first_of(found.facts, np.concatenate([first, best[np.argsort(-scores[best], kind="stable")]]), k)
-        if len(kept) >= k:
-            return kept
-    return _first_of(found.facts, np.concatenate([first, np.argsort(-scores, kind="stable")]), k)
+@njit(cache=True)
+def _choose(facts: Any, judged: Any, links: Any, sought: Any, place: Any, of_itself: Any, k: int) -> Any:
+    """The rows that are kept, as evidence stands, and their scores, float64.
+
+    Args:
+        judged: r of every path; links: P of every anchor.
+        sought, place, of_itself: as `_sought` gives them.
+    """
+    scores = _scores(facts, judged, links)
+    wanted = _named(facts, scores, sought, place, of_itself, k)
+    kept = wanted[:0]
+    if 4 * k < len(scores):  # those are enough nearly always
+        best = np.flatnonzero(scores >= np.partition(scores, len(scores) - 4 * k)[len(scores) - 4 * k])
+        kept = _first_of(facts, np.concatenate((wanted, best[_falling(scores[best])])), k)
+    if len(kept) < k:
+        kept = _first_of(facts, np.concatenate((wanted, _falling(scores))), k)
+    kept = np.sort(kept)
+    kept = kept[_falling(scores[kept])]
+    kept = kept[_rising(facts[4, kept] >= 0)]
+    return kept, scores[kept]
 
 
 @njit(cache=True)
 def _scores(facts: Any, judged: Any, links: Any) -> Any:
-    """The score of every fact, float64 (F,); ``judged`` of every path, ``links`` of every anchor."""
+    """The score of every fact, float64 (F,)."""
     scores = np.empty(facts.shape[1])
     for row in range(len(scores)):
         odds, sure = SECOND_HOP_ODDS if facts[4, row] >= 0 else 1.0, np.float64(judged[facts[5, row]])
@@ -128,16 +139,35 @@ def _scores(facts: Any, judged: Any, links: Any) -> Any:
 
 
 @njit(cache=True)
-def _leading_to(facts: Any, sought: Any, of_itself: Any) -> Any:
-    """The rows whose far end is among ``sought``, ascending, and is not what its anchor says of itself."""
-    rows, number = np.empty(facts.shape[1], dtype=np.int64), 0
+def _named(facts: Any, scores: Any, sought: Any, place: Any, of_itself: Any, k: int) -> Any:
+    """The rows whose far end is sought, hop 1 first, then by score, anchor and order in the question.
+
+    Two anchors of one region are joined by many two-step paths; a few of them say all there is to say.
+    """
+    rows, ranks = np.empty(facts.shape[1], dtype=np.int64), np.empty(facts.shape[1], dtype=np.int64)
+    number = 0
     for row in range(facts.shape[1]):
         far = facts[1, row]
-        place = np.searchsorted(sought, far)
-        if place < len(sought) and sought[place] == far and far != of_itself[facts[6, row]]:
-            rows[number] = row
+        at = np.searchsorted(sought, far)
+        if at < len(sought) and sought[at] == far and far != of_itself[facts[6, row]]:
+            rows[number], ranks[number] = row, place[at]
             number += 1
-    return rows[:number].copy()
+    rows = rows[:number]
+    rows = rows[_rising(ranks[:number])]
+    rows = rows[_rising(facts[6, rows])]
+    rows = rows[_falling(scores[rows])]
+    is_far = facts[4, rows] >= 0
+    return np.concatenate((rows[~is_far], rows[is_far][: max(1, k // 4)]))
+
+
+@njit(cache=True)
+def _rising(keys: Any) -> Any:
+    return np.argsort(keys, kind="mergesort")  # the stable one
+
+
+@njit(cache=True)
+def _falling(keys: Any) -> Any:
+    return np.argsort(-keys, kind="mergesort")
 
 
 @njit(cache=True)

@@ -188,13 +188,15 @@ class GraphWalk:
 
     def _rows_of_paths(self, codes: np.ndarray) -> np.ndarray:
         """Rows of ``paths``, int32 (P,): a code is the last step, and 2³² · (the step before it + 1)."""
-        known = self._path_rows
-        new = [code for code in codes.tolist() if code not in known]
-        if new:
+        known, asked = self._path_rows, codes.tolist()
+        rows = [known.get(code, -1) for code in asked]
+        if -1 in rows:
+            new = [code for code in asked if code not in known]
             taken = [[code & 0xFFFFFFFF] if code >> 32 == 0 else [(code >> 32) - 1, code & 0xFFFFFFFF] for code in new]
             texts = [path_text([(self._relations[s >> 1][1], s % 2 == 0) for s in steps]) for steps in taken]
             known.update(zip(new, self.paths.rows(texts).tolist(), strict=True))
-        return np.array([known[code] for code in codes.tolist()], dtype=np.int32)
+            rows = [known[code] for code in asked]
+        return np.array(rows, dtype=np.int32)
 
     # -- from numbers to what they mean -------------------------------------------------------------------------------
 
