@@ -82,7 +82,6 @@ class GraphWalk:
         self._labels: dict[str, str] = {}
         self._relations: list[tuple[str, str]] = []  # IRI and label of each
         self._path_rows: dict[int, int] = {}  # code of a path → its row of ``paths``
-        self._step_rows = np.zeros(0, dtype=np.int32)  # the same for single steps, −1 where unknown
 
     def refresh(self) -> int:
         """Look at the store's version, one cheap query; drop what was read at another. Call once a query."""
@@ -162,24 +161,16 @@ class GraphWalk:
     def closeness(self, vector: np.ndarray) -> Callable[[Sequence[str]], list[float]]:
         """A judge of entities by a question (D,): the cosine of it and their likeliest one-step path, 0 for none."""
         around = self.surroundings.around
-        if len(self._step_rows) != 2 * len(self._relations):
-            self._step_rows = np.full(2 * len(self._relations), -1, dtype=np.int32)
-        scores = np.full(len(self._step_rows), np.nan, dtype=np.float32)
-
-        def judge(steps: np.ndarray) -> None:
-            scores[steps] = self.paths.vectors[self._step_rows[steps]] @ vector
+        scores = np.full(2 * len(self._relations), np.nan, dtype=np.float32)  # of steps, as they are met
 
         def of_entities(entities: Sequence[str]) -> list[float]:
             numbers = np.array(self.numbers(entities), dtype=np.int64)
             best, unknown = best_steps(around, numbers, scores)
             if len(unknown):
-                self._step_rows[unknown] = self._rows_of_paths(unknown)
-                judge(unknown)
+                scores[unknown] = self.paths.vectors[self._rows_of_paths(unknown)] @ vector
                 best, _ = best_steps(around, numbers, scores)
             return best.tolist()
 
-        if len(known := np.flatnonzero(self._step_rows >= 0)):
-            judge(known)
         return of_entities
 
     def _walk(self, anchor: int) -> Neighbourhood:
