@@ -82,7 +82,7 @@ def weakest_right(
     like any entity than nearly all known ones do.
     """
     strong = [one.strength for one, right in zip(found, is_right, strict=True) if right]
-    return float(np.quantile(strong, lost)) if strong else None
+    return float(np.quantile(strong, lost, method="lower")) if strong else None
 
 
 def expected_calibration_error(confidence: np.ndarray, is_right: np.ndarray, bins: int = 15) -> float:
