@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from retrieval.embed import TokenEmbedder
-from retrieval.learned import open_weights, padded
+from retrieval.judge_training import Encoded, train_judge
+from retrieval.learned import open_weights
 
 if TYPE_CHECKING:
     from retrieval.index.graph_walk import PathVectors
 
 SCALE = 12.0  # s before training
-WIDTH = 64  # rows of A
+BATCH = 48  # questions a step
 NEGATIVES = 64  # wrong paths a step, drawn anew, beside those that the batch asks for
 MOST_TOKENS = 12  # of a path
 _SHAPES = {"matrix": 2, "projection": 2, "question_weight": 1, "path_weight": 1, "scales": 1}
@@ -102,66 +103,27 @@ class PathScorer:
     ) -> PathScorer:
         """Fit on questions whose right path is row ``targets`` of ``paths``.
 
-        A softmax over the paths of the batch and ``NEGATIVES`` others, and beside it a logistic loss, so that the
-        sigmoid of a logit means something. Adam, batches of 48, learning rate 1e-3, M pulled towards the identity
-        (0.01 ‖M − I‖²). Gaussian ``noise``, in standard deviations of the states, and tokens left out stand for
-        wordings that training has not heard.
+        `retrieval.judge_training` says how; ``NEGATIVES`` paths are drawn anew for each step.
         """
         import torch
-        from torch.nn import functional as F
 
-        generator = torch.Generator().manual_seed(seed)
-        said, of_question = np.unique(np.asarray(questions), return_inverse=True)
-        q, q_mask = padded(text.tokens(said.tolist()))  # (Q, T, D), (Q, T)
-        p, p_mask = padded(text.tokens(paths.texts))  # (P, J, D), (P, J)
-        q_vector, p_vector = torch.from_numpy(text.embed(said.tolist())), torch.from_numpy(paths.vectors)
-        identity, deviation = torch.eye(q_vector.shape[1]), float(q[q_mask].std())
-        flat = p[p_mask]
-        axes = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:WIDTH]
-        matrix, projection = identity.clone().requires_grad_(), axes.clone().requires_grad_()
-        q_weight, p_weight = (torch.zeros(len(identity), requires_grad=True) for _ in range(2))
-        scales = torch.tensor([SCALE, SCALE, SCALE, -SCALE], requires_grad=True)
-        parameters = [matrix, projection, q_weight, p_weight, scales]
-        optimizer = torch.optim.Adam(parameters, lr=1e-3)
+        def others(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            return torch.randint(len(paths.texts), (min(NEGATIVES, len(paths.texts)),), generator=generator)
 
-        def absent(mask: torch.Tensor) -> torch.Tensor:
-            return torch.where(mask, 0.0, -4.0)  # added to a cosine, it is never the largest
-
-        asked, right = torch.from_numpy(of_question), torch.tensor(list(targets))
-        for _ in range(steps):
-            rows = torch.randint(len(right), (min(48, len(right)),), generator=generator)
-            others = torch.randint(len(p), (min(NEGATIVES, len(p)),), generator=generator)
-            chosen, place = torch.unique(torch.cat([right[rows], others]), return_inverse=True)
-            place = place[: len(rows)]
-            whole = q_mask[asked[rows]]
-            heard = whole & (torch.rand(whole.shape, generator=generator) > 0.2)
-            mask = torch.where(heard.any(1, keepdim=True), heard, whole)
-            longest, most = int(whole.sum(1).max()), int(p_mask[chosen].sum(1).max())
-            mask, p_said = mask[:, :longest], p_mask[chosen, :most]
-            states, p_states = q[asked[rows], :longest], p[chosen, :most]
-            states = states + noise * deviation * torch.randn(states.shape, generator=generator)
-            pooled = q_vector[asked[rows]]
-            pooled = pooled + noise * torch.randn(pooled.shape, generator=generator) / pooled.shape[1] ** 0.5
-            tokens = F.normalize(states @ projection.T, dim=-1)  # (B, T, K)
-            parts = F.normalize(p_states @ projection.T, dim=-1)  # (C, J, K)
-            likeness = (tokens.flatten(0, 1) @ parts.flatten(0, 1).T).view(*mask.shape, *p_said.shape)  # (B, T, C, J)
-            importance = F.softplus(states @ q_weight) * mask
-            share = F.softplus(p_states @ p_weight) * p_said
-            explained = (likeness + absent(p_said)).max(3).values  # (B, T, C)
-            explained = torch.einsum("btc,bt->bc", explained, importance / importance.sum(1, keepdim=True))
-            found = (likeness + absent(mask)[:, :, None, None]).max(1).values  # (B, C, J)
-            found = torch.einsum("bcj,cj->bc", found, share / share.sum(1, keepdim=True))
-            likeness_whole = F.normalize(pooled @ matrix.T, dim=-1) @ p_vector[chosen].T
-            logits = scales[0] * likeness_whole + scales[1] * explained + scales[2] * found + scales[3]  # (B, C)
-            truth = F.one_hot(place, len(chosen)).float()
-            logistic = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=torch.tensor(8.0))
-            loss = F.cross_entropy(logits, place) + logistic + 0.01 * (matrix - identity).square().sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        fitted = [parameter.detach().contiguous().numpy() for parameter in parameters]
-        names = ("matrix", "projection", "question_weight", "path_weight", "scales")
-        return cls(text, dict(zip(names, fitted, strict=True)))
+        fitted = train_judge(
+            text,
+            questions,
+            Encoded.of(text, paths.texts, paths.vectors, MOST_TOKENS),
+            targets,
+            others,
+            scales=(SCALE, SCALE, SCALE, -SCALE),
+            scales_rate=1e-3,
+            steps=steps,
+            batch=BATCH,
+            generator=torch.Generator().manual_seed(seed),
+            noise=noise,
+        )
+        return cls(text, dict(zip(_SHAPES, fitted, strict=True)))
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors."""
