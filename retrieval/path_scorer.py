@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from retrieval.embed import TokenEmbedder
-from retrieval.judge_training import Encoded, train_judge
+from retrieval.index import Hit
+from retrieval.judge_training import Encoded, drawn, train_judge
 from retrieval.learned import open_weights
+from retrieval.mining import mine
 
 if TYPE_CHECKING:
     from retrieval.index.graph_walk import PathVectors
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 SCALE = 12.0  # s before training
 BATCH = 48  # questions a step
 NEGATIVES = 64  # wrong paths a step, drawn anew, beside those that the batch asks for
+HARD = 2  # mined ones a question and step
+MINED = 16  # nearest wrong paths of a question, of which they are drawn
 MOST_TOKENS = 12  # of a path
 _SHAPES = {"matrix": 2, "projection": 2, "question_weight": 1, "path_weight": 1, "scales": 1}
 
@@ -100,15 +104,20 @@ class PathScorer:
         steps: int = 300,
         seed: int = 0,
         noise: float = 0.6,
+        hard: int = HARD,
     ) -> PathScorer:
         """Fit on questions whose right path is row ``targets`` of ``paths``.
 
-        `retrieval.judge_training` says how; ``NEGATIVES`` paths are drawn anew for each step.
+        `retrieval.judge_training` says how. Negatives are ``NEGATIVES`` paths drawn anew for each step and, of each
+        question, ``hard`` of those that it is nearest to without being answered by them.
         """
         import torch
 
+        mined = drawn(_nearest(text, questions, targets, paths), hard)
+
         def others(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-            return torch.randint(len(paths.texts), (min(NEGATIVES, len(paths.texts)),), generator=generator)
+            some = torch.randint(len(paths.texts), (min(NEGATIVES, len(paths.texts)),), generator=generator)
+            return torch.cat([some, mined(rows, generator)])
 
         fitted = train_judge(
             text,
@@ -139,3 +148,17 @@ class PathScorer:
             InputError: the file holds something else.
         """
         return cls(text, open_weights(path, _SHAPES, "a path scorer", "run `kemm pretrain` again"))
+
+
+def _nearest(
+    text: TokenEmbedder, questions: Sequence[str], targets: Sequence[int], paths: PathVectors
+) -> list[list[int]]:
+    """The ``MINED`` paths nearest to each question that none in the same words means."""
+    asked = dict(zip(questions, text.embed(list(questions)), strict=True))
+
+    def search(question: str) -> list[Hit]:
+        likeness = paths.vectors @ asked[question]
+        order = np.argsort(-likeness, kind="stable")[: 2 * MINED].tolist()
+        return [Hit(row, float(likeness[row])) for row in order]
+
+    return mine(search, questions, [{row} for row in targets], paths.texts.__getitem__, MINED)
