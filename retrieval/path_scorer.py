@@ -24,7 +24,7 @@ from retrieval.learned import open_weights
 from retrieval.mining import mine
 
 if TYPE_CHECKING:
-    from retrieval.index.graph_walk import PathVectors
+    from retrieval.index.path_vectors import PathVectors
 
 SCALE = 12.0  # s before training
 BATCH = 48  # questions a step

@@ -77,8 +77,15 @@ class Encoded:
 
     @cached_property
     def read(self) -> Readings:
-        """States, tokens and vectors of the samples, by modality: (B, …) of all rows."""
-        return Readings(self.model, self.samples, self.calls, self._others.read if self._others else None, self._shifts)
+        """States, tokens and vectors of the samples, by modality: (B, …) of all rows.
+
+        Of pictures without what the plan drops everywhere.
+        """
+        dropped, patches = {}, self.plan.patches
+        if patches is not None and patches.drop == "everywhere" and "vision" in self.samples.parts:
+            dropped["vision"] = self.hidden_patches(patches)
+        others = self._others.read if self._others else None
+        return Readings(self.model, self.samples, self.calls, others, self._shifts, dropped)
 
     def random(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator)
@@ -165,12 +172,32 @@ class Encoded:
 
         What the plan hides is hidden in one forward for all, as FLAVA's; another choice costs a forward of its own.
         """
-        plan = self.plan
-        if words in (None, plan.words) and patches in (None, plan.patches):
-            words, patches = plan.words, plan.patches
-        return self.once(("masked", words, patches), lambda: self._masked(words, patches))
+        words, patches = self._planned(words, patches)
 
-    def _masked(self, words: WordHiding | None, patches: PatchHiding | None) -> dict[str, Tensor]:
+        def fuse() -> dict[str, Tensor]:
+            tokens, masks, biases = self.hidden_tokens(words, patches)
+            return self.together(tokens, masks, biases)
+
+        return self.once(("masked", words, patches), fuse)
+
+    def hidden_tokens(
+        self, words: WordHiding | None = None, patches: PatchHiding | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """What ``masked`` fuses: tokens (B, S + L, D), masks (B, S + L) of what is there, and biases, by modality."""
+        words, patches = self._planned(words, patches)
+        return self.once(("hidden tokens", words, patches), lambda: self._hidden_tokens(words, patches))
+
+    def _planned(
+        self, words: WordHiding | None, patches: PatchHiding | None
+    ) -> tuple[WordHiding | None, PatchHiding | None]:
+        """The plan's, where it is what is asked for."""
+        plan = self.plan
+        is_joint = words in (None, plan.words) and patches in (None, plan.patches)
+        return (plan.words, plan.patches) if is_joint else (words, patches)
+
+    def _hidden_tokens(
+        self, words: WordHiding | None, patches: PatchHiding | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
         tokens, masks = {}, {}
         for name, part in self.samples.parts.items():
             if not bool(part.present.any()):
@@ -200,8 +227,7 @@ class Encoded:
             self.calls["graph encoder"] += 1
             tokens["knowledge"] = self.model.knowledge(left, hidden_facts.nodes, hidden_facts.relations_of_shown)
             masks["knowledge"], biases = left.mask, {"knowledge": left.lay_out(left.log_score)}
-        self.calls["fusion"] += 1
-        return self.model.fuse(tokens, masks, biases)
+        return tokens, masks, biases
 
     def _hidden_states(self, words: WordHiding) -> Tensor:
         """(B, T, D_m) of the texts with words hidden; by an adversary's encodings those of the clean ones."""

@@ -127,12 +127,13 @@ class PatchHiding:
     Attributes:
         rate: share of the patches of a picture, at least one.
         blocks: in rectangles (BEiT) instead of one by one.
-        drop: the encoder doesn't see them at all (MAE) instead of a mask's token in their places.
+        drop: the encoder doesn't see them at all (MAE) instead of a mask's token in their places; "everywhere": in
+            no other forward of the step either (FLIP, Li et al., 2023, arXiv:2212.00794).
     """
 
     rate: float
     blocks: bool = False
-    drop: bool = False
+    drop: bool | Literal["everywhere"] = False
 
     def draw(self, batch: int, grid: tuple[int, int], generator: torch.Generator | None) -> Tensor:
         """(B, P) bool, true at the hidden; as many in every picture."""

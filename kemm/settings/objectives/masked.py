@@ -27,5 +27,9 @@ class MaskedImage(ObjectiveSettings):
         "features", description="of the frozen tower (EVA); pixels (MAE); codes of its features (BEiT)"
     )
     codes: int = Field(512, ge=2, description="V, for the target 'codes'")
-    drop: bool = Field(False, description="don't encode hidden patches; a decoder puts them in (MAE)")
+    drop: bool | Literal["everywhere"] = Field(
+        False,
+        description="don't encode hidden patches; a decoder puts them in (MAE). everywhere: no other objective of the "
+        "step sees them either (FLIP)",
+    )
     decoder_layers: int = Field(1, ge=1, description="with drop")
