@@ -86,10 +86,17 @@ def learn_fusion(index: FactIndex, questions: Sequence[Answered], ranker: FactRa
 
 
 def found_for(index: FactIndex, questions: Sequence[Answered]) -> tuple[list[str], list[str], list[list[str]]]:
-    """Questions, the text of a right fact of each, and of what the untrained search finds, best first."""
+    """Questions, the text of a right fact of each, and of what the untrained search finds beside its other right ones."""
     search = index.judged(None).of_index
     texts, right = pairs(questions)
-    found = [[search.say(hit.id) for hit in search.search(text, RERANKED)] for text in texts]
+    others: dict[str, set[int]] = defaultdict(set)
+    for question in questions:
+        others[question.text].update(question.facts)
+    hits = {text: [hit.id for hit in search.search(text, RERANKED)] for text in dict.fromkeys(texts)}
+    found = [
+        [search.say(one) for one in hits[text] if one == row or one not in others[text]]
+        for text, row in zip(texts, right, strict=True)
+    ]
     return texts, [search.say(row) for row in right], found
 
 
