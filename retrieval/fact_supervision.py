@@ -86,7 +86,7 @@ def learn_fusion(index: FactIndex, questions: Sequence[Answered], ranker: FactRa
 
 
 def found_for(index: FactIndex, questions: Sequence[Answered]) -> tuple[list[str], list[str], list[list[str]]]:
-    """Questions, the text of a right fact of each, and of what the untrained search finds beside its other right ones."""
+    """Questions, the text of a right fact of each, and what the untrained search finds but its other right ones."""
     search = index.judged(None).of_index
     texts, right = pairs(questions)
     others: dict[str, set[int]] = defaultdict(set)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from kemm.compat import mend_torchvision
 from tests.kemm.tiny_towers import TinyText
 
 
@@ -14,6 +15,7 @@ class TinyBert(TinyText):
     """Texts and mentions are encoded by the table; ``body``, which a cross-encoder is made of, by four layers."""
 
     def __init__(self, width: int = 16) -> None:
+        mend_torchvision()
         from transformers import BertConfig, BertModel
 
         super().__init__(width)
