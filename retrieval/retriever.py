@@ -91,7 +91,7 @@ class Retriever:
         self._asking: tuple[int, frozenset[str]] = (-1, frozenset())
         self._linked: dict[tuple[str, bool], list[Link]] = {}  # at that version: "this" is asked about many pictures
 
-    def reading(self, step_scorer: StepScorer, hops: int) -> Retriever:
+    def reading(self, step_scorer: StepScorer | None, hops: int) -> Retriever:
         """The same retriever, following the paths of up to ``hops`` steps that a scorer reads in the question."""
         names = ("images", "link_image", "linker_head", "coherence", "facts")
         self.walk.refresh()
