@@ -82,6 +82,9 @@ class WordHiding:
         hidden = hide(self.rate)
         if self.rate_alone is not None and bool(is_alone.any()):
             hidden = torch.where(is_alone[:, None], hide(self.rate_alone), hidden)
+        if self.units == "span":  # all words of a span share their fate, as SpanBERT's
+            starts = hidden & ~torch.nn.functional.pad(hidden[:, :-1], (1, 0))
+            units = starts.long().cumsum(1)
         read, targets = corrupt(
             ids, hidden, lexicon.mask_id, lexicon.ordinary, generator, units, self.masked, self.replaced
         )

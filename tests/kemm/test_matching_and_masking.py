@@ -150,6 +150,26 @@ def test_texts_alone_have_their_own_share_and_pieces_of_a_word_go_together() -> 
     assert torch.equal(hidden[:, 1], hidden[:, 2]) and torch.equal(hidden[:, 2], hidden[:, 3])
 
 
+@pytest.mark.parametrize("units", ["token", "word", "span"])
+def test_of_the_hidden_eight_in_ten_are_masked_one_is_replaced_and_a_unit_shares_its_fate(units: Any) -> None:
+    ids = torch.randint(4, 15, (800, 20))
+    ids[:, 10] = 17  # goes on the word before it
+    how = WordHiding(0.25, units=units, masked=0.8, replaced=0.1)
+    nobody = torch.zeros(800, dtype=torch.bool)
+    read, targets = how.draw(ids, torch.ones_like(ids, dtype=torch.bool), nobody, LEXICON, generator())
+    hidden = targets >= 0
+    assert torch.equal(read[~hidden], ids[~hidden])
+    shares = [(read[hidden] == 1).float().mean(), (read[hidden] == ids[hidden]).float().mean()]
+    assert shares[0].item() == pytest.approx(0.8, abs=0.03)
+    assert shares[1].item() == pytest.approx(0.1 + 0.1 / 16, abs=0.03)  # a word drawn may be the same
+    both = hidden[:, 9] & hidden[:, 10]
+    assert torch.equal(hidden[:, 9], hidden[:, 10]) == (units != "token")
+    alike = (read[both, 9] == 1) == (read[both, 10] == 1)
+    assert bool(alike.all()) == (units != "token")
+    neighbours = hidden[:, 1:] & hidden[:, :-1]
+    assert neighbours.float().mean().item() > (0.12 if units == "span" else 0.0)
+
+
 def test_the_towers_word_table_is_neither_trained_nor_saved() -> None:
     task = tiny_batch.task(["mlm"])
     table = task.model.inputs["language"].table
