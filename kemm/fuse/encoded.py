@@ -213,30 +213,57 @@ class Encoded:
 
     # ── written ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def causal(self, prefix: Sequence[str] = ("vision",), given: Tensor | None = None) -> Tensor:
+    def causal(
+        self, prefix: Sequence[str] = ("vision",), given: Tensor | None = None, through: Tensor | None = None
+    ) -> Tensor:
         """States (N, T, D) of texts that read what stands before them and their ``prefix``, which reads itself.
 
         Of the rows that have a text and all of the prefix; the state at t knows words up to t, so it says the next.
 
         Args:
             prefix: modalities; none for text alone.
-            given: (N,) how many of the first words are read both ways (prefix language models).
+            given, through: see ``written``.
         """
-        key = ("causal", tuple(prefix), None if given is None else id(given))
-        return self.once(key, lambda: self._causal(prefix, given))
 
-    def _causal(self, prefix: Sequence[str], given: Tensor | None) -> Tensor:
-        rows, part = self.rows("language", *prefix), self.samples.parts["language"]
-        assert part.raw is not None and part.mask is not None
-        entrance: Any = self.model.entrance("language")
+        def compute() -> Tensor:
+            rows, part = self.rows("language", *prefix), self.samples.parts["language"]
+            assert part.raw is not None and part.mask is not None
+            entrance: Any = self.model.entrance("language")
+            return self.written(rows, prefix, entrance.words(part.raw[rows]), part.mask[rows], given, through)
+
+        key = ("causal", tuple(prefix), *(None if each is None else id(each) for each in (given, through)))
+        return self.once(key, compute)
+
+    def written(
+        self,
+        rows: Tensor,
+        prefix: Sequence[str],
+        words: Tensor,
+        mask: Tensor,
+        given: Tensor | None = None,
+        through: Tensor | None = None,
+    ) -> Tensor:
+        """States (N, T, D) of words (N, T, D) that an objective has put together, each knowing those up to itself.
+
+        Args:
+            rows: (N,) whose prefix stands before them. mask: (N, T) bool, the real words.
+            given: (N,) how many of the first words are read by all, both ways (prefix language models).
+            through: (K, D) tokens that stand before the prefix and are all of it that words read (BLIP-2's queries).
+        """
         tokens = {name: self.read.tokens(name)[rows] for name in prefix}
         masks = {name: self.read.mask(name)[rows] for name in prefix}
-        tokens["language"], masks["language"] = entrance.words(part.raw[rows]), part.mask[rows]
-        lengths = {name: tokens[name].shape[1] for name in self.model.fusion.order if name in tokens}
-        self.calls["fusion"] += 1
-        mask = writing(lengths, "language", given).to(rows.device)
         biases = {name: bias[rows] for name, bias in self.read.biases(*prefix).items()}
-        return self.model.fuse(tokens, masks, biases, mask)["language"]
+        if through is not None:
+            first, count = next(name for name in self.model.fusion.order if name in tokens), len(through)
+            queries = through.to(tokens[first]).expand(len(rows), -1, -1)
+            tokens[first] = torch.cat([queries, tokens[first]], dim=1)
+            masks[first] = torch.nn.functional.pad(masks[first], (count, 0), value=True)
+            biases = {n: torch.nn.functional.pad(b, (count * (n == first), 0)) for n, b in biases.items()}
+        tokens["language"], masks["language"] = words, mask
+        lengths = {name: tokens[name].shape[1] for name in self.model.fusion.order if name in tokens}
+        may = writing(lengths, "language", given, 0 if through is None else len(through)).to(rows.device)
+        self.calls["fusion"] += 1
+        return self.model.fuse(tokens, masks, biases, may)["language"]
 
     # ── asked ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

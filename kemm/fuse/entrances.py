@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from kemm.data.samples import Part
 from kemm.encoders.encoder import Encoder, mean_over
 from kemm.fuse.inputs import PatchInput, WordInput
+from kemm.fuse.positions import check_positions
 from kg.errors import InputError
 
 
@@ -153,11 +154,16 @@ class TowerWords(Entrance):
             raise InputError("this model stands on a frozen tower that it was not given: its words are not known")
         return tower.token_embeddings
 
-    def words(self, ids: Tensor) -> Tensor:
-        """(B, T) → (B, T, D): each word for itself, for a causal mask; the table itself learns nothing by it."""
+    def words(self, ids: Tensor, offset: int = 0) -> Tensor:
+        """(B, T) → (B, T, D): each word for itself, for a causal mask; the table itself learns nothing by it.
+
+        Args:
+            offset: the place of the first word, when some stand before it.
+        """
+        check_positions(offset + ids.shape[1], len(self.position) - 1)
         table = self.table.detach()
         vectors = F.layer_norm(table[ids.to(table.device)].float(), table.shape[1:]).to(ids.device)
-        return self.norm(self.write(vectors)) + self.position[1 : 1 + ids.shape[1]]
+        return self.norm(self.write(vectors)) + self.position[1 + offset : 1 + offset + ids.shape[1]]
 
 
 class ScratchPictures(Entrance):
@@ -201,9 +207,9 @@ class ScratchWords(Entrance):
         """(V, D)."""
         return self.embed.word.weight
 
-    def words(self, ids: Tensor) -> Tensor:
-        """(B, T) → (B, T, D): each word for itself."""
-        return self.embed(ids)
+    def words(self, ids: Tensor, offset: int = 0) -> Tensor:
+        """(B, T) → (B, T, D): each word for itself, the first at the place ``offset``."""
+        return self.embed(ids, offset=offset)
 
 
 class ScratchSound(Entrance):

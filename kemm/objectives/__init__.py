@@ -35,7 +35,8 @@ OBJECTIVES = {
     "picture_relation": "kemm.objectives.linked_texts:PictureRelation",
     "graph_text": "kemm.objectives.contrastive:Contrastive",
     "graph_image": "kemm.objectives.contrastive:Contrastive",
-    "grounded_writing": "kemm.objectives.captioning:GroundedWriting",
+    "grounded_writing": "kemm.objectives.captioning:Captioning",
+    "seq2seq": "kemm.objectives.seq2seq:Seq2Seq",
     "denoising_alignment": "kemm.objectives.mentions:DenoisingAlignment",
     "entity_linking": "kemm.objectives.mentions:EntityLinking",
 }

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from kemm.settings.objectives.base import ObjectiveSettings
 from kemm.settings.objectives.contrastive import BetweenModalities, EntityImage, EntityText, GraphImage, GraphText
-from kemm.settings.objectives.generative import Captioning, GroundedWriting
+from kemm.settings.objectives.generative import Captioning, GroundedWriting, Seq2Seq
 from kemm.settings.objectives.knowledge import (
     Answering,
     DenoisingAlignment,
@@ -64,6 +64,7 @@ class Objectives(Section):
     graph_text: GraphText | None = None
     graph_image: GraphImage | None = None
     grounded_writing: GroundedWriting | None = None
+    seq2seq: Seq2Seq | None = None
     denoising_alignment: DenoisingAlignment | None = None
     entity_linking: EntityLinking | None = None
 
