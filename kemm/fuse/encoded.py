@@ -142,15 +142,17 @@ class Encoded:
 
         return self.drawn(how, draw)
 
-    def hidden_patches(self, how: PatchHiding, name: str = "vision") -> Tensor:
-        """(B, P) bool: which patches of the samples' pictures are hidden; none of an absent picture."""
+    def hidden_patches(self, how: PatchHiding) -> Tensor:
+        """(B, P) bool: which patches of the samples' pictures, sounds or films are hidden; none of what is absent."""
 
         def draw() -> Tensor:
-            present = self.samples.parts[name].present
-            drawn = how.draw(len(present), self.model.entrance(name).grid, self.generator)
-            return drawn.to(present.device) & present[:, None]
+            part, entrance = self.samples.parts[how.of], self.model.entrance(how.of)
+            there = entrance.mask(part)[:, entrance.summaries :]
+            frames = there.shape[1] // (entrance.grid[0] * entrance.grid[1])
+            drawn = how.draw(len(part.present), entrance.grid, self.generator, frames, part.states)
+            return drawn.to(there.device) & there
 
-        return self.drawn((how, name), draw)
+        return self.drawn(how, draw)
 
     @cached_property
     def hidden_facts(self) -> HiddenFacts | None:
@@ -165,21 +167,22 @@ class Encoded:
 
         What the plan hides is hidden in one forward for all, as FLAVA's; another choice costs a forward of its own.
         """
-        plan = self.plan
-        if words in (None, plan.words) and patches in (None, plan.patches):
-            words, patches = plan.words, plan.patches
-        return self.once(("masked", words, patches), lambda: self._masked(words, patches))
+        plan, hidden = self.plan, () if patches is None else (patches,)
+        if words in (None, plan.words) and set(hidden) <= set(plan.patches):
+            words, hidden = plan.words, plan.patches
+        return self.once(("masked", words, hidden), lambda: self._masked(words, hidden))
 
-    def _masked(self, words: WordHiding | None, patches: PatchHiding | None) -> dict[str, Tensor]:
+    def _masked(self, words: WordHiding | None, patches: tuple[PatchHiding, ...]) -> dict[str, Tensor]:
         tokens, masks = {}, {}
         for name, part in self.samples.parts.items():
             if not bool(part.present.any()):
                 continue
             entrance, hidden = self.model.entrance(name), None
             states, mask = self.read.states, self.read.mask(name)
-            if name == "vision" and patches is not None:
-                hidden = self.hidden_patches(patches)
-                if patches.drop:
+            how = next((each for each in patches if each.of == name), None)
+            if how is not None:
+                hidden = self.hidden_patches(how)
+                if how.drop:
                     shown = torch.nn.functional.pad(~hidden, (entrance.summaries, 0), value=True)
                     mask, hidden = mask & shown, None
             if name == "language" and words is not None:

@@ -76,10 +76,10 @@ def test_every_pair_is_shown_matched_with_a_wrong_picture_and_with_a_wrong_capti
 def test_the_exact_share_of_every_picture_is_hidden_and_at_least_one_patch(
     rate: float, grid: tuple[int, int], hidden: int
 ) -> None:
-    for blocks in (False, True):
-        drawn = PatchHiding(rate, blocks).draw(8, grid, generator())
+    for how in ("single", "blocks"):
+        drawn = PatchHiding(rate, how).draw(8, grid, generator())
         assert drawn.sum(1).tolist() == [hidden] * 8
-        if 0 < hidden < grid[0] * grid[1] and not blocks:
+        if 0 < hidden < grid[0] * grid[1] and how == "single":
             assert len({tuple(row) for row in drawn.tolist()}) > 1  # not the same ones everywhere
 
 
@@ -87,14 +87,14 @@ def test_the_exact_share_of_every_picture_is_hidden_and_at_least_one_patch(
 def test_a_hidden_patch_tells_nothing_of_itself(drop: bool) -> None:
     model, batch, how = tiny_batch.task(["mim"]).model.eval(), tiny_batch.batch(), PatchHiding(0.5, drop=drop)
     assert batch.samples is not None
-    encoded = Encoded(model, batch, generator(), Plan(patches=how))
+    encoded = Encoded(model, batch, generator(), Plan(patches=(how,)))
     shown = batch.samples.parts["vision"]
     assert shown.states is not None
     hidden = encoded.hidden_patches(how)
     other = replace(shown, states=torch.where(hidden[..., None], 7.0, shown.states))
     parts = {**batch.samples.parts, "vision": other}
     changed = replace(batch, samples=replace(batch.samples, parts=parts))
-    again = Encoded(model, changed, generator(), Plan(patches=how))
+    again = Encoded(model, changed, generator(), Plan(patches=(how,)))
     assert torch.equal(hidden, again.hidden_patches(how))
     assert torch.equal(encoded.masked(patches=how)["vision"], again.masked(patches=how)["vision"])
     assert not drop or not encoded.masked(patches=how)["vision"][hidden].any()  # not computed at all

@@ -20,7 +20,7 @@ from kemm.settings.objectives.knowledge import (
     MaskedRelation,
     SubgraphLinks,
 )
-from kemm.settings.objectives.masked import MaskedImage, MaskedLanguage
+from kemm.settings.objectives.masked import MaskedFilm, MaskedLanguage, MaskedPatches, MaskedRegions, MaskedSound
 from kemm.settings.objectives.matching import (
     GraphMatching,
     Grounding,
@@ -30,6 +30,7 @@ from kemm.settings.objectives.matching import (
     WordRegion,
 )
 from kemm.settings.objectives.teachers import Teacher
+from kemm.settings.objectives.video import Action, FrameOrder, ModalityMasking
 from kemm.settings.section import Section
 
 
@@ -39,7 +40,7 @@ class Objectives(Section):
     itc: BetweenModalities | None = None
     itm: Matching | None = None
     mlm: MaskedLanguage | None = None
-    mim: MaskedImage | None = None
+    mim: MaskedPatches | None = None
     captioning: Captioning | None = None
     mem: MaskedEntity | None = None
     link_prediction: LinkPrediction | None = None
@@ -65,6 +66,12 @@ class Objectives(Section):
     graph_image: GraphImage | None = None
     grounded_writing: GroundedWriting | None = None
     seq2seq: Seq2Seq | None = None
+    masked_audio: MaskedSound | None = None
+    masked_video: MaskedFilm | None = None
+    masked_regions: MaskedRegions | None = None
+    modality_masking: ModalityMasking | None = None
+    frame_order: FrameOrder | None = None
+    action: Action | None = None
     denoising_alignment: DenoisingAlignment | None = None
     entity_linking: EntityLinking | None = None
 
