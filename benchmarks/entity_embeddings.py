@@ -9,8 +9,8 @@ For each seed: the edges that the seed's questions do not hold out are written a
 on them, and one model is pre-trained under each condition, with the same questions, batches, starting weights and
 steps. Every condition leaves a file when it is done, with each held-out question's outcome; what has one is not run
 again, so the script may be stopped at any time. ``permuted`` is the control: the vectors of ComplEx, each given to
-another entity. The interval is of the mean paired difference to no vectors, by bootstrap over the questions, each
-seed's apart.
+another entity. The interval is of the mean paired difference to no vectors, by bootstrap over the seeds and the
+questions of each.
 """
 
 from __future__ import annotations

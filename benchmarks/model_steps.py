@@ -35,7 +35,7 @@ def prepare(arguments: Arguments) -> None:
 def matrix_peak(arguments: Arguments) -> dict[str, Any]:
     """GFLOP/s of the product that a feed-forward layer is."""
     x, w = _drawn(arguments, 3664, WIDTH), _drawn(arguments, 4 * WIDTH, WIDTH)
-    return {"value": 2 * 3664 * WIDTH * 4 * WIDTH / _best(arguments, lambda: functional.linear(x, w), 20) / 1e9}
+    return {"value": 2 * 3664 * WIDTH * 4 * WIDTH / best(arguments, lambda: functional.linear(x, w), 20) / 1e9}
 
 
 def multiway(arguments: Arguments) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def multiway(arguments: Arguments) -> dict[str, Any]:
     )
     batch, real = arguments["batch"], {}
     if arguments.get("is_uneven"):
-        real["language"] = torch.arange(WORDS) < _lengths(batch)[:, None]
+        real["language"] = torch.arange(WORDS) < lengths(batch)[:, None]
         if arguments.get("facts"):
             numbers = torch.randint(0, FACTS + 1, (batch, 1), generator=torch.Generator().manual_seed(0))
             real["knowledge"] = torch.arange(FACTS) < numbers
@@ -135,7 +135,7 @@ def generate(arguments: Arguments) -> dict[str, Any]:
     from kemm.fuse import masks
     from kemm.systems.beit3 import BEiT3
 
-    model = BEiT3(VOCABULARY, IMAGE, PATCH, WIDTH, LAYERS, HEADS, text_positions=WORDS).to(_dtype(arguments)).eval()
+    model = BEiT3(VOCABULARY, IMAGE, PATCH, WIDTH, LAYERS, HEADS, text_positions=WORDS).to(dtype(arguments)).eval()
     pixels, _ = _batch(arguments)
     vision = (IMAGE // PATCH) ** 2 + 1
 
@@ -154,12 +154,12 @@ def generate(arguments: Arguments) -> dict[str, Any]:
             out = model.fusion(tokens, mask=mask, cache=cache)["language"][:, -1]
             words = torch.cat([words, (out @ model.words.weight.T).argmax(-1, keepdim=True)], dim=1)
 
-    return {"value": arguments["batch"] * WORDS / _best(arguments, write, 2)}
+    return {"value": arguments["batch"] * WORDS / best(arguments, write, 2)}
 
 
 def _training(arguments: Arguments, model: nn.Module, forward: Callable[[], Iterator[Tensor]]) -> dict[str, Any]:
     """Samples/s of forward, backward and fused AdamW, all numbers of the one type."""
-    model.to(_dtype(arguments)).train()
+    model.to(dtype(arguments)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     run = torch.compile(forward) if arguments.get("is_compiled") else forward
 
@@ -168,10 +168,10 @@ def _training(arguments: Arguments, model: nn.Module, forward: Callable[[], Iter
         optimizer.step()
         optimizer.zero_grad()
 
-    return {"value": arguments["batch"] / _best(arguments, step, arguments["steps"])}
+    return {"value": arguments["batch"] / best(arguments, step, arguments["steps"])}
 
 
-def _best(arguments: Arguments, run: Callable[[], object], times: int) -> float:
+def best(arguments: Arguments, run: Callable[[], object], times: int) -> float:
     """Least time in seconds of several runs, by the clock asked for; the first, which warms, is not counted."""
     clock = time.process_time if arguments["clock"] == "processor" else time.perf_counter
     run()
@@ -183,14 +183,14 @@ def _best(arguments: Arguments, run: Callable[[], object], times: int) -> float:
     return min(seconds)
 
 
-def _dtype(arguments: Arguments) -> torch.dtype:
+def dtype(arguments: Arguments) -> torch.dtype:
     dtype = getattr(torch, arguments["dtype"])
     assert isinstance(dtype, torch.dtype)
     return dtype
 
 
 def _drawn(arguments: Arguments, *shape: int) -> Tensor:
-    return torch.randn(*shape).to(_dtype(arguments))
+    return torch.randn(*shape).to(dtype(arguments))
 
 
 def _batch(arguments: Arguments) -> tuple[Tensor, Tensor]:
@@ -198,12 +198,12 @@ def _batch(arguments: Arguments) -> tuple[Tensor, Tensor]:
     return _drawn(arguments, batch, 3, IMAGE, IMAGE), torch.randint(VOCABULARY, (batch, WORDS))
 
 
-def _lengths(batch: int) -> Tensor:
+def lengths(batch: int) -> Tensor:
     """(B,) words and marks, and two for start and end, of FVQA's questions."""
     path = Path(__file__).resolve().parents[2] / "shared" / "data" / "fvqa" / "train0.json.gz"
     if not path.exists():
         raise ImportError(f"no texts to take lengths from: {path.name} of FVQA is not beside the repository")
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         questions = [entry["question"] for entry in json.load(lines).values()]
-    lengths = torch.tensor([min(WORDS, 2 + len(re.findall(r"\w+|[^\w\s]", question))) for question in questions])
-    return lengths[torch.randperm(len(lengths), generator=torch.Generator().manual_seed(0))[:batch]]
+    found = torch.tensor([min(WORDS, 2 + len(re.findall(r"\w+|[^\w\s]", question))) for question in questions])
+    return found[torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[:batch]]

@@ -148,25 +148,31 @@ def build_world(name: str, data: Path, out: Path) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     store = f"sqlite:///{out / 'kg.db'}"
+    chosen = []
+    if name == "shop":
+        chosen = few([line.split("\t") for line in (data / "images.tsv").read_text().splitlines()[1:]])
+        make_tables(data, [row for row in chosen if row[3] == "train"], out)
     if not (out / "index" / "manifest.json").is_file():
         (out / "kg.db").unlink(missing_ok=True)
         with KnowledgeGraph.open(store) as graph:
             if name == "shop":
                 load(data / "products.ttl", graph, source="catalogue")
-                rows = [line.split("\t") for line in (data / "images.tsv").read_text().splitlines()[1:]]
-                chosen = few(rows)
                 graph.add_pictures(
                     [Picture(path, iri, split, str(data)) for path, iri, _, split in chosen], "catalogue"
                 )
-                lines = ["picture\ttext\tlabel"]
-                for path, iri, coarse, split in chosen:
-                    if split == "train":
-                        lines.append(f"{data / path}\t{iri.rpartition('product_')[2].replace('_', ' ')}\t{coarse}")
-                (out / "media.tsv").write_text("\n".join(lines) + "\n")
-                make_films(data, [row for row in chosen if row[3] == "train"], out)
             else:
                 bulk.load(graph, wordnet(limit=SYNSETS), source="WordNet 3.0")
         build(store, out / "index", labels_only=True, progress=_quiet)
+
+
+def make_tables(data: Path, photos: list[list[str]], out: Path) -> None:
+    """``media.tsv`` of photos with names and classes; of films of them, once, ``films.tsv`` and ``named_films.tsv``."""
+    lines = ["picture\ttext\tlabel"]
+    for path, iri, coarse, _ in photos:
+        lines.append(f"{data / path}\t{iri.rpartition('product_')[2].replace('_', ' ')}\t{coarse}")
+    (out / "media.tsv").write_text("\n".join(lines) + "\n")
+    if not (out / "named_films.tsv").is_file():
+        make_films(data, photos, out)
 
 
 def make_films(data: Path, photos: list[list[str]], out: Path) -> None:

@@ -6,7 +6,8 @@
 Questions are made of labels drawn by a seed: capitals, borders and languages of countries, hypernyms and parts of
 synsets, how two synsets are related, and descriptions that name nothing. Every question names other entities, so
 nothing of its surroundings is in memory; the first 20 only warm what a long-lived process has warm and aren't counted.
-Times are of the processor, on one thread; what the frozen text tower takes is taken off and told apart.
+The systems take turns, 20 questions each. Times are of the processor, on one thread; what the frozen text tower takes
+is taken off and told apart.
 
 The peer does the same steps with the same tower: every run of up to five words is looked up by FTS5 as a phrase of
 labels (by the "dictionary" peer, in a dictionary of all labels), and of the entities called so those are taken whose
@@ -19,6 +20,7 @@ whether it has moved, and follows it; nothing in the peer follows edits or has a
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import re
@@ -81,37 +83,43 @@ def questions(graph: Any, number: int) -> list[str]:
     return asked
 
 
-def measure(retrieve: Callable[[str], int], asked: Sequence[str], text: Timed) -> dict[str, Any]:
-    """Milliseconds of a question without the tower's, the tower's, and facts found."""
-    spent, tower, found = [], [], []
-    for question in asked:
-        text.seconds = 0.0
-        start = time.process_time()
-        found.append(retrieve(question))
-        spent.append(time.process_time() - start - text.seconds)
-        tower.append(text.seconds)
-    counted = np.array(spent[WARMING:]) * 1e3
-    worst = sorted(zip(counted.tolist(), asked[WARMING:], strict=True), reverse=True)[:5]
+def measure(systems: dict[str, tuple[Callable[[str], int], Timed]], asked: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Milliseconds of a question without the tower's, the tower's, and facts found, of each system."""
+    rows: dict[str, list[tuple[float, float, int]]] = {name: [] for name in systems}
+    gc.collect()
+    gc.freeze()  # what one of them has loaded is not to be gone through on another's time
+    for start in range(0, len(asked), WARMING):
+        for name, (retrieve, text) in systems.items():
+            for question in asked[start : start + WARMING]:
+                text.seconds, before = 0.0, time.process_time()
+                found = retrieve(question)
+                rows[name].append((time.process_time() - before - text.seconds, text.seconds, found))
+    return {name: _figures(np.array(taken[WARMING:]), asked[WARMING:]) for name, taken in rows.items()}
+
+
+def _figures(taken: np.ndarray, asked: Sequence[str]) -> dict[str, Any]:
+    spent, tower, found = taken.T * [[1e3], [1e3], [1.0]]
+    worst = sorted(zip(spent.tolist(), asked, strict=True), reverse=True)[:5]
     return {
-        "p50": float(np.percentile(counted, 50)),
-        "p99": float(np.percentile(counted, 99)),
-        "mean": float(counted.mean()),
-        "tower p50": float(np.percentile(tower[WARMING:], 50) * 1e3),
-        "facts": float(np.mean(found[WARMING:])),
+        "p50": float(np.percentile(spent, 50)),
+        "p99": float(np.percentile(spent, 99)),
+        "mean": float(spent.mean()),
+        "tower p50": float(np.percentile(tower, 50)),
+        "facts": float(found.mean()),
         "slowest": [f"{took:.0f} ms: {question}" for took, question in worst],
     }
 
 
-def ours(store: str, index: Path, asked: Sequence[str], text: Timed) -> dict[str, Any]:
+def ours(store: str, index: Path, text: Timed) -> Callable[[str], int]:
     from kg import KnowledgeGraph
     from retrieval import EntityIndex, Query, Retriever
 
     graph = KnowledgeGraph.open(store, create=False)
     retriever = Retriever(graph, EntityIndex.open(index, graph), text)
-    return measure(lambda question: len(retriever.retrieve(Query(question), K).facts), asked, text)
+    return lambda question: len(retriever.retrieve(Query(question), K).facts)
 
 
-def peer(store: str, index: Path, asked: Sequence[str], text: Timed, has_dictionary: bool = False) -> dict[str, Any]:
+def peer(store: str, index: Path, text: Timed, has_dictionary: bool = False) -> Callable[[str], int]:
     """Everything is loaded before the first question.
 
     Args:
@@ -203,7 +211,7 @@ def peer(store: str, index: Path, asked: Sequence[str], text: Timed, has_diction
                 facts.value(rdflib.URIRef(end), label) if end.startswith("http") else end
         return len(best)
 
-    return measure(retrieve, asked, text)
+    return retrieve
 
 
 def row(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -223,11 +231,12 @@ def _measured(store: str, index: Path, number: int, only: str | None) -> dict[st
     with KnowledgeGraph.open(store, create=False) as graph:
         asked = questions(graph, number + WARMING)
     tower = build_encoder("minilm")
-    return {
-        name: run(store, index, asked, Timed(TextBank(tower, 64)))
-        for name, run in (("ours", ours), ("peer", peer), ("dictionary", partial(peer, has_dictionary=True)))
-        if only in (None, name)
-    }
+    systems = {}
+    for name, made in (("ours", ours), ("peer", peer), ("dictionary", partial(peer, has_dictionary=True))):
+        if only in (None, name):
+            text = Timed(TextBank(tower, 64))
+            systems[name] = made(store, index, text), text
+    return measure(systems, asked)
 
 
 def main() -> int:

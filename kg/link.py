@@ -73,6 +73,10 @@ class _Known:
     id: int
 
 
+#: An entity, whether this name is its label, the name as written, and the casing of that.
+_Sense = tuple[_Known, bool, str, int]
+
+
 class EntityLinker:
     """Finds mentions of a graph's entities in texts.
 
@@ -90,7 +94,7 @@ class EntityLinker:
         self.languages = tuple(languages)
         self._known: dict[str, _Known] = {}
         self._by_id: dict[int, _Known] = {}
-        self._senses: dict[str, list[tuple[_Known, bool, str]]] = {}  # surface → (entity, is its label, as written)
+        self._senses: dict[str, list[_Sense]] = {}  # by surface
         self._respelt: dict[str, list[str]] = {}  # words of a label → surfaces, where these are something else
         self._indexes: list[NameIndex] = []
         self._late: set[str] = set()  # names that came after the first index was made
@@ -175,15 +179,17 @@ class EntityLinker:
         known = self._by_id.get(number)
         return known.iri if known else None
 
-    def label(self, iri: str) -> str | None:
-        """Return the label of an entity in the languages that are known, None or "" where it has none."""
-        known = self._known.get(iri)
-        return known.label if known else None
+    def labels(self, iris: Iterable[str]) -> dict[str, str]:
+        """Return the labels of those entities that have one in the languages that are known."""
+        known = self._known
+        return {iri: one.label for iri in iris if (one := known.get(iri)) is not None and one.label}
 
     def called(self, said: str) -> list[int]:
         """Return the term ids of the entities whose label has just these words, as `kg.names.words_of` gives them."""
-        surfaces = (said, *self._respelt.get(said, ()))
-        return [known.id for one in surfaces for known, is_label, _ in self._senses.get(one, ()) if is_label]
+        senses = self._senses.get(said, ())
+        if said in self._respelt:
+            senses = [*senses, *(sense for one in self._respelt[said] for sense in self._senses.get(one, ()))]
+        return [known.id for known, is_label, *_ in senses if is_label] if senses else []
 
     def update(self, graph: KnowledgeGraph) -> bool:
         """Bring the names to the store's version; return whether there was anything to do.
@@ -239,7 +245,7 @@ class EntityLinker:
             if surface not in self._senses:
                 self._senses[surface] = []
                 self._late.add(surface)
-            self._senses[surface].append((known, is_label, name))
+            self._senses[surface].append((known, is_label, name, casing(name)))
             if is_label and not surface.isalnum() and (said := words_of(name)) != surface:
                 respelt = self._respelt.setdefault(said, [])
                 if surface not in respelt:
@@ -271,20 +277,18 @@ class EntityLinker:
             says_nothing = _begins_sentence(text, mention.start) or _is_title(text, mention.start)
             if style != ALL_CAPITALS and (style == LOWER or says_nothing):
                 return False
-            senses = [
-                sense for sense in senses if casing(sense[2]) == ALL_CAPITALS or sense[2] == written
-            ]  # "US", "IT"
+            senses = [one for one in senses if one[3] == ALL_CAPITALS or one[2] == written]  # "US", "IT"
         elif not is_word(mention.surface):  # "M", "300", "$"
             if len(written) == 1 and (written.islower() or (written.isalpha() and shouted)):
                 return False
             senses = [sense for sense in senses if sense[2] == written]
-        return any(_is_wanted(known, among, types) for known, _, _ in senses)
+        return any(_is_wanted(sense[0], among, types) for sense in senses)
 
     def _length(self, mention: Mention, text: str) -> float:
         """The weight of a mention among those that overlap it."""
         written = text[mention.start : mention.end]
         is_cased = written[:1].islower() and any(map(str.isupper, written))
-        if is_cased and all(name[:1].isupper() for _, _, name in self._senses[mention.surface]):
+        if is_cased and all(name[:1].isupper() for _, _, name, _ in self._senses[mention.surface]):
             return _MISCASED * square_of_length(mention)
         return square_of_length(mention)
 
@@ -298,12 +302,12 @@ class EntityLinker:
         starts = [m.start for m in by_start]
         is_cased = any(map(str.isupper, text[1:])) and not shouted
         for outer in chosen:
-            is_alias = not any(is_label for _, is_label, _ in self._senses[outer.surface])
+            is_alias = not any(is_label for _, is_label, *_ in self._senses[outer.surface])
             if " " not in outer.surface or not (text[outer.start].islower() or shouted):
                 continue
             for m in by_start[bisect_left(starts, outer.start) : bisect_left(starts, outer.end)]:
                 is_within = outer.start <= m.start and m.end <= outer.end and m.end - m.start < outer.end - outer.start
-                is_name = is_word(m.surface) and any(casing(name) != LOWER for _, _, name in self._senses[m.surface])
+                is_name = is_word(m.surface) and any(style != LOWER for *_, style in self._senses[m.surface])
                 if is_within and is_name and (text[m.start].isupper() if is_cased else is_alias):
                     inside.append(m)
         return best_cover(inside)
@@ -319,12 +323,11 @@ class EntityLinker:
     ) -> list[Link]:
         senses = [sense for sense in self._senses[mention.surface] if _is_wanted(sense[0], among, types)]
         if mention.surface in STOP_WORDS:
-            senses = [one for one in senses if casing(one[2]) == ALL_CAPITALS or one[2] == written] or senses
-        most = max((known.popularity for known, _, _ in senses), default=1.0)
+            senses = [one for one in senses if one[3] == ALL_CAPITALS or one[2] == written] or senses
+        most = max((sense[0].popularity for sense in senses), default=1.0)
         weights = []
-        for known, is_label, name in senses:
+        for known, is_label, name, name_style in senses:
             weight = (1.0 if is_label else _ALIAS) * known.popularity / most
-            name_style = casing(name)
             if style is not None and name_style != LOWER and style == LOWER:
                 weight *= _LOWERED
             elif style is not None and name_style == LOWER and style != LOWER:
@@ -338,7 +341,7 @@ class EntityLinker:
         nil = _NIL_COMMON if is_common else _NIL
         if context is not None and senses:
             span = mention.start, mention.end
-            scores = [float(score) for score in context([known.iri for known, _, _ in senses], span)]
+            scores = [float(score) for score in context([sense[0].iri for sense in senses], span)]
             best = max(scores[: len(senses)])
             factors = [math.exp(min(50.0, (score - best) / TEMPERATURE)) for score in scores]
             weights = [weight * factor for weight, factor in zip(weights, factors, strict=False)]
@@ -346,7 +349,7 @@ class EntityLinker:
         total = sum(weights) + nil
         links = [
             Link(known.iri, weight / total, written, mention.start, mention.end)
-            for (known, _, _), weight in zip(senses, weights, strict=True)
+            for (known, *_), weight in zip(senses, weights, strict=True)
         ]
         return sorted(links, key=lambda link: -link.score)
 

@@ -21,7 +21,7 @@ from retrieval.embed import TokenEmbedder
 from retrieval.learned import open_weights, padded
 
 if TYPE_CHECKING:
-    from retrieval.index.graph_walk import PathVectors
+    from retrieval.index.path_vectors import PathVectors
 
 SCALE = 12.0  # s before training
 WIDTH = 64  # rows of A

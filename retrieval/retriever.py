@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kg.errors import InputError
-from kg.link import TEMPERATURE
+from kg.link import TEMPERATURE, Context
 from kg.records import Link
 from retrieval import anchors as find
 from retrieval.embed import Embedder
@@ -193,14 +194,16 @@ class Retriever:
         if (question, has_picture) in self._linked:
             return list(self._linked[question, has_picture])
 
-        def closeness(iris: list[str], span: tuple[int, int]) -> Sequence[float]:
-            scores = self._closeness(iris, question, span) if len(iris) > 1 else [0.0]
+        closeness = self._closeness(question)
+
+        def context(iris: list[str], span: tuple[int, int]) -> Sequence[float]:
+            scores = closeness(iris, span) if len(iris) > 1 else [0.0]
             if self.linker_head is None:
                 return scores
             judged = self.linker_head.context(question)(iris, span)
             return [*(one + other for one, other in zip(scores, judged, strict=False)), judged[-1]]
 
-        links = linker.link(question, context=closeness, coherence=self.coherence)
+        links = linker.link(question, context=context, coherence=self.coherence)
         names = self.walk.labels(link.entity for link in links)
         best = find.best_mentions(links, names.__getitem__, self._asking[1], has_picture, MAX_MENTIONS, question)
         if len(self._linked) >= MOST_LINKED:
@@ -208,19 +211,26 @@ class Retriever:
         self._linked[question, has_picture] = best
         return list(best)
 
-    def _closeness(self, iris: list[str], question: str, span: tuple[int, int]) -> list[float]:
+    def _closeness(self, question: str) -> Context:
         """How well entities fit as what a question is about, by the facts around them.
 
         The cosine of the question and their likeliest one-step path; with a step scorer, τ log of the chance that the
         question's first step can be taken from them.
         """
         if self.paths is None or self.step_scorer is None:
-            return self.walk.closeness(iris, self.text.embed([question])[0])  # the embedder remembers it
-        self.paths.refresh()
-        asked = f"{question[: span[0]]}this{question[span[1] :]}"
-        reading = self.step_scorer.read(asked, self.paths.steps)
-        chances = np.exp(reading.next(reading.start())[0][0, :-1])
-        return [TEMPERATURE * float(np.log(chances[self.paths.ways_on(iri)].sum() + 1e-3)) for iri in iris]
+            judge = functools.cache(
+                lambda: self.walk.closeness(self.text.embed([question])[0])
+            )  # for who has to choose
+            return lambda iris, span: judge()(iris)
+        paths, scorer = self.paths, self.step_scorer
+
+        def by_first_step(iris: list[str], span: tuple[int, int]) -> list[float]:
+            paths.refresh()
+            reading = scorer.read(f"{question[: span[0]]}this{question[span[1] :]}", paths.steps)
+            chances = np.exp(reading.next(reading.start())[0][0, :-1])
+            return [TEMPERATURE * float(np.log(chances[paths.ways_on(iri)].sum() + 1e-3)) for iri in iris]
+
+        return by_first_step
 
     def link_picture(self, image: Any) -> list[Link]:
         """Entities that a picture may show, at most three, by the model's linker or the nearest pictures."""

@@ -154,6 +154,9 @@ def ablate(
     only: Annotated[
         list[str], typer.Option("--only", help="A variant, such as 'whole' or 'without mim'; may be given many times")
     ] = [],  # noqa: B006
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Train nothing: write what --out holds into this Markdown page")
+    ] = None,
     overrides: Overrides = [],  # noqa: B006
     json: Json = False,
 ) -> None:
@@ -163,19 +166,22 @@ def ablate(
 
     settings = load(config, AllSettings, overrides).settings
     with screen.work(json):
-        from kemm.evaluate.ablation import run as run_ablation
+        from kemm.evaluate import ablation
 
-        result = run_ablation(settings, out, seeds, only)
+        if table is not None:
+            found = ablation.tabulate(settings.title or config.stem, out, table, str(config))
+        else:
+            found = ablation.run(settings, out, seeds, only)
 
     def people() -> None:
         rows = [
             (row["variant"], row["knowledge"], row["accuracy"], row.get("difference"), _interval(row), row["n"])
-            for row in result["rows"]
+            for row in found
         ]
         screen.table(("variant", "knowledge", "accuracy", "difference", "95 %", "n"), rows)
-        screen.line(f"{out / 'ablation.md'}")
+        screen.line(f"{table or out / 'ablation.json'}")
 
-    screen.show({"rows": result["rows"]}, json, people)
+    screen.show({"rows": found}, json, people)
 
 
 def predict(

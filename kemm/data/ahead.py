@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,12 +25,16 @@ class Ahead(Generic[Item]):
         batch_of: makes the batch of a number.
         numbers: of the steps; a run that goes on begins with its next.
         depth: how many batches are made ahead, and so held; 0 makes each when it is asked for.
+
+    Attributes:
+        waited: seconds that whoever asks has stood still so far.
     """
 
     def __init__(self, batch_of: Callable[[int], Item], numbers: Iterable[int], depth: int = 2) -> None:
         self._batch_of, self._numbers, self._depth = batch_of, iter(numbers), depth
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="batches") if depth else None
         self._made: deque[Future[Item]] = deque()
+        self.waited = 0.0
 
     def __iter__(self) -> Self:
         return self
@@ -40,14 +45,18 @@ class Ahead(Generic[Item]):
         Raises:
             Exception: what ``batch_of`` raised, at the batch for which it did.
         """
-        if self._maker is None:
-            return self._batch_of(next(self._numbers))
-        self._fill(self._maker)
-        if not self._made:
-            raise StopIteration
-        batch = self._made.popleft().result()
-        self._fill(self._maker)
-        return batch
+        started = time.perf_counter()
+        try:
+            if self._maker is None:
+                return self._batch_of(next(self._numbers))
+            self._fill(self._maker)
+            if not self._made:
+                raise StopIteration
+            batch = self._made.popleft().result()
+            self._fill(self._maker)
+            return batch
+        finally:
+            self.waited += time.perf_counter() - started
 
     def _fill(self, maker: ThreadPoolExecutor) -> None:
         for number in itertools.islice(self._numbers, self._depth - len(self._made)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from PIL import Image
 
 from kemm.data.pictures import FeatureBank, augment
 from kemm.data.samples import Part
+from kemm.data.sounds import SoundBank
 from kemm.data.text_bank import TextBank
 from kemm.encoders.vision import open_image, to_array
 from kemm.settings import Settings
@@ -36,7 +38,16 @@ class PartMaker:
         is_told = (mim is not None and mim.is_told) or (teacher is not None and teacher.of == "vision")
         self.has_features = not self.has_pixels or is_told
         self.has_states = chosen.language.mode == "frozen"
+        audio = chosen.audio
+        self.sound_bank = SoundBank(features.folder, audio.frames, audio.size) if audio is not None else None
         self._pixels: dict[tuple[str, int], np.ndarray] = {}
+
+    def keep(self, pictures: Sequence[str], sounds: Sequence[str]) -> None:
+        """Make now what frozen towers and spectrograms give of these files, on disk for the next run."""
+        if self.has_features:
+            self.features.compute(pictures, 1)
+        if self.sound_bank is not None:
+            self.sound_bank.compute(sounds)
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,18 +101,13 @@ class PartMaker:
 
     def sounds(self, files: Sequence[str | None]) -> Part:
         """Log-mel spectrograms (B, F, M), cut or padded to the model's frames; None is an absent sound."""
-        from kemm.encoders.audio import DEVIATION, MEAN
-        from kemm.encoders.sound import log_mel, read_wave
-
-        chosen = self.settings.model.towers.audio
-        if chosen is None:
+        if self.sound_bank is None:
             raise InputError("there are sounds to train on, but the model takes none: set model.towers.audio")
-        found = torch.zeros(len(files), chosen.frames, chosen.size)
+        found = torch.zeros(len(files), *self.sound_bank.shape)
         for row, file in enumerate(files):
             if file is not None:
-                energies = log_mel(read_wave(file), chosen.size)[: chosen.frames]
-                found[row, : len(energies)] = energies
-        return Part(torch.tensor([file is not None for file in files]), (found - MEAN) / (2 * DEVIATION))
+                found[row] = torch.from_numpy(self.sound_bank.get(file))
+        return Part(torch.tensor([file is not None for file in files]), found)
 
     def films(self, files: Sequence[str | None]) -> Part:
         """Frames (B, F, S, S, 3), evenly taken from a folder of pictures by name, or an animated GIF, WebP or PNG.
@@ -147,7 +153,7 @@ class PartMaker:
                         arrays = [saved[name].astype(np.float32) for name, width in widths.items() if width]
                     rows = np.concatenate(arrays, axis=1)[: chosen.most]
                     found[row, : len(rows)], mask[row, : len(rows)] = torch.from_numpy(rows), True
-                except (OSError, KeyError, ValueError, RuntimeError) as error:
+                except (OSError, KeyError, ValueError, RuntimeError, BadZipFile) as error:
                     wanted = ", ".join(f"{name} (R, {width})" for name, width in widths.items() if width)
                     raise InputError(f"{file}: an NPZ with {wanted} is needed ({error})") from error
         return Part(torch.tensor([file is not None for file in files]), found, mask=mask)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
+from kemm.data.kept import Kept
 from kemm.data.wordings import share
 from kemm.encoders.vision import READING, VisionTower, open_image
 from kemm.settings import DataSettings
@@ -64,8 +63,8 @@ def augment(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return view.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 1.0)))
 
 
-class FeatureBank:
-    """Patch features of pictures by a frozen tower, computed once and kept on disk by content.
+class FeatureBank(Kept[tuple[str, int]]):
+    """Patch features (P, D) float16 of pictures by a frozen tower, kept by content.
 
     A picture's features are found by the hash of its bytes, the tower, the raster and the view's number, so a changed
     picture or tower is noticed. View 0 is the picture itself, views 1, 2, … are augmented.
@@ -77,55 +76,33 @@ class FeatureBank:
     """
 
     def __init__(self, tower: VisionTower, folder: Path | None, grid: int) -> None:
-        self.tower, self.folder, self.grid = tower, folder, grid
-        self.rows: dict[str, np.ndarray] = {}
-        self.shape = (grid * grid, tower.width)
-        for shard in sorted(folder.glob("features-*.json")) if folder else ():
-            saved = json.loads(shard.read_text())
-            if (saved["tower"], saved["grid"], saved.get("reading")) == (tower.name, grid, READING):
-                array = np.load(shard.with_suffix(".npy"), mmap_mode="r")
-                self.rows.update(zip(saved["keys"], array, strict=True))
-        self._hashes: dict[tuple[str, int, int], str] = {}
+        self.tower, self.grid = tower, grid
+        made_by = {"tower": tower.name, "grid": grid, "reading": READING}
+        super().__init__(folder, "features", made_by, (grid * grid, tower.width), np.float16)
 
     def key(self, file: str, view: int) -> str:
         try:
-            state = os.stat(file)
-            known = file, state.st_mtime_ns, state.st_size
-            if known not in self._hashes:
-                self._hashes[known] = hashlib.blake2b(Path(file).read_bytes(), digest_size=12).hexdigest()
+            return f"{self.content(file)}/{view}"
         except OSError:
             open_image(file)  # says in one line what is wrong
             raise
-        return f"{self._hashes[known]}/{view}"
 
     def compute(
         self, files: Sequence[str], views: int, progress: Callable[[int], object] | None = None, batch: int = 32
     ) -> None:
-        """Make sure that views 0 … ``views - 1`` of every file are there; a shard is written every 512 views."""
-        wanted = {self.key(file, view): (file, view) for file in files for view in range(views)}
-        todo = [item for item in wanted.items() if item[0] not in self.rows]
-        if progress is not None:
-            progress(len(wanted) - len(todo))
-        for start in range(0, len(todo), 512):
-            shard = todo[start : start + 512]
-            features = np.empty((len(shard), *self.shape), dtype=np.float16)
-            for first in range(0, len(shard), batch):
-                part = shard[first : first + batch]
-                features[first : first + len(part)] = self._encode([self._view(*source, key) for key, source in part])
-                if progress is not None:
-                    progress(len(part))
-            self._keep([key for key, _ in shard], features)
+        """Make sure that views 0 … ``views - 1`` of every file are there, on disk too."""
+        self.keep({self.key(file, view): (file, view) for file in files for view in range(views)}, progress, batch)
 
     def get(self, file: str, view: int = 0) -> np.ndarray:
-        """Features ``(P, D)`` float16; computed now where ``compute`` has not been asked for them."""
-        key = self.key(file, view)
-        if key not in self.rows:
-            self.rows[key] = self._encode([self._view(file, view, key)])[0]
-        return self.rows[key]
+        """Features ``(P, D)``; computed now where ``compute`` has not been asked for them."""
+        return self.found(self.key(file, view), (file, view))
 
     def encode(self, image: Image.Image | str | Path) -> np.ndarray:
         """Features ``(P, D)`` of a picture that is not kept."""
         return self._encode([self.tower.array(open_image(image))])[0]
+
+    def make(self, items: Sequence[tuple[str, tuple[str, int]]]) -> np.ndarray:
+        return self._encode([self._view(*source, key) for key, source in items])
 
     def _view(self, file: str, view: int, key: str) -> np.ndarray:
         image = open_image(file)
@@ -136,15 +113,3 @@ class FeatureBank:
 
     def _encode(self, arrays: list[np.ndarray]) -> np.ndarray:
         return self.tower.patches(arrays, self.grid).numpy().astype(np.float16)
-
-    def _keep(self, keys: list[str], features: np.ndarray) -> None:
-        self.rows.update(zip(keys, features, strict=True))
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        name = hashlib.blake2b("".join(keys).encode(), digest_size=8).hexdigest()
-        np.save(self.folder / f"features-{name}.npy", features)
-        index = {"tower": self.tower.name, "grid": self.grid, "reading": READING, "keys": keys}
-        partial = self.folder / f"features-{name}.partial"
-        partial.write_text(json.dumps(index))
-        partial.replace(self.folder / f"features-{name}.json")  # the shard counts only once this stands

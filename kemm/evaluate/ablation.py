@@ -1,11 +1,12 @@
 """Ablation: a run without each of its parts in turn, and what that does to the questions held out of it.
 
     kemm ablate configs/quickstart.yaml --out ablation --seed 0 --seed 1 --seed 2
+    kemm ablate configs/quickstart.yaml --out ablation --table docs/results.md
 
 For each seed the world is prepared once and every variant is trained on the same batches from the same starting
 weights. A variant leaves a file in ``out/results`` when it is done, with each held-out question's outcome; what has
 one is not run again, and a training that was stopped goes on from its checkpoint: the command may be stopped at any
-time.
+time. The second command trains nothing: it writes what is finished into a page.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Any
 
 from kemm.data.training_data import TrainingData
 from kemm.data.world import World
-from kemm.evaluate.ablation_table import summarise, table
+from kemm.evaluate.ablation_table import Row, summarise
 from kemm.evaluate.conditions import CONDITIONS
+from kemm.evaluate.results_page import ablation_part, put
 from kemm.progress import Progress
 from kemm.settings import Settings
 from kg.errors import InputError
@@ -32,6 +34,7 @@ WHOLE, NO_KNOWLEDGE = "whole", "trained without knowledge"
 ANSWERING = "answering"
 #: What an objective needs of a batch → the modalities that it is about, where that is not a modality's own name.
 MODALITIES = {
+    "questions": ("language", "knowledge"),
     "pictured entities": ("vision", "knowledge"),
     "edges": ("language", "knowledge"),
     "triples": ("language", "knowledge"),
@@ -44,7 +47,7 @@ def variants(settings: Settings, needs: Mapping[str, Sequence[str]]) -> dict[str
 
     - ``whole``;
     - ``without X`` for each objective but ``answering``;
-    - ``without A–B`` for each pair of modalities that more than one objective ties together;
+    - ``without A–B`` for each pair of modalities that more than one objective ties together (one alone: see above);
     - ``trained without knowledge``: no facts in training, and no objective that is about knowledge.
 
     Args:
@@ -58,11 +61,11 @@ def variants(settings: Settings, needs: Mapping[str, Sequence[str]]) -> dict[str
     found = {WHOLE: settings.model_copy(deep=True)}
     for name in about:
         found[f"without {name}"] = without(settings, [name])
-    for pair in combinations(sorted({modality for modalities in about.values() for modality in modalities}), 2):
+    for pair in combinations(sorted(frozenset().union(*about.values())), 2):
         tied = [name for name, modalities in about.items() if modalities >= set(pair)]
         if len(tied) > 1:
             found[f"without {pair[0]}–{pair[1]}"] = without(settings, tied)
-    blind = without(settings, [name for name, what in about.items() if what & {"knowledge", "questions"}])
+    blind = without(settings, [name for name, what in about.items() if "knowledge" in what])
     if blind.objectives.answering is not None:
         blind.objectives.answering.drop = 1.0
     return found | {NO_KNOWLEDGE: blind}
@@ -76,16 +79,22 @@ def without(settings: Settings, names: Sequence[str]) -> Settings:
     return left
 
 
+def missing(settings: Settings, variant: Settings) -> list[str]:
+    """The objectives that a variant does not have."""
+    left = variant.objectives
+    return [name for name, part in settings.objectives if part is not None and getattr(left, name) is None]
+
+
 def run(
     settings: Settings, out: Path, seeds: Sequence[int], only: Sequence[str], progress: Progress | None = None
-) -> dict[str, Any]:
-    """Train and measure what has no result yet; write ``out/ablation.json`` and ``out/ablation.md``.
+) -> list[Row]:
+    """Train and measure what has no result yet; write ``out/ablation.json``.
 
     Args:
         only: names of variants; all of them unless given.
 
     Returns:
-        ``{"rows", "table"}``: see ``kemm.evaluate.ablation_table``.
+        The rows of ``kemm.evaluate.ablation_table.summarise``.
 
     Raises:
         InputError: a variant's name is not known, the run has no ``answering``, or ``out`` holds results of other
@@ -100,11 +109,26 @@ def run(
         raise InputError("an ablation measures answers: set objectives.answering")
     for seed in seeds:
         _run_seed(settings, out, seed, only, progress)
-    rows = summarise(out / "results", list(seeds))
-    lines = table(rows)
+    rows = summarise(out / "results", seeds)
     write(out / "ablation.json", json.dumps(rows, indent=1))
-    write(out / "ablation.md", lines + "\n")
-    return {"rows": rows, "table": lines}
+    return rows
+
+
+def tabulate(title: str, out: Path, page: Path, config: str) -> list[Row]:
+    """Write the tables of what is finished in ``out`` into the title's part of a Markdown page; train nothing.
+
+    Raises:
+        InputError: the whole has no result yet, or results are of different steps; the page's marks don't match.
+    """
+    rows = summarise(out / "results")
+    if not any(row["variant"] == WHOLE for row in rows):
+        raise InputError(f"{out} has no result of '{WHOLE}' yet: run `kemm ablate` without --table first")
+    if len({row["steps"] for row in rows}) > 1:
+        raise InputError(f"{out} holds results of different steps: they can't be compared; give each its own --out")
+    left_out = json.loads((out / "variants.json").read_text(encoding="utf-8"))
+    before = page.read_text(encoding="utf-8") if page.is_file() else "# Results\n"
+    write(page, put(before, f"kemm ablate: {title}", ablation_part(title, config, rows, left_out)))
+    return rows
 
 
 def _run_seed(settings: Settings, out: Path, seed: int, only: Sequence[str], progress: Progress) -> None:
@@ -122,6 +146,8 @@ def _run_seed(settings: Settings, out: Path, seed: int, only: Sequence[str], pro
         chosen = variants(settings, {name: parts[name].needs for name in names})
         for unknown in set(only) - chosen.keys():
             raise InputError(f"no variant is called '{unknown}': there are {', '.join(chosen)}")
+        left_out = {name: missing(settings, variant) for name, variant in chosen.items()}
+        write(out / "variants.json", json.dumps(left_out, indent=1))
         for name in only or chosen:
             file, mark = result_file(out, name, seed), fingerprint(chosen[name])
             if file.is_file():
@@ -149,7 +175,7 @@ def measure(
 
     Returns:
         ``questions``, ``types``, ``held_out`` of each, ``right``: condition → 0 or 1 each; ``losses``: the last ones;
-        ``steps``.
+        ``steps``; ``validation``: the accuracy on the ``dev`` questions where all conditions are asked for, else None.
     """
     from kemm.evaluate.calibration import calibrate
     from kemm.evaluate.knowledge_vqa import KnowledgeVQA
@@ -171,6 +197,10 @@ def measure(
     asked = [question for question in data.questions if question.split == "test"]
     benchmark = KnowledgeVQA(asked)
     results = {condition: benchmark.run(reader, condition, progress) for condition in conditions}
+    dev = [question for question in data.questions if question.split == "dev"]
+    validation = None
+    if dev and set(conditions) == set(CONDITIONS):
+        validation = KnowledgeVQA(dev).run(reader, "full", progress).accuracy()["accuracy"]
     return {
         "questions": [question.id for question in asked],
         "types": [question.type for question in asked],
@@ -178,6 +208,7 @@ def measure(
         "right": {name: [int(record.right) for record in result.records] for name, result in results.items()},
         "losses": {name: values[-1][1] for name, values in fitted["losses"].items()},
         "steps": settings.train.steps,
+        "validation": validation,
     }
 
 

@@ -1,10 +1,10 @@
-"""The table of an ablation: accuracies over the seeds, and paired differences to the whole with their intervals."""
+"""The tables of an ablation: accuracies over the seeds, and paired differences to the whole with their intervals."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,67 +13,122 @@ import numpy as np
 from kemm.evaluate.paired import paired_difference
 
 HELD_OUT = ("wordings", "facts", "entities")
+Row = dict[str, Any]
 
 
-def summarise(results: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def summarise(results: Path, seeds: Sequence[int] | None = None) -> list[Row]:
     """A row for each variant and condition of knowledge, the whole's first.
 
-    ``accuracy`` is the mean over the seeds, ``deviation`` that between them (n − 1), ``by_held_out`` of the questions
-    that hold out wordings alone, facts or entities besides. ``difference`` and ``ci95`` are to the whole with full
-    knowledge for the whole's other conditions, to the whole under the same condition for the other variants, over the
-    seeds that both have.
+    ``accuracy`` is the mean over the seeds, ``deviation`` that between them (n − 1). ``difference`` and ``ci95`` are to
+    the whole with full knowledge for the whole's other conditions, to the whole under the same condition for the other
+    variants, over the seeds that both have. ``by_held_out`` has the same of the questions that hold out wordings alone,
+    facts or entities besides.
+
+    Args:
+        seeds: all that there are, unless given.
     """
-    found: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    found: dict[str, dict[int, Row]] = defaultdict(dict)
     for file in sorted(results.glob("*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
-        if result["seed"] in seeds:
+        if seeds is None or result["seed"] in seeds:
             found[result["variant"]][result["seed"]] = result
     whole, rows = found.get("whole", {}), []
     for variant in sorted(found, key=lambda name: (name != "whole", name)):
-        results_of = found[variant]
-        for condition in next(iter(results_of.values()))["right"]:
-            row = {"variant": variant, "knowledge": condition, **_figures(results_of, condition)}
+        mine = dict(sorted(found[variant].items()))
+        for condition in next(iter(mine.values()))["right"]:
             against = "full" if variant == "whole" else condition
-            shared = [seed for seed in results_of if seed in whole]
-            if shared and not (variant == "whole" and condition == "full"):
-                mine = [results_of[seed]["right"][condition] for seed in shared]
-                row |= paired_difference(mine, [whole[seed]["right"][against] for seed in shared])
+            base = {} if (variant, condition) == ("whole", "full") else whole
+            kinds = {kind: _figures(mine, base, condition, against, kind) for kind in HELD_OUT}
+            row = {"variant": variant, "knowledge": condition, **_figures(mine, base, condition, against)}
+            row |= {"seeds": list(mine), "steps": next(iter(mine.values()))["steps"]}
+            row |= {"by_held_out": {kind: figures for kind, figures in kinds.items() if figures["n"]}}
+            if variant == "whole" and condition == "full":
+                row["validation"] = {seed: result.get("validation") for seed, result in mine.items()}
             rows.append(row)
     return rows
 
 
-def _figures(results: dict[int, dict[str, Any]], condition: str) -> dict[str, Any]:
-    right = {seed: np.array(result["right"][condition]) for seed, result in results.items()}
-    means = [values.mean() for values in right.values()]
-    by_held_out = {}
-    for kind in HELD_OUT:
-        chosen = [values[np.array(results[seed]["held_out"]) == kind] for seed, values in right.items()]
-        if any(map(len, chosen)):
-            by_held_out[kind] = round(float(np.concatenate(chosen).mean()), 4)
-    return {
-        "accuracy": round(float(np.mean(means)), 4),
-        "deviation": round(float(np.std(means, ddof=1)), 4) if len(means) > 1 else None,
-        "n": sum(map(len, right.values())),
-        "seeds": sorted(right),
-        "steps": next(iter(results.values()))["steps"],
-        "by_held_out": by_held_out,
-    }
+def _figures(
+    mine: Mapping[int, Row], base: Mapping[int, Row], condition: str, against: str, kind: str | None = None
+) -> Row:
+    """Accuracy of the questions of one kind, and the difference to ``base`` on the same questions."""
+
+    def right(result: Row, condition: str) -> np.ndarray:
+        values = np.array(result["right"][condition])
+        return values if kind is None else values[np.array(result["held_out"]) == kind]
+
+    chosen = {seed: right(result, condition) for seed, result in mine.items()}
+    chosen = {seed: values for seed, values in chosen.items() if len(values)}
+    figures: Row = {"n": sum(map(len, chosen.values()))}
+    if chosen:
+        means = [values.mean() for values in chosen.values()]
+        figures["accuracy"] = round(float(np.mean(means)), 4)
+        figures["deviation"] = round(float(np.std(means, ddof=1)), 4) if len(means) > 1 else None
+    if shared := [seed for seed in chosen if seed in base]:
+        figures |= paired_difference([chosen[seed] for seed in shared], [right(base[seed], against) for seed in shared])
+    return figures
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows in Markdown."""
-    kinds = [kind for kind in HELD_OUT if any(kind in row["by_held_out"] for row in rows)]
-    heads = ["variant", "knowledge", "accuracy", *(f"held-out {kind}" for kind in kinds), "n; seeds; steps"]
-    lines = [f"| {' | '.join([*heads, 'difference', '95 %'])} |", "|" + "---|" * (len(heads) + 2)]
-    for row in rows:
-        spread = f" ± {row['deviation']:.3f}" if row["deviation"] is not None else ""
-        cells = [row["variant"], row["knowledge"], f"{row['accuracy']:.3f}{spread}"]
-        cells += [f"{row['by_held_out'][kind]:.3f}" if kind in row["by_held_out"] else "" for kind in kinds]
-        cells.append(f"{row['n']}; {', '.join(map(str, row['seeds']))}; {row['steps']}")
-        if "difference" in row:
-            low, high = row["ci95"]
-            cells += [f"{row['difference']:+.3f}", f"{low:+.3f} … {high:+.3f}"]
-        else:
-            cells += ["", ""]
+def knowledge_table(rows: Sequence[Row]) -> str:
+    """Accuracies of the whole under each condition of knowledge, in Markdown."""
+    shown = [row for row in rows if row["variant"] == "whole"]
+    kinds = _kinds(rows)
+    lines = _head("knowledge", "seeds", "all", *kinds.values(), "difference to full")
+    for row in shown:
+        parts = [row["by_held_out"].get(kind) for kind in kinds]
+        cells = [row["knowledge"], _seeds(row), _accuracy(row), *(_accuracy(part) for part in parts), _difference(row)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def parts_table(rows: Sequence[Row], left_out: Mapping[str, Sequence[str]] | None = None) -> str:
+    """What each part brings, in Markdown: accuracies of the whole, and differences of what lacks the part to it.
+
+    Args:
+        left_out: variant → objectives that it lacks, of all variants; what has no result is said to be not run.
+    """
+    kinds = _kinds(rows)
+    by_name = {(row["variant"], row["knowledge"]): row for row in rows}
+    names = list(dict.fromkeys([*(left_out or {}), *(row["variant"] for row in rows)]))
+    lines = _head("variant", "seeds", "all", "difference", *kinds.values(), "difference without facts")
+    for name in names:
+        called = f"{name} ({', '.join(left_out[name])})" if left_out and len(left_out.get(name, ())) > 1 else name
+        row, blind = by_name.get((name, "full")), by_name.get((name, "none"))
+        if row is None:
+            lines.append(f"| {' | '.join([called, 'not run', *[''] * (len(kinds) + 3)])} |")
+            continue
+        show = _accuracy if name == "whole" else _difference
+        cells = [called, _seeds(row), _accuracy(row), _difference(row)]
+        cells += [show(row["by_held_out"].get(kind)) for kind in kinds]
+        cells.append(show(blind))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _kinds(rows: Sequence[Row]) -> dict[str, str]:
+    """Kind of what is held out → the head of its column, with the number of questions of one seed's kind."""
+    whole = next((row for row in rows if row["variant"] == "whole"), rows[0] if rows else {"by_held_out": {}})
+    return {kind: f"held-out {kind} (n {part['n']})" for kind, part in whole["by_held_out"].items()}
+
+
+def _head(*heads: str) -> list[str]:
+    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+
+
+def _seeds(row: Row) -> str:
+    return ", ".join(map(str, row["seeds"]))
+
+
+def _accuracy(figures: Row | None) -> str:
+    if not figures or "accuracy" not in figures:
+        return ""
+    spread = figures.get("deviation")
+    return f"{figures['accuracy']:.3f}" + (f" ± {spread:.3f}" if spread is not None else "")
+
+
+def _difference(figures: Row | None) -> str:
+    if not figures or "difference" not in figures:
+        return ""
+    low, high = figures["ci95"]
+    text = f"{figures['difference']:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
+    return f"**{text}**" if low > 0 or high < 0 else text

@@ -77,8 +77,14 @@ class Encoded:
 
     @cached_property
     def read(self) -> Readings:
-        """States, tokens and vectors of the samples, by modality: (B, …) of all rows."""
-        return Readings(self.model, self.samples, self.calls, self._others.read if self._others else None, self._shifts)
+        """States, tokens and vectors of the samples, by modality: (B, …) of all rows.
+
+        Without what the plan drops everywhere.
+        """
+        hidden = [how for how in self.plan.patches if how.drop == "everywhere" and how.of in self.samples.parts]
+        dropped = {how.of: self.hidden_patches(how) for how in hidden}
+        others = self._others.read if self._others else None
+        return Readings(self.model, self.samples, self.calls, others, self._shifts, dropped)
 
     def random(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator)
@@ -167,12 +173,30 @@ class Encoded:
 
         What the plan hides is hidden in one forward for all, as FLAVA's; another choice costs a forward of its own.
         """
-        plan, hidden = self.plan, () if patches is None else (patches,)
-        if words in (None, plan.words) and set(hidden) <= set(plan.patches):
-            words, hidden = plan.words, plan.patches
-        return self.once(("masked", words, hidden), lambda: self._masked(words, hidden))
 
-    def _masked(self, words: WordHiding | None, patches: tuple[PatchHiding, ...]) -> dict[str, Tensor]:
+        def fuse() -> dict[str, Tensor]:
+            return self.together(*self.hidden_tokens(words, patches))
+
+        return self.once(("masked", *self._planned(words, patches)), fuse)
+
+    def hidden_tokens(
+        self, words: WordHiding | None = None, patches: PatchHiding | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """What ``masked`` fuses: tokens (B, S + L, D), masks (B, S + L) of what is there, and biases, by modality."""
+        planned = self._planned(words, patches)
+        return self.once(("hidden tokens", *planned), lambda: self._hidden_tokens(*planned))
+
+    def _planned(
+        self, words: WordHiding | None, patches: PatchHiding | None
+    ) -> tuple[WordHiding | None, tuple[PatchHiding, ...]]:
+        """The plan's, where what is asked for is of it; else that alone."""
+        plan, asked = self.plan, () if patches is None else (patches,)
+        is_joint = words in (None, plan.words) and set(asked) <= set(plan.patches)
+        return (plan.words, plan.patches) if is_joint else (words, asked)
+
+    def _hidden_tokens(
+        self, words: WordHiding | None, patches: tuple[PatchHiding, ...]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
         tokens, masks = {}, {}
         for name, part in self.samples.parts.items():
             if not bool(part.present.any()):
@@ -203,8 +227,7 @@ class Encoded:
             self.calls["graph encoder"] += 1
             tokens["knowledge"] = self.model.knowledge(left, hidden_facts.nodes, hidden_facts.relations_of_shown)
             masks["knowledge"], biases = left.mask, {"knowledge": left.lay_out(left.log_score)}
-        self.calls["fusion"] += 1
-        return self.model.fuse(tokens, masks, biases)
+        return tokens, masks, biases
 
     def _hidden_states(self, words: WordHiding) -> Tensor:
         """(B, T, D_m) of the texts with words hidden; by an adversary's encodings those of the clean ones."""

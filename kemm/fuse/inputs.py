@@ -129,7 +129,7 @@ class PatchInput(nn.Module):
             InputError: the pictures are of another size.
         """
         check_size(pictures, (self.grid[0] * self.patch, self.grid[1] * self.patch))
-        x = self.project(unfold(pictures, self.patch))  # (B, P, D)
+        x = self.project(unfold(pictures, self.patch).to(self.project.weight.dtype))  # (B, P, D)
         if masked is not None and mask_token is not None:
             x = torch.where(masked[..., None], mask_token, x)
         if self.classes is not None:

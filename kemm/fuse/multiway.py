@@ -208,6 +208,7 @@ class MultiwayTransformer(nn.Module):
         if self.relative is not None:
             own = self.relative(grid.lengths)[None]  # (1, H, L, L)
             bias = own if bias is None else own + bias
+        bias = grid.moved_up(bias) if bias is not None else None
         bias = logits(grid.mask(mask), bias, grid.rows[0].dtype)
         rows = grid.rows
         for layer, block in enumerate(self.blocks):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from kemm.data.samples import Part, Samples
 from kemm.encoders.encoder import mean_over
@@ -20,6 +21,7 @@ class Readings:
         calls: counts runs of towers and fusions.
         others: of another model on the same samples, whose frozen towers' states are taken; of the same, all states.
         shifts: modality → (B, S + L, D), added to its tokens.
+        dropped: modality → (B, P) bool, patches that nothing sees.
     """
 
     def __init__(
@@ -29,9 +31,10 @@ class Readings:
         calls: Counter[str],
         others: Readings | None = None,
         shifts: Mapping[str, Tensor] | None = None,
+        dropped: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.model, self.samples, self.calls, self.others = model, samples, calls, others
-        self.shifts = shifts or {}
+        self.shifts, self.dropped = shifts or {}, dropped or {}
         self._states: dict[str, Tensor] = {}
         self._tokens: dict[str, Tensor] = {}
         self._pooled: dict[str, Tensor] = {}
@@ -97,7 +100,11 @@ class Readings:
         if name == "knowledge":
             assert self.samples.facts is not None
             return self.samples.facts.mask
-        return self.model.entrance(name).mask(self.samples.parts[name])
+        entrance = self.model.entrance(name)
+        mask = entrance.mask(self.samples.parts[name])
+        if name in self.dropped:
+            mask = mask & functional.pad(~self.dropped[name], (entrance.summaries, 0), value=True)
+        return mask
 
     def followed(self, rows: Tensor, by: Readings, its_rows: Tensor, segment: Tensor) -> tuple[Tensor, Tensor]:
         """Texts with other texts after them, told apart by ``segment`` (D,): tokens (N, L, D) and mask (N, L).

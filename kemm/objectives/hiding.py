@@ -133,13 +133,14 @@ class PatchHiding:
         how: one by one; in rectangles (BEiT); the same of every frame (tubes: VideoMAE); what a teacher attends to most
             (VIOLET), or least (UMT). That is drawn by the sum of squares of the frozen tower's features, which stands
             for attention where a tower has none (Zagoruyko and Komodakis, 2017, arXiv:1612.03928).
-        drop: the encoder doesn't see them at all (MAE) instead of a mask's token in their places.
+        drop: the encoder doesn't see them at all (MAE) instead of a mask's token in their places; "everywhere": in
+            no other forward of the step either (FLIP, Li et al., 2023, arXiv:2212.00794).
         of: whose.
     """
 
     rate: float
     how: Literal["single", "blocks", "tubes", "attended", "unattended"] = "single"
-    drop: bool = False
+    drop: bool | Literal["everywhere"] = False
     of: str = "vision"
 
     def draw(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.matching import match_cross_entropy
 from kemm.objectives.masked_language import commonest
-from kemm.objectives.negatives import Candidates, Past, wrong_pairs
+from kemm.objectives.negatives import Candidates, Past, right_pairs, wrong_pairs
 from kemm.objectives.objective import Context, Objective
 
 
@@ -21,7 +21,8 @@ class Matching(Objective):
 
     ALBEF (Li et al., 2021, arXiv:2107.07651); ``kemm.objectives.negatives`` says how negatives are drawn and where that
     differs. They are of the batch, of the batches of all processes (VLMo), or of the last steps too, as these were
-    encoded then.
+    encoded then. With ``hidden`` all pairs have words and patches hidden, so that the right ones are those that ``mlm``
+    and ``mim`` read, as in FLAVA (Singh et al., 2022, arXiv:2112.04482).
     """
 
     def __init__(self, settings: Any, context: Context) -> None:
@@ -38,10 +39,11 @@ class Matching(Objective):
     def logits(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """(N, 2) of the right pairs, (M, 2) of wrong ones; M is 2N, less the rows that nothing can be confused with."""
         rows = self.rows(encoded)
-        matched = self.judge(encoded.fused(*self.between))
-        wrong = wrong_pairs(encoded, self.between, self.settings.negatives, self.past)
+        is_hidden = self.settings.hidden
+        matched = self.judge(right_pairs(encoded, self.between, is_hidden).states)
+        wrong = wrong_pairs(encoded, self.between, self.settings.negatives, self.past, is_hidden)
         if self.past is not None and self.training:
-            self._seen = {name: Candidates.of(encoded, name, rows) for name in self.between}
+            self._seen = {name: Candidates.of(encoded, name, rows, is_hidden=is_hidden) for name in self.between}
         return matched, self.judge(wrong.states) if wrong is not None else matched[:0]
 
     def forward(self, encoded: Encoded) -> Tensor:

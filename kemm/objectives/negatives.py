@@ -28,12 +28,19 @@ class Candidates(NamedTuple):
     entity: Tensor
 
     @classmethod
-    def of(cls, encoded: Encoded, name: str, rows: Tensor, everywhere: bool = False) -> Candidates:
-        """Those of ``rows`` (N,); ``everywhere``: of all processes, as VLMo (Bao et al., 2022, arXiv:2111.02358)."""
-        read = encoded.read
+    def of(
+        cls, encoded: Encoded, name: str, rows: Tensor, everywhere: bool = False, is_hidden: bool = False
+    ) -> Candidates:
+        """Those of ``rows`` (N,).
+
+        Args:
+            everywhere: of all processes, as VLMo (Bao et al., 2022, arXiv:2111.02358).
+            is_hidden: their tokens as the step's joint masked forward reads them.
+        """
+        tokens, mask = _tokens(encoded, name, is_hidden)
         own = cls(
-            read.tokens(name)[rows],
-            read.mask(name)[rows],
+            tokens[rows],
+            mask[rows],
             encoded.pooled(name, rows).detach().float(),
             encoded.samples.shown[rows],
         )
@@ -98,10 +105,19 @@ def draw_pairs(candidates: dict[str, Candidates], count: int, generator: torch.G
     return {a: torch.cat([others_a[has], rows[owns]]), b: torch.cat([rows[has], others_b[owns]])}
 
 
-def right_pairs(encoded: Encoded, names: tuple[str, str]) -> Pairs:
-    """The rows that have both, fused."""
+def right_pairs(encoded: Encoded, names: tuple[str, str], is_hidden: bool = False) -> Pairs:
+    """The rows that have both, fused; ``is_hidden``: as the joint masked forward reads them.
+
+    That forward itself is taken where it reads nothing besides the two, as wrong pairs have nothing else.
+    """
     rows = encoded.rows(*names)
-    return Pairs(encoded.fused(*names), {name: encoded.read.mask(name)[rows] for name in names})
+    if not is_hidden:
+        return Pairs(encoded.fused(*names), {name: encoded.read.mask(name)[rows] for name in names})
+    all_tokens, all_masks, _ = encoded.hidden_tokens()
+    mask = {name: all_masks[name][rows] for name in names}
+    if set(all_tokens) == set(names):
+        return Pairs({name: states[rows] for name, states in encoded.masked().items()}, mask)
+    return Pairs(encoded.together({name: all_tokens[name][rows] for name in names}, mask), mask)
 
 
 def wrong_pairs(
@@ -109,15 +125,16 @@ def wrong_pairs(
     names: tuple[str, str],
     among: Literal["batch", "global", "queue"] = "batch",
     past: dict[str, Past] | None = None,
+    is_hidden: bool = False,
 ) -> Pairs | None:
     """Wrong pairs, fused once for all objectives that ask for the same; None where there are none."""
 
-    key = ("wrong", names, among, None if past is None else id(past))
+    key = ("wrong", names, among, None if past is None else id(past), is_hidden)
 
     def compute() -> Pairs | None:
         rows, found = encoded.rows(*names), {}
         for name in names:
-            found[name] = Candidates.of(encoded, name, rows, everywhere=among == "global")
+            found[name] = Candidates.of(encoded, name, rows, among == "global", is_hidden)
             held = past[name].held if past is not None else None
             if held is not None:
                 found[name] = found[name].with_past(held)
@@ -129,6 +146,14 @@ def wrong_pairs(
         return Pairs(states, mask)
 
     return encoded.once(("wrong pairs", key), compute)
+
+
+def _tokens(encoded: Encoded, name: str, is_hidden: bool) -> tuple[Tensor, Tensor]:
+    """(B, S + L, D) and (B, S + L): whole, or as the joint masked forward reads them."""
+    if not is_hidden:
+        return encoded.read.tokens(name), encoded.read.mask(name)
+    tokens, masks, _ = encoded.hidden_tokens()
+    return tokens[name], masks[name]
 
 
 def _pad(values: Tensor, length: int) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 
 from kemm.data.text_bank import TextBank
 from kemm.objectives.retriever_head import FactRetriever
-from retrieval.index.graph_walk import PathVectors
+from retrieval.index.path_vectors import PathVectors
 from retrieval.path_scorer import PathJudge
 from retrieval.selection import by_cosine
 

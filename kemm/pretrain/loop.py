@@ -45,8 +45,8 @@ def fit(
         held_out: batches that are never trained on; losses and metrics on them are recorded at intervals.
 
     Returns:
-        ``steps``, ``first`` step and ``seconds`` of this call, ``losses``: name → [[step, value], …], ``held_out``:
-        name → metric → the same.
+        ``steps``, ``first`` step, ``seconds`` of this call and those ``waited`` for data, ``losses``: name → [[step,
+        value], …], ``held_out``: name → metric → the same.
 
     Raises:
         Diverged: names the step and the objective.
@@ -126,6 +126,7 @@ def fit(
         "steps": step,
         "first": first,
         "seconds": time.perf_counter() - started,
+        "waited": batches.waited,
         "losses": losses,
         "held_out": curves,
     }

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
 from kg.names import words_of
 from kg.records import BOOKKEEPING_RELATIONS, RDFS, SCHEMA, SKOS, Statement, Tail
+from retrieval.index.neighbourhood import Neighbourhood, best_steps, candidates
+from retrieval.index.path_vectors import PathVectors
 from retrieval.verbalise import path_text
 
 if TYPE_CHECKING:
@@ -34,95 +34,8 @@ EXCLUDED = BOOKKEEPING_RELATIONS | {
 
 #: Terms, and words of values, that are kept in memory.
 _MOST_TEXTS = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbourhood:
-    """The candidate facts of one anchor, hop 1 before hop 2; F facts over P different paths.
-
-    Attributes:
-        anchor: term id, 0 for what the store does not know.
-        near, far: int64 (F,), term ids of a fact's ends as it is walked; those of values are negative.
-        step: int32 (F,), 2 · the relation's place in `Surroundings.relations`, + 1 where it is walked backwards.
-        origin: int32 (F,), place in `Surroundings.origins`.
-        parent: int32 (F,), the row of the fact that a hop-2 fact was reached through, −1 at hop 1.
-        path: int64 (F,), into ``path_rows``.
-        path_rows: int32 (P,), rows of `GraphWalk.paths`.
-    """
-
-    anchor: int
-    near: np.ndarray
-    far: np.ndarray
-    step: np.ndarray
-    origin: np.ndarray
-    parent: np.ndarray
-    path: np.ndarray
-    path_rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.far)
-
-    @property
-    def forward(self) -> np.ndarray:
-        """Whether a fact is walked from head to tail, bool (F,)."""
-        return self.step % 2 == 0
-
-    @property
-    def hop(self) -> np.ndarray:
-        """1 or 2, int64 (F,)."""
-        return 1 + (self.parent >= 0)
-
-    def fact(self, row: int) -> tuple[int, int, int]:
-        """Term id of the head, place of the relation, term id of the tail: the same however it was reached."""
-        near, far, step = int(self.near[row]), int(self.far[row]), int(self.step[row])
-        return (far, step >> 1, near) if step & 1 else (near, step >> 1, far)
-
-
-def joined(near: Sequence[Neighbourhood]) -> tuple[Neighbourhood, np.ndarray]:
-    """The candidates of several anchors, one after the other, and of each whose it is, int64 (F,)."""
-    starts = np.cumsum([0, *map(len, near)])
-    paths = np.cumsum([0, *(len(one.path_rows) for one in near)])
-    names = ("near", "far", "step", "origin", "path_rows")
-    columns = {name: np.concatenate([getattr(one, name) for one in near]) for name in names}
-    parent = [np.where(one.parent >= 0, one.parent + start, -1) for one, start in zip(near, starts, strict=False)]
-    path = [one.path + start for one, start in zip(near, paths, strict=False)]
-    owner = np.repeat(np.arange(len(near)), np.diff(starts))
-    return Neighbourhood(0, **columns, parent=np.concatenate(parent), path=np.concatenate(path)), owner
-
-
-class PathVectors:
-    """Every path text met so far with its vector, each embedded once: rows of ``texts`` and of ``vectors`` (P, D)."""
-
-    def __init__(self, embed: Callable[[list[str]], np.ndarray]) -> None:
-        self._embed = embed
-        self.texts: list[str] = []
-        self._rows: dict[str, int] = {}
-        self._held = np.zeros((0, 0), dtype=np.float32)  # grows by half: a walk meets new paths all the time
-
-    @property
-    def vectors(self) -> np.ndarray:
-        return self._held[: len(self.texts)]
-
-    def rows(self, texts: list[str]) -> np.ndarray:
-        """Rows of texts, int32; those never met are embedded together in one call."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
-        if new:
-            self.learn(new, self._embed(new))
-        return np.array([self._rows[text] for text in texts], dtype=np.int32)
-
-    def learn(self, texts: list[str], vectors: np.ndarray) -> None:
-        """Take vectors (N, D) computed elsewhere, such as an index's relations."""
-        fresh = [i for i, text in enumerate(texts) if text not in self._rows]
-        number = len(self.texts) + len(fresh)
-        if number > len(self._held):
-            grown = np.zeros((number * 3 // 2, vectors.shape[1]), dtype=np.float32)
-            if self.texts:
-                grown[: len(self.texts)] = self.vectors
-            self._held = grown
-        for i in fresh:
-            self._held[len(self.texts)] = vectors[i]
-            self._rows[texts[i]] = len(self.texts)
-            self.texts.append(texts[i])
+#: Values that are read at once.
+_FEW_VALUES = 20_000
 
 
 class GraphWalk:
@@ -192,18 +105,15 @@ class GraphWalk:
 
     def labels(self, iris: Iterable[str]) -> dict[str, str]:
         """Labels of IRIs, from memory where possible."""
-        found, unknown = dict[str, str](), list[str]()
-        linker = None if self._linker is None or self._linker.languages else self.linker
-        for iri in dict.fromkeys(iris):
-            label = self._labels.get(iri) or (linker.label(iri) if linker else None)
-            if label:
-                found[iri] = label
-            else:
-                unknown.append(iri)
-        if unknown:
-            read = self.graph.labels(unknown)
-            _keep(self._labels, read)
-            found |= read
+        wanted = dict.fromkeys(iris)
+        found = {} if self._linker is None or self._linker.languages else self.linker.labels(wanted)
+        if len(found) < len(wanted):
+            known = self._labels
+            found |= {iri: known[iri] for iri in wanted if iri in known and iri not in found}
+            if unknown := [iri for iri in wanted if iri not in found]:
+                read = self.graph.labels(unknown)
+                _keep(known, read)
+                found |= read
         return found
 
     def label(self, iri: str) -> str:
@@ -248,37 +158,49 @@ class GraphWalk:
             self._num_cached -= len(oldest)
         return found
 
-    def closeness(self, entities: Sequence[str], vector: np.ndarray) -> list[float]:
-        """How much each entity's likeliest one-step path sounds like a question (D,): its cosine, 0 for none."""
+    def closeness(self, vector: np.ndarray) -> Callable[[Sequence[str]], list[float]]:
+        """A judge of entities by a question (D,): the cosine of it and their likeliest one-step path, 0 for none."""
         around = self.surroundings.around
-        steps = [_steps(around, number) for number in self.numbers(entities)]
-        scores = np.zeros(2 * len(self._relations), dtype=np.float32)
-        scores[np.concatenate(steps)] = 1
-        distinct = np.flatnonzero(scores)
-        rows = self._rows_of_paths(distinct)
-        scores[distinct] = self.paths.vectors[rows] @ vector if len(rows) else 0
-        return [float(scores[taken].max()) if len(taken) else 0.0 for taken in steps]
+        scores = np.full(2 * len(self._relations), np.nan, dtype=np.float32)  # of steps, as they are met
+
+        def of_entities(entities: Sequence[str]) -> list[float]:
+            numbers = np.array(self.numbers(entities), dtype=np.int64)
+            best, unknown = best_steps(around, numbers, scores)
+            if len(unknown):
+                scores[unknown] = self.paths.vectors[self._rows_of_paths(unknown)] @ vector
+                best, _ = best_steps(around, numbers, scores)
+            return best.tolist()
+
+        return of_entities
 
     def _walk(self, anchor: int) -> Neighbourhood:
-        near, far, step, origin, parent = _candidates(self.surroundings.around, anchor, self.hops, self.limit)
-        codes, path = _distinct_paths(step, parent)
-        return Neighbourhood(anchor, near, far, step, origin, parent, path, self._rows_of_paths(codes))
+        facts, codes = candidates(self.surroundings.around, anchor, self.hops, self.limit)
+        return Neighbourhood(anchor, facts, self._rows_of_paths(codes))
 
     def _rows_of_paths(self, codes: np.ndarray) -> np.ndarray:
         """Rows of ``paths``, int32 (P,): a code is the last step, and 2³² · (the step before it + 1)."""
-        known = self._path_rows
-        new = [code for code in codes.tolist() if code not in known]
-        if new:
+        known, asked = self._path_rows, codes.tolist()
+        rows = [known.get(code, -1) for code in asked]
+        if -1 in rows:
+            new = [code for code in asked if code not in known]
             taken = [[code & 0xFFFFFFFF] if code >> 32 == 0 else [(code >> 32) - 1, code & 0xFFFFFFFF] for code in new]
             texts = [path_text([(self._relations[s >> 1][1], s % 2 == 0) for s in steps]) for steps in taken]
             known.update(zip(new, self.paths.rows(texts).tolist(), strict=True))
-        return np.array([known[code] for code in codes.tolist()], dtype=np.int32)
+            rows = [known[code] for code in asked]
+        return np.array(rows, dtype=np.int32)
 
     # -- from numbers to what they mean -------------------------------------------------------------------------------
 
     def values(self, numbers: Iterable[int]) -> dict[str, list[int]]:
-        """Words → ids of values that have just these, of values with these term ids at least."""
+        """Words → ids of values that have just these, of values with these term ids at least.
+
+        Where the store has few values, all are read at once.
+        """
         missing = set(numbers) - self._valued
+        if missing and not self._valued:
+            far = self.surroundings.around.base.far
+            if len(every := np.unique(far[far < 0])) <= _FEW_VALUES:
+                missing.update(every.tolist())
         if missing:
             if len(self._valued) > _MOST_TEXTS:
                 self._valued.clear()
@@ -292,23 +214,25 @@ class GraphWalk:
     def statements(self, found: Neighbourhood, rows: np.ndarray) -> list[Statement]:
         """Candidates as stored, with source, version and qualifiers."""
         around, relations = self.surroundings, self._relations
-        facts = [found.fact(row) for row in rows.tolist()]
-        origins = [around.origins[place] for place in found.origin[rows].tolist()]
+        near, far, step, origin = found.facts[:4, rows]
+        is_backward = step % 2 == 1
+        heads, tails = np.where(is_backward, far, near).tolist(), np.where(is_backward, near, far).tolist()
+        facts = zip(heads, (step >> 1).tolist(), tails, map(around.origins.__getitem__, origin.tolist()), strict=True)
         if around.has_qualifiers:
             numbers = around.relations
-            ids = [(head, numbers[relation], tail) for head, relation, tail in facts]
-            return self.graph.statements_of((*fact, *origin) for fact, origin in zip(ids, origins, strict=True))
-        said = self._read({end for head, _, tail in facts for end in (head, tail)})
+            return self.graph.statements_of((head, numbers[r], tail, *origin) for head, r, tail, origin in facts)
+        said, sources = self._read({*heads, *tails}), around.sources
         return [
-            Statement(str(said[head]), relations[relation][0], said[tail], around.sources[source], added)
-            for (head, relation, tail), (source, added) in zip(facts, origins, strict=True)
+            Statement(str(said[head]), relations[relation][0], said[tail], sources[source], added)
+            for head, relation, tail, (source, added) in facts
         ]
 
     def _read(self, numbers: Iterable[int]) -> dict[int, Tail]:
         """Terms by id, from memory where possible."""
         found, missing, iri = dict[int, Tail](), list[int](), self.linker.iri
+        held = self._terms.get
         for number in numbers:
-            term = self._terms.get(number) if number < 0 else iri(number) or self._terms.get(number)
+            term = held(number) if number < 0 else iri(number) or held(number)
             if term is None:
                 missing.append(number)
             else:
@@ -325,78 +249,3 @@ def _keep(kept: dict[Any, Any], new: dict[Any, Any]) -> None:
     if len(kept) + len(new) > _MOST_TEXTS:
         kept.clear()
     kept.update(new)
-
-
-@njit(cache=True)
-def _place(around: Any, entity: int) -> Any:
-    """Whether an entity's row is in the patch, its number there or in the base, −1 where it has none."""
-    place = np.searchsorted(around.patched, entity)
-    if place < len(around.patched) and around.patched[place] == entity:
-        return True, place
-    return False, entity if 0 <= entity < len(around.base.is_bridge) else -1
-
-
-@njit(cache=True)
-def _steps(around: Any, entity: int) -> Any:
-    """The steps that can be taken from an entity, int32 (D,)."""
-    is_late, number = _place(around, entity)
-    rows = around.patch if is_late else around.base
-    if number < 0:
-        return rows.step[:0]
-    return rows.step[rows.indptr[number] : rows.indptr[number + 1]]
-
-
-@njit(cache=True)
-def _candidates(around: Any, anchor: int, hops: int, limit: int) -> Any:
-    """The first ``limit`` facts within ``hops`` of an anchor: near and far ends, steps, origins and parents."""
-    near, far = np.empty(limit, dtype=np.int64), np.empty(limit, dtype=np.int64)
-    step, origin = np.empty(limit, dtype=np.int32), np.empty(limit, dtype=np.int32)
-    parent = np.full(limit, -1, dtype=np.int32)
-    num_first = number = 0
-    for source in range(-1, limit):  # the anchor itself, then what the first step leads to
-        if source >= num_first or (source >= 0 and hops < 2) or number >= limit:
-            break
-        entity = anchor if source < 0 else far[source]
-        if entity <= 0 or (source >= 0 and entity == anchor):
-            continue
-        is_late, place = _place(around, entity)
-        if place < 0:
-            continue
-        rows = around.patch if is_late else around.base
-        if source >= 0 and not rows.is_bridge[place]:
-            continue
-        for at in range(rows.indptr[place], rows.indptr[place + 1]):
-            if number >= limit:
-                break
-            if source >= 0 and rows.far[at] == anchor:
-                continue  # every edge back to the anchor is a hop-1 fact already
-            near[number], far[number], step[number] = entity, rows.far[at], rows.step[at]
-            origin[number], parent[number] = rows.origin[at], source
-            number += 1
-        if source < 0:
-            num_first = number
-    first = near[:number].copy(), far[:number].copy(), step[:number].copy()
-    return *first, origin[:number].copy(), parent[:number].copy()
-
-
-@njit(cache=True)
-def _distinct_paths(step: Any, parent: Any) -> Any:
-    """The codes of the different paths, int64 (P,), and of each candidate its place among them, int64 (F,)."""
-    size = 16
-    while size < 2 * len(step):
-        size *= 2
-    codes, path = np.empty(len(step), dtype=np.int64), np.empty(len(step), dtype=np.int64)
-    places = np.full(size, -1, dtype=np.int64)  # a hash table with open addressing
-    number = 0
-    for row in range(len(step)):
-        code = np.int64(step[row])
-        if parent[row] >= 0:
-            code |= (np.int64(step[parent[row]]) + 1) << 32
-        at = (code ^ (code >> 29)) * 0x9E3779B1 & (size - 1)
-        while places[at] >= 0 and codes[places[at]] != code:
-            at = (at + 1) & (size - 1)
-        if places[at] < 0:
-            places[at], codes[number] = number, code
-            number += 1
-        path[row] = places[at]
-    return codes[:number].copy(), path

@@ -15,7 +15,7 @@ from kemm.predict.trained_judge import TrainedJudge
 from kemm.progress import silent
 from kemm.settings import Settings
 from retrieval.evidence import Query
-from retrieval.index.graph_walk import PathVectors
+from retrieval.index.path_vectors import PathVectors
 from tests.kemm.tiny_world import LABELS, TOYS, town_of
 
 

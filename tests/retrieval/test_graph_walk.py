@@ -7,7 +7,8 @@ import pytest
 
 from kg import KnowledgeGraph, Literal
 from kg.records import Statement
-from retrieval.index.graph_walk import GraphWalk, Neighbourhood
+from retrieval.index.graph_walk import GraphWalk
+from retrieval.index.neighbourhood import Neighbourhood
 from tests.retrieval.small_world import HashedWords
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kg.errors import InputError
-from retrieval.index.graph_walk import PathVectors
+from retrieval.index.path_vectors import PathVectors
 from retrieval.path_scorer import PathScorer
 from tests.retrieval.small_world import HashedWords
 

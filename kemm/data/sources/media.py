@@ -53,6 +53,9 @@ class MediaTable:
                 continue
             is_dev = split == "dev" if "split" in row else share(data.seed, "media", str(row)) < HELD_OUT
             (self.dev if is_dev else self.train).append(row)
+        used = (*self.train, *self.dev)
+        pictures, sounds = ([row[name] for row in used if row.get(name)] for name in ("picture", "sound"))
+        self.parts.keep(pictures, sounds)
         is_said = {"text", "label"} <= set(rows[0])
         self.roles = data.roles & {"tags", "retrieved", "rewritten"} if is_said else frozenset()
         self.said: dict[str, list[str]] = {}  # label → texts

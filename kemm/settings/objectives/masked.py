@@ -36,7 +36,11 @@ class MaskedPatches(ObjectiveSettings):
     tokenizer: Literal["random", "vq_kd"] = Field(
         "random", description="of codes: drawn once (BEST-RQ); learned from the frozen tower's features (BEiT v2)"
     )
-    drop: bool = Field(False, description="don't encode hidden patches; a decoder puts them in (MAE)")
+    drop: bool | Literal["everywhere"] = Field(
+        False,
+        description="don't encode hidden patches; a decoder puts them in (MAE). everywhere: no other objective of the "
+        "step sees them either (FLIP)",
+    )
     decoder_layers: int = Field(1, ge=1, description="with drop")
 
     @property

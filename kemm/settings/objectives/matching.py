@@ -15,6 +15,7 @@ class Matching(ObjectiveSettings):
         "batch", description="of this batch; of all processes' batches (VLMo); of the last steps too"
     )
     queue: int = Field(1024, ge=1, description="things of the last steps, with negatives: queue")
+    hidden: bool = Field(False, description="judge what mlm and mim read, right pairs and wrong ones alike (FLAVA)")
 
 
 class TagMatching(ObjectiveSettings):

@@ -170,6 +170,25 @@ def test_with_one_modality_it_is_the_plain_transformer(options: dict[str, Any]) 
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
 
 
+def test_packed_reads_what_padded_reads_under_a_mask_biases_and_relative_positions() -> None:
+    class Distance(torch.nn.Module):
+        """Minus the distance in the fused sequence, the same for both heads."""
+
+        def forward(self, lengths: dict[str, int]) -> Tensor:
+            place = torch.arange(sum(lengths.values())).float()
+            return -(place[:, None] - place[None]).abs().expand(2, -1, -1)
+
+    fusion = build(experts="ffn", order="pre", relative=Distance())
+    x = tokens(vision=3, language=4, knowledge=5)
+    masks = uneven(x, language=(4, 1), knowledge=(0, 3))
+    biases = {"knowledge": torch.randn(2, 5)}
+    causal = torch.ones(12, 12).tril().bool()
+    for mask in (None, causal, torch.stack([causal, torch.ones(12, 12).bool()])):
+        padded, packed = (fusion(x, masks, biases, mask=mask, is_packed=is_packed) for is_packed in (False, True))
+        for name in x:
+            torch.testing.assert_close(packed[name][masks[name]], padded[name][masks[name]], atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("options", KINDS)
 def test_packed_is_what_padded_is_gradients_too(options: dict[str, Any]) -> None:
     fusion = build(**options)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.objectives import window
 from kemm.data.parts import frames_of
 from kemm.objectives.action import Action
 from kemm.objectives.frame_order import STAYS, FrameOrder
@@ -143,3 +144,11 @@ def test_what_is_no_film_is_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=says) as caught:
             frames_of(tmp_path / name, 4)
         assert name in str(caught.value)
+
+
+def test_the_benchmarks_window_moves_to_the_edge_that_it_is_named_for() -> None:
+    assert window("left", 0.0) == pytest.approx((25.6, 12.8, 64.0, 51.2))
+    assert window("left", 1.0) == pytest.approx((0.0, 12.8, 38.4, 51.2))
+    assert window("down", 1.0) == pytest.approx((12.8, 25.6, 51.2, 64.0))
+    assert window("in", 0.0) == window("out", 1.0) == pytest.approx((0.0, 0.0, 64.0, 64.0))
+    assert window("in", 1.0) == window("out", 0.0) == pytest.approx((16.0, 16.0, 48.0, 48.0))
