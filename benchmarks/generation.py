@@ -36,13 +36,13 @@ def model_of(measure: str, batch: int) -> tuple[Any, Any]:
     import torch
 
     from kemm.fuse.multiway import MultiwayTransformer
-    from kemm.generate.decoder import PrefixDecoder, TextDecoder
+    from kemm.generate.decoder import PrefixDecoder, TextDecoder, TextEnds
 
     torch.manual_seed(0)
     picture = torch.randn(batch, PICTURE, WIDTH)
     if measure.startswith("after"):
         fusion = MultiwayTransformer(WIDTH, LAYERS, HEADS, ("vision", "language"))
-        prefix = PrefixDecoder(VOCABULARY, WIDTH, 64, fusion).eval()
+        prefix = PrefixDecoder(TextEnds(VOCABULARY, WIDTH, 64), fusion).eval()
         return prefix, lambda: prefix.start({"vision": picture})
     across = measure.startswith("reading")
     decoder = TextDecoder(VOCABULARY, WIDTH, LAYERS, HEADS, 64, WIDTH if across else None).eval()

@@ -148,7 +148,8 @@ def losses_apart(task: Any, batch: Any, generator: Callable[[], torch.Generator]
 
     found = {}
     for name, part in task.parts().items():
-        words, patches = (part.hides if isinstance(part.hides, kind) else None for kind in (WordHiding, PatchHiding))
+        words = part.hides if isinstance(part.hides, WordHiding) else None
+        patches = (part.hides,) if isinstance(part.hides, PatchHiding) else ()
         found[name] = part(Encoded(task.model, batch, generator(), Plan(words, patches), task.lexicon))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class PartMaker:
         self.size = chosen.vision.size if chosen.vision.mode == "scratch" else features.tower.size
         self.has_pixels = chosen.vision.mode != "frozen"
         mim, teacher = settings.objectives.mim, settings.objectives.teacher
-        is_told = (mim is not None and mim.target != "pixels") or (teacher is not None and teacher.of == "vision")
+        is_told = (mim is not None and mim.is_told) or (teacher is not None and teacher.of == "vision")
         self.has_features = not self.has_pixels or is_told
         self.has_states = chosen.language.mode == "frozen"
         audio = chosen.audio
@@ -108,17 +109,74 @@ class PartMaker:
                 found[row] = torch.from_numpy(self.sound_bank.get(file))
         return Part(torch.tensor([file is not None for file in files]), found)
 
-    def films(self, folders: Sequence[str | None]) -> Part:
-        """Frames (B, F, S, S, 3), evenly taken from the pictures of each folder by name; None is an absent film."""
+    def films(self, files: Sequence[str | None]) -> Part:
+        """Frames (B, F, S, S, 3), evenly taken from a folder of pictures by name, or an animated GIF, WebP or PNG.
+
+        None is an absent film.
+
+        Raises:
+            InputError: the model takes no films, or there is no frame in one.
+        """
         chosen = self.settings.model.towers.video
         if chosen is None:
             raise InputError("there are films to train on, but the model takes none: set model.towers.video")
-        frames = torch.zeros(len(folders), chosen.frames, chosen.size, chosen.size, 3, dtype=torch.uint8)
-        mask = torch.zeros(len(folders), chosen.frames, dtype=torch.bool)
-        for row, folder in enumerate(folders):
-            files = sorted(path for path in Path(folder).iterdir() if path.is_file()) if folder is not None else []
-            taken = [files[round(at)] for at in np.linspace(0, len(files) - 1, min(chosen.frames, len(files)))]
-            for place, file in enumerate(taken):
-                frames[row, place] = torch.from_numpy(to_array(open_image(file), chosen.size).copy())
-            mask[row, : len(taken)] = True
-        return Part(torch.tensor([folder is not None for folder in folders]), frames, mask=mask)
+        frames = torch.zeros(len(files), chosen.frames, chosen.size, chosen.size, 3, dtype=torch.uint8)
+        mask = torch.zeros(len(files), chosen.frames, dtype=torch.bool)
+        for row, file in enumerate(files):
+            if file is not None:
+                if (file, -1) not in self._pixels:
+                    taken = frames_of(Path(file), chosen.frames)
+                    self._pixels[file, -1] = np.stack([to_array(frame, chosen.size) for frame in taken])
+                taken_pixels = torch.from_numpy(self._pixels[file, -1])
+                frames[row, : len(taken_pixels)], mask[row, : len(taken_pixels)] = taken_pixels, True
+        return Part(torch.tensor([file is not None for file in files]), frames, mask=mask)
+
+    def regions(self, files: Sequence[str | None]) -> Part:
+        """What a detector found (B, R, D_f + 4 + C), of NPZ files; None is an absent picture.
+
+        ``features`` (R, D_f), ``boxes`` (R, 4) left, top, right and bottom as shares of the picture, and, where
+        ``model.towers.regions.classes`` says so, ``classes`` (R, C), how likely each is. The first R are taken.
+
+        Raises:
+            InputError: the model takes no regions, or a file has not these arrays.
+        """
+        chosen = self.settings.model.towers.regions
+        if chosen is None:
+            raise InputError("there are regions to train on, but the model takes none: set model.towers.regions")
+        widths = {"features": chosen.features, "boxes": 4, "classes": chosen.classes}
+        found = torch.zeros(len(files), chosen.most, sum(widths.values()))
+        mask = torch.zeros(len(files), chosen.most, dtype=torch.bool)
+        for row, file in enumerate(files):
+            if file is not None:
+                try:
+                    with np.load(file, allow_pickle=False) as saved:
+                        arrays = [saved[name].astype(np.float32) for name, width in widths.items() if width]
+                    rows = np.concatenate(arrays, axis=1)[: chosen.most]
+                    found[row, : len(rows)], mask[row, : len(rows)] = torch.from_numpy(rows), True
+                except (OSError, KeyError, ValueError, RuntimeError, BadZipFile) as error:
+                    wanted = ", ".join(f"{name} (R, {width})" for name, width in widths.items() if width)
+                    raise InputError(f"{file}: an NPZ with {wanted} is needed ({error})") from error
+        return Part(torch.tensor([file is not None for file in files]), found, mask=mask)
+
+
+def frames_of(path: Path, most: int) -> list[Image.Image]:
+    """At most so many frames of a film, evenly taken, the first and the last among them.
+
+    Raises:
+        InputError: the folder is empty, or the file is no picture.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        if not files:
+            raise InputError(f"{path}: there are no frames in this folder; give one of pictures, sorted by name")
+        return [open_image(str(files[round(at)])) for at in np.linspace(0, len(files) - 1, min(most, len(files)))]
+    try:
+        with Image.open(path) as film:
+            count = getattr(film, "n_frames", 1)
+            found = []
+            for at in np.linspace(0, count - 1, min(most, count)):
+                film.seek(round(at))
+                found.append(open_image(film.copy()))
+            return found
+    except OSError as error:
+        raise InputError(f"{path}: this is neither a folder of frames nor an animated picture ({error})") from error

@@ -25,10 +25,11 @@ class Part(Movable):
     Attributes:
         present: (B,) bool; the rest of an absent row means nothing.
         raw: pictures (B, S, S, 3) uint8; ids of words (B, T) int64; log-mel spectrograms (B, F, M) float; frames
-            (B, F, S, S, 3) uint8. None where ``states`` stand for them.
+            (B, F, S, S, 3) uint8; regions (B, R, D_f + 4 + C) float, the detector's features, box as shares of
+            the picture, and chances of its classes. None where ``states`` stand for them.
         states: (B, L, D_m), what a frozen tower made of them, from its cache. None: the model runs the tower, or has
             none.
-        mask: (B, L) bool, true at real words or frames; None: all are.
+        mask: (B, L) bool, true at real words, frames or regions; None: all are.
     """
 
     present: Tensor
@@ -50,7 +51,8 @@ class Samples(Movable):
     record, and one record may hold all of them.
 
     Attributes:
-        parts: "vision", "language", "audio", "video" → that modality, of all B rows; only those that any row has.
+        parts: "vision", "language", "audio", "video", "regions" → that modality, of all B rows; only those that any
+            row has.
         facts: the evidence of each row, where it has any: the modality "knowledge".
         mentions: where the rows' texts name nodes of their facts; ``links``: how some rows are joined in the graph.
         entity: (B,) number of what is shown or told of, among the run's pictured entities; ``UNKNOWN`` for none.
@@ -89,7 +91,9 @@ class Samples(Movable):
         return found
 
     def present(self, name: str) -> Tensor:
-        """(B,) bool: the rows that have this modality, or a text of this role."""
+        """(B,) bool: the rows that have this modality, or a text of this role, or a "label"."""
+        if name == "label":
+            return self.label >= 0
         if name == "knowledge" and self.facts is not None:
             return self.facts.mask.any(1)
         known = self.parts | self.further

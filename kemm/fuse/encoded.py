@@ -79,11 +79,10 @@ class Encoded:
     def read(self) -> Readings:
         """States, tokens and vectors of the samples, by modality: (B, …) of all rows.
 
-        Of pictures without what the plan drops everywhere.
+        Without what the plan drops everywhere.
         """
-        dropped, patches = {}, self.plan.patches
-        if patches is not None and patches.drop == "everywhere" and "vision" in self.samples.parts:
-            dropped["vision"] = self.hidden_patches(patches)
+        hidden = [how for how in self.plan.patches if how.drop == "everywhere" and how.of in self.samples.parts]
+        dropped = {how.of: self.hidden_patches(how) for how in hidden}
         others = self._others.read if self._others else None
         return Readings(self.model, self.samples, self.calls, others, self._shifts, dropped)
 
@@ -149,15 +148,17 @@ class Encoded:
 
         return self.drawn(how, draw)
 
-    def hidden_patches(self, how: PatchHiding, name: str = "vision") -> Tensor:
-        """(B, P) bool: which patches of the samples' pictures are hidden; none of an absent picture."""
+    def hidden_patches(self, how: PatchHiding) -> Tensor:
+        """(B, P) bool: which patches of the samples' pictures, sounds or films are hidden; none of what is absent."""
 
         def draw() -> Tensor:
-            present = self.samples.parts[name].present
-            drawn = how.draw(len(present), self.model.entrance(name).grid, self.generator)
-            return drawn.to(present.device) & present[:, None]
+            part, entrance = self.samples.parts[how.of], self.model.entrance(how.of)
+            there = entrance.mask(part)[:, entrance.summaries :]
+            frames = there.shape[1] // (entrance.grid[0] * entrance.grid[1])
+            drawn = how.draw(len(part.present), entrance.grid, self.generator, frames, part.states)
+            return drawn.to(there.device) & there
 
-        return self.drawn((how, name), draw)
+        return self.drawn(how, draw)
 
     @cached_property
     def hidden_facts(self) -> HiddenFacts | None:
@@ -172,31 +173,29 @@ class Encoded:
 
         What the plan hides is hidden in one forward for all, as FLAVA's; another choice costs a forward of its own.
         """
-        words, patches = self._planned(words, patches)
 
         def fuse() -> dict[str, Tensor]:
-            tokens, masks, biases = self.hidden_tokens(words, patches)
-            return self.together(tokens, masks, biases)
+            return self.together(*self.hidden_tokens(words, patches))
 
-        return self.once(("masked", words, patches), fuse)
+        return self.once(("masked", *self._planned(words, patches)), fuse)
 
     def hidden_tokens(
         self, words: WordHiding | None = None, patches: PatchHiding | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
         """What ``masked`` fuses: tokens (B, S + L, D), masks (B, S + L) of what is there, and biases, by modality."""
-        words, patches = self._planned(words, patches)
-        return self.once(("hidden tokens", words, patches), lambda: self._hidden_tokens(words, patches))
+        planned = self._planned(words, patches)
+        return self.once(("hidden tokens", *planned), lambda: self._hidden_tokens(*planned))
 
     def _planned(
         self, words: WordHiding | None, patches: PatchHiding | None
-    ) -> tuple[WordHiding | None, PatchHiding | None]:
-        """The plan's, where it is what is asked for."""
-        plan = self.plan
-        is_joint = words in (None, plan.words) and patches in (None, plan.patches)
-        return (plan.words, plan.patches) if is_joint else (words, patches)
+    ) -> tuple[WordHiding | None, tuple[PatchHiding, ...]]:
+        """The plan's, where what is asked for is of it; else that alone."""
+        plan, asked = self.plan, () if patches is None else (patches,)
+        is_joint = words in (None, plan.words) and set(asked) <= set(plan.patches)
+        return (plan.words, plan.patches) if is_joint else (words, asked)
 
     def _hidden_tokens(
-        self, words: WordHiding | None, patches: PatchHiding | None
+        self, words: WordHiding | None, patches: tuple[PatchHiding, ...]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
         tokens, masks = {}, {}
         for name, part in self.samples.parts.items():
@@ -204,9 +203,10 @@ class Encoded:
                 continue
             entrance, hidden = self.model.entrance(name), None
             states, mask = self.read.states, self.read.mask(name)
-            if name == "vision" and patches is not None:
-                hidden = self.hidden_patches(patches)
-                if patches.drop:
+            how = next((each for each in patches if each.of == name), None)
+            if how is not None:
+                hidden = self.hidden_patches(how)
+                if how.drop:
                     shown = torch.nn.functional.pad(~hidden, (entrance.summaries, 0), value=True)
                     mask, hidden = mask & shown, None
             if name == "language" and words is not None:
@@ -239,30 +239,57 @@ class Encoded:
 
     # ── written ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def causal(self, prefix: Sequence[str] = ("vision",), given: Tensor | None = None) -> Tensor:
+    def causal(
+        self, prefix: Sequence[str] = ("vision",), given: Tensor | None = None, through: Tensor | None = None
+    ) -> Tensor:
         """States (N, T, D) of texts that read what stands before them and their ``prefix``, which reads itself.
 
         Of the rows that have a text and all of the prefix; the state at t knows words up to t, so it says the next.
 
         Args:
             prefix: modalities; none for text alone.
-            given: (N,) how many of the first words are read both ways (prefix language models).
+            given, through: see ``written``.
         """
-        key = ("causal", tuple(prefix), None if given is None else id(given))
-        return self.once(key, lambda: self._causal(prefix, given))
 
-    def _causal(self, prefix: Sequence[str], given: Tensor | None) -> Tensor:
-        rows, part = self.rows("language", *prefix), self.samples.parts["language"]
-        assert part.raw is not None and part.mask is not None
-        entrance: Any = self.model.entrance("language")
+        def compute() -> Tensor:
+            rows, part = self.rows("language", *prefix), self.samples.parts["language"]
+            assert part.raw is not None and part.mask is not None
+            entrance: Any = self.model.entrance("language")
+            return self.written(rows, prefix, entrance.words(part.raw[rows]), part.mask[rows], given, through)
+
+        key = ("causal", tuple(prefix), *(None if each is None else id(each) for each in (given, through)))
+        return self.once(key, compute)
+
+    def written(
+        self,
+        rows: Tensor,
+        prefix: Sequence[str],
+        words: Tensor,
+        mask: Tensor,
+        given: Tensor | None = None,
+        through: Tensor | None = None,
+    ) -> Tensor:
+        """States (N, T, D) of words (N, T, D) that an objective has put together, each knowing those up to itself.
+
+        Args:
+            rows: (N,) whose prefix stands before them. mask: (N, T) bool, the real words.
+            given: (N,) how many of the first words are read by all, both ways (prefix language models).
+            through: (K, D) tokens that stand before the prefix and are all of it that words read (BLIP-2's queries).
+        """
         tokens = {name: self.read.tokens(name)[rows] for name in prefix}
         masks = {name: self.read.mask(name)[rows] for name in prefix}
-        tokens["language"], masks["language"] = entrance.words(part.raw[rows]), part.mask[rows]
-        lengths = {name: tokens[name].shape[1] for name in self.model.fusion.order if name in tokens}
-        self.calls["fusion"] += 1
-        mask = writing(lengths, "language", given).to(rows.device)
         biases = {name: bias[rows] for name, bias in self.read.biases(*prefix).items()}
-        return self.model.fuse(tokens, masks, biases, mask)["language"]
+        if through is not None:
+            first, count = next(name for name in self.model.fusion.order if name in tokens), len(through)
+            queries = through.to(tokens[first]).expand(len(rows), -1, -1)
+            tokens[first] = torch.cat([queries, tokens[first]], dim=1)
+            masks[first] = torch.nn.functional.pad(masks[first], (count, 0), value=True)
+            biases = {n: torch.nn.functional.pad(b, (count * (n == first), 0)) for n, b in biases.items()}
+        tokens["language"], masks["language"] = words, mask
+        lengths = {name: tokens[name].shape[1] for name in self.model.fusion.order if name in tokens}
+        may = writing(lengths, "language", given, 0 if through is None else len(through)).to(rows.device)
+        self.calls["fusion"] += 1
+        return self.model.fuse(tokens, masks, biases, may)["language"]
 
     # ── asked ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from kemm.data.samples import Part
 from kemm.encoders.encoder import Encoder, mean_over
+from kemm.encoders.regions import RegionTokens
 from kemm.fuse.inputs import PatchInput, WordInput
+from kemm.fuse.positions import check_positions
 from kg.errors import InputError
 
 
@@ -153,11 +155,16 @@ class TowerWords(Entrance):
             raise InputError("this model stands on a frozen tower that it was not given: its words are not known")
         return tower.token_embeddings
 
-    def words(self, ids: Tensor) -> Tensor:
-        """(B, T) → (B, T, D): each word for itself, for a causal mask; the table itself learns nothing by it."""
+    def words(self, ids: Tensor, offset: int = 0) -> Tensor:
+        """(B, T) → (B, T, D): each word for itself, for a causal mask; the table itself learns nothing by it.
+
+        Args:
+            offset: the place of the first word, when some stand before it.
+        """
+        check_positions(offset + ids.shape[1], len(self.position) - 1)
         table = self.table.detach()
         vectors = F.layer_norm(table[ids.to(table.device)].float(), table.shape[1:]).to(ids.device)
-        return self.norm(self.write(vectors)) + self.position[1 : 1 + ids.shape[1]]
+        return self.norm(self.write(vectors)) + self.position[1 + offset : 1 + offset + ids.shape[1]]
 
 
 class ScratchPictures(Entrance):
@@ -201,9 +208,9 @@ class ScratchWords(Entrance):
         """(V, D)."""
         return self.embed.word.weight
 
-    def words(self, ids: Tensor) -> Tensor:
-        """(B, T) → (B, T, D): each word for itself."""
-        return self.embed(ids)
+    def words(self, ids: Tensor, offset: int = 0) -> Tensor:
+        """(B, T) → (B, T, D): each word for itself, the first at the place ``offset``."""
+        return self.embed(ids, offset=offset)
 
 
 class ScratchSound(Entrance):
@@ -250,3 +257,26 @@ class ScratchVideo(Entrance):
         real = part.mask if part.mask is not None else part.present[:, None].expand(-1, frames)
         patches = real.repeat_interleave(self.grid[0] * self.grid[1], dim=1)
         return F.pad(patches, (1, 0), value=True) & part.present[:, None]
+
+
+class GivenRegions(Entrance):
+    """Regions that a detector has found → tokens, a summary token first; see ``kemm.encoders.regions``."""
+
+    def __init__(self, features: int, most: int, width: int) -> None:
+        super().__init__()
+        self.features, self.grid = features, (most, 1)
+        self.embed = RegionTokens(features, width)
+        self.summary = nn.Parameter(torch.randn(width) * 0.02)
+
+    def forward(self, states: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(B, R, D_f + 4 + C) → (B, 1 + R, D); of ``hidden`` ones (B, R) the features are zeros, the boxes stay."""
+        found, boxes = states[..., : self.features], states[..., self.features : self.features + 4]
+        if hidden is not None:
+            found = found.masked_fill(hidden[..., None], 0.0)
+        whole = torch.ones(len(states), 2, device=states.device)  # boxes are shares of the picture
+        tokens = self.embed.features(found, boxes, whole, torch.ones_like(states[..., 0], dtype=torch.bool)).tokens
+        return torch.cat([self.summary.to(tokens).expand(len(tokens), 1, -1), tokens], dim=1)
+
+    def mask(self, part: Part) -> Tensor:
+        assert part.mask is not None
+        return F.pad(part.mask, (1, 0), value=True) & part.present[:, None]

@@ -79,12 +79,15 @@ def unimodal(queries: int, text: int) -> Tensor:
     return by_modality({"queries": queries, "text": text}, {"queries": ["queries"], "text": ["text"]})
 
 
-def writing(lengths: Mapping[str, int], text: str = "language", given: Tensor | None = None) -> Tensor:
+def writing(
+    lengths: Mapping[str, int], text: str = "language", given: Tensor | None = None, through: int = 0
+) -> Tensor:
     """A text is written after all else: that reads itself, the text reads it and the text before (GIT, SimVLM).
 
     Args:
         lengths: modality → number of tokens, in the order in which they stand; the text need not be last.
-        given: (B,) how many of its first tokens are read both ways, by the text alone.
+        given: (B,) how many of its first tokens stand for all to read, as if they were of the prefix.
+        through: the text reads so many of the first tokens alone of what it is written after (BLIP-2's queries).
 
     Returns:
         (L, L), or (B, L, L).
@@ -93,7 +96,10 @@ def writing(lengths: Mapping[str, int], text: str = "language", given: Tensor | 
     place = torch.cat([torch.arange(length) for length in lengths.values()])
     within = is_text[:, None] & is_text[None, :]
     may = ~is_text[None, :] | (within & (place[:, None] >= place[None, :]))
+    if through:
+        is_first = torch.arange(len(is_text)) < (~is_text).nonzero()[through - 1] + 1
+        may &= ~is_text[:, None] | is_text[None, :] | is_first[None, :]
     if given is None:
         return may
-    known = place < given.cpu()[:, None]  # (B, L)
-    return may | (within & (known[:, None, :] & known[:, :, None]))
+    known = is_text & (place < given.cpu()[:, None])  # (B, L)
+    return may | known[:, None, :]

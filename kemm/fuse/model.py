@@ -14,6 +14,7 @@ from kemm.fuse import FUSIONS
 from kemm.fuse.adapters import adapt
 from kemm.fuse.entrances import (
     Entrance,
+    GivenRegions,
     ScratchPictures,
     ScratchSound,
     ScratchVideo,
@@ -136,4 +137,6 @@ def _entrances(
         made["audio"] = ScratchSound(chosen.audio.size, chosen.audio.frames, chosen.audio.patch, width)
     if chosen.video is not None:
         made["video"] = ScratchVideo(chosen.video.size, chosen.video.patch, chosen.video.frames, width)
+    if chosen.regions is not None:
+        made["regions"] = GivenRegions(chosen.regions.features, chosen.regions.most, width)
     return made

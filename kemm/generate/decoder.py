@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,18 @@ class Reading:
                 for layer in self.layers:
                     layer.cross.select(rows)
         self.texts = texts
+
+
+class Ends(Protocol):
+    """Both ends of a text decoder."""
+
+    def enter(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """Tokens ``(B, t)``, the last of texts whose padding ``real`` ``(B, T)`` names → ``(B, t, D)``."""
+        ...
+
+    def leave(self, x: Tensor) -> Tensor:
+        """(…, D) → logits (…, V)."""
+        ...
 
 
 class TextEnds(nn.Module):
@@ -162,17 +174,14 @@ class PrefixDecoder(nn.Module):
     The prefix, be it pictures, knowledge or both, reads itself; text reads the prefix and the text before it.
 
     Args:
-        num_tokens, longest: see `TextEnds`.
+        ends: makes tokens of words, and logits of what is read: `TextEnds`, or a trained model's own.
         fusion: has an expert for each modality of the prefix and for ``text``.
         text: name of the modality that is written.
     """
 
-    def __init__(
-        self, num_tokens: int, width: int, longest: int, fusion: MultiwayTransformer, text: str = "language"
-    ) -> None:
+    def __init__(self, ends: Ends, fusion: MultiwayTransformer, text: str = "language") -> None:
         super().__init__()
-        self.text = TextEnds(num_tokens, width, longest)
-        self.fusion, self.modality = fusion, text
+        self.text, self.fusion, self.modality = ends, fusion, text
 
     def start(
         self,
@@ -180,12 +189,14 @@ class PrefixDecoder(nn.Module):
         masks: Mapping[str, Tensor] | None = None,
         biases: Mapping[str, Tensor] | None = None,
         prompt: Tensor | None = None,
+        through: int = 0,
     ) -> Reading:
         """Read the prefix: the cache to begin writing with.
 
         Args:
             tokens, masks, biases: of the prefix; see `MultiwayTransformer.forward`. A bias counts while the prefix
                 reads itself; the text reads all real tokens alike.
+            through: the text reads so many of the prefix's first tokens alone; 0: all of it.
             prompt: ``(B, t)`` bool, false at padding of the prompt, on its left.
         """
         layers = self.fusion.new_cache()
@@ -196,7 +207,10 @@ class PrefixDecoder(nn.Module):
             else torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
             for name, x in ((name, tokens[name]) for name in self.fusion.order if name in tokens)
         ]
-        return Reading(layers, torch.cat([*real, *([] if prompt is None else [prompt.bool()])], dim=1))
+        may = torch.cat(real, dim=1)
+        if through:
+            may = may & (torch.arange(may.shape[1], device=may.device) < through)
+        return Reading(layers, may if prompt is None else torch.cat([may, prompt.bool()], dim=1))
 
     def step(self, tokens: Tensor, cache: Any) -> tuple[Tensor, Reading]:
         """See ``NextToken``; the cache is that of `start`."""

@@ -11,7 +11,8 @@ from torch import Tensor
 from kemm.data.facts import Facts
 from kemm.data.lexicon import Lexicon
 from kemm.data.ties import ANCHOR, RELATION, Mentions
-from kemm.objectives.losses.picture_masks import hide_blocks, hide_random
+from kemm.objectives.losses.picture_masks import as_tubes, hide_blocks, hide_random, hide_unattended
+from kemm.objectives.losses.picture_targets import features_on
 from kemm.objectives.losses.structure_mask import mask_chances
 from kemm.objectives.losses.text_masks import corrupt, hide_spans, hide_units, token_units
 from kg.errors import InputError
@@ -82,6 +83,9 @@ class WordHiding:
         hidden = hide(self.rate)
         if self.rate_alone is not None and bool(is_alone.any()):
             hidden = torch.where(is_alone[:, None], hide(self.rate_alone), hidden)
+        if self.units == "span":  # all words of a span share their fate, as SpanBERT's
+            starts = hidden & ~torch.nn.functional.pad(hidden[:, :-1], (1, 0))
+            units = starts.long().cumsum(1)
         read, targets = corrupt(
             ids, hidden, lexicon.mask_id, lexicon.ordinary, generator, units, self.masked, self.replaced
         )
@@ -122,27 +126,55 @@ def _structural(words: Tensor, mentions: Mentions, rate: float, generator: torch
 
 @dataclass(frozen=True)
 class PatchHiding:
-    """Which patches are hidden.
+    """Which patches of pictures, sounds or films are hidden.
 
     Attributes:
-        rate: share of the patches of a picture, at least one.
-        blocks: in rectangles (BEiT) instead of one by one.
+        rate: share of the patches of each, at least one.
+        how: one by one; in rectangles (BEiT); the same of every frame (tubes: VideoMAE); what a teacher attends to most
+            (VIOLET), or least (UMT). That is drawn by the sum of squares of the frozen tower's features, which stands
+            for attention where a tower has none (Zagoruyko and Komodakis, 2017, arXiv:1612.03928).
         drop: the encoder doesn't see them at all (MAE) instead of a mask's token in their places; "everywhere": in
             no other forward of the step either (FLIP, Li et al., 2023, arXiv:2212.00794).
+        of: whose.
     """
 
     rate: float
-    blocks: bool = False
+    how: Literal["single", "blocks", "tubes", "attended", "unattended"] = "single"
     drop: bool | Literal["everywhere"] = False
+    of: str = "vision"
 
-    def draw(self, batch: int, grid: tuple[int, int], generator: torch.Generator | None) -> Tensor:
-        """(B, P) bool, true at the hidden; as many in every picture."""
+    def draw(
+        self,
+        batch: int,
+        grid: tuple[int, int],
+        generator: torch.Generator | None,
+        frames: int = 1,
+        states: Tensor | None = None,
+    ) -> Tensor:
+        """(B, F·P) bool, true at the hidden; as many in every picture.
+
+        Args:
+            frames: F. states: (B, P', D_v), a tower's features.
+
+        Raises:
+            InputError: what a teacher attends to is asked for, and there are no features.
+        """
         generator = generator or torch.Generator().manual_seed(0)
         patches = grid[0] * grid[1]
         rate = max(self.rate, 1 / patches)
-        if self.blocks:
-            return hide_blocks(batch, *grid, rate, generator, least=min(16, max(1, patches // 8)))
-        return hide_random(batch, patches, rate, generator)
+        if self.how == "blocks":
+            drawn = [hide_blocks(batch, *grid, rate, generator, min(16, max(1, patches // 8))) for _ in range(frames)]
+            return torch.cat(drawn, dim=1)
+        if self.how == "tubes":
+            return as_tubes(hide_random(batch, patches, rate, generator), frames)
+        if self.how == "single":
+            return hide_random(batch, frames * patches, rate, generator)
+        if states is None:
+            raise InputError(
+                f"patches can't be hidden by how '{self.how}' they are: that needs the frozen vision tower"
+            )
+        attention = features_on(states, grid).float().square().sum(-1).cpu()
+        return hide_unattended(attention if self.how == "unattended" else 1 / (attention + 1e-6), rate, generator)
 
 
 class HiddenFacts(NamedTuple):
@@ -217,9 +249,11 @@ class FactHiding:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one joint forward of a step hides: of words, patches and facts; ``nodes``: of questions' facts."""
+    """What one joint forward of a step hides: of words, of patches of each modality, and of facts; ``nodes``: of
+    questions' facts.
+    """
 
     words: WordHiding | None = None
-    patches: PatchHiding | None = None
+    patches: tuple[PatchHiding, ...] = ()
     nodes: float = 0.0
     facts: FactHiding | None = None

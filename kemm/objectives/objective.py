@@ -28,6 +28,8 @@ class Context:
         vision_width, text_width: D_v and D_t of the world's frozen towers, in which entities and facts are known.
         pooled: modality → width of ``Encoded.pooled``.
         grids: modality → rows and columns of its patches, of those that have some.
+        frames: most frames of a film.
+        regions: D_f and C of a detector's regions.
         word_width: D_w of the model's table of words, ``KEMM.inputs["language"].table`` (V, D_w).
         lexicon: its words.
         vocabulary: the answers that can be given without pointing at a fact.
@@ -47,6 +49,8 @@ class Context:
     vocabulary: tuple[str, ...] = ()
     has_pixels: bool = False
     has_features: bool = True
+    frames: int = 0
+    regions: tuple[int, int] = (0, 0)
     towers: Mapping[str, Encoder] = field(default_factory=dict)
     entity_vectors: EntityVectors | None = None
 
@@ -64,9 +68,9 @@ class Objective(nn.Module):
         context: what the head is sized by.
 
     Attributes:
-        needs: what must be known of the same thing: "vision", "language", "audio", "video", "knowledge", "mentions",
-            "links"; or one of "questions", "edges", "pictured entities". Checked against the run's sources before
-            training starts.
+        needs: what must be known of the same thing: "vision", "language", "audio", "video", "regions", "knowledge",
+            "mentions", "links", "label"; or one of "questions", "edges", "pictured entities". Checked
+            against the run's sources before training starts.
         is_regression: whether the loss is a squared or absolute error (for weights by uncertainty).
         wants_momentum: whether it asks for ``encoded.slow``.
         hides: what it hides of words, patches or facts. The first choice of words and of patches of a run is hidden in

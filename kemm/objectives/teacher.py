@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.distillation import cosine_distillation, feature_distillation, logit_distillation
-from kemm.objectives.masked_image import features_on
+from kemm.objectives.losses.picture_targets import features_on
 from kemm.objectives.objective import Context, Objective
 from kg.errors import InputError
 

@@ -36,6 +36,9 @@ def context_of(settings: Settings, world: World, vocabulary: Sequence[str], towe
     if chosen.video is not None:
         pooled["video"] = model.width
         grids["video"] = (chosen.video.size // chosen.video.patch,) * 2
+    if chosen.regions is not None:
+        pooled["regions"] = model.width
+        grids["regions"] = (chosen.regions.most, 1)
     return Context(
         width=model.width,
         vision_width=world.vision.width,
@@ -47,6 +50,8 @@ def context_of(settings: Settings, world: World, vocabulary: Sequence[str], towe
         vocabulary=tuple(vocabulary),
         has_pixels=world.parts.has_pixels,
         has_features=world.parts.has_features,
+        regions=(chosen.regions.features, chosen.regions.classes) if chosen.regions is not None else (0, 0),
+        frames=chosen.video.frames if chosen.video is not None else 0,
         towers=towers,
         entity_vectors=world.entity_vectors,
     )

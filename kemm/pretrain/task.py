@@ -148,7 +148,7 @@ def kinds_of(batch: Batch) -> list[frozenset[str]]:
     found = []
     if batch.samples is not None:
         samples = batch.samples
-        names = [*samples.parts, *samples.further, *(("knowledge",) if samples.facts is not None else ())]
+        names = [*samples.parts, *samples.further, "label", *(("knowledge",) if samples.facts is not None else ())]
         present = torch.stack([samples.present(name) for name in names], dim=1)
 
         def of(rows: torch.Tensor) -> list[frozenset[str]]:
@@ -167,17 +167,17 @@ def kinds_of(batch: Batch) -> list[frozenset[str]]:
 
 
 def _plan(parts: Iterable[Objective]) -> Plan:
-    """What the joint masked forward hides: the first objective's choice of each kind."""
+    """What the joint masked forward hides: the first objective's choice of words, and of each modality's patches."""
     words: WordHiding | None = None
-    patches: PatchHiding | None = None
+    patches: dict[str, PatchHiding] = {}
     nodes, facts = 0.0, None
     for part in parts:
         if isinstance(part.hides, WordHiding):
             words = words or part.hides
         elif isinstance(part.hides, PatchHiding):
-            patches = patches or part.hides
+            patches.setdefault(part.hides.of, part.hides)
         elif isinstance(part.hides, FactHiding) and part.needs == ("questions",):
             nodes = nodes or part.hides.nodes
         elif isinstance(part.hides, FactHiding):
             facts = part.hides.joined(facts)
-    return Plan(words, patches, nodes, facts)
+    return Plan(words, tuple(patches.values()), nodes, facts)

@@ -25,5 +25,5 @@ class DataSettings(Section):
     )
     media: Path | None = Field(
         None,
-        description="a TSV with any of the columns picture, sound, frames, text, label, split; see docs/objectives.md",
+        description="a TSV with any of the columns picture, sound, frames, regions, text, label, split (see the docs)",
     )

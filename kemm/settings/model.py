@@ -35,13 +35,22 @@ class Tower(Section):
     frames: int = Field(128, description="scratch: frames of a sound, of 10 ms each; of a video")
 
 
+class Regions(Section):
+    """Of pictures that a detector has seen: its features, and its judgement of what each shows."""
+
+    features: int = Field(2048, ge=1, description="numbers a region")
+    classes: int = Field(0, ge=0, description="that the detector knows; 0: its judgement is not given")
+    most: int = Field(36, ge=1, description="regions of a picture")
+
+
 class Towers(Section):
-    """By modality; pictures and words are always there, sound and video where they are named."""
+    """By modality; pictures and words are always there, sound, video and regions where they are named."""
 
     vision: Tower = Tower()
     language: Tower = Tower()
     audio: Tower | None = Field(None, description="from scratch alone")
     video: Tower | None = Field(None, description="from scratch alone")
+    regions: Regions | None = None
 
 
 class AdapterSettings(Section):

@@ -116,7 +116,10 @@ def test_without_data_for_it_training_does_not_start(name: str) -> None:
     task.check({"source": frozenset(task.parts()[name].needs)})
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name in ("itc", "itm", "mlm", "mim", "captioning")])
+OF_SAMPLES = ["itc", "itm", "mlm", "mim", "captioning", "seq2seq", "masked_audio", "masked_video", "masked_regions"]
+
+
+@pytest.mark.parametrize("name", [*OF_SAMPLES, "modality_masking", "frame_order", "action"])
 def test_a_batch_of_one_is_finite(name: str) -> None:
     task, batch = tiny_batch.task([name]), tiny_batch.batch(is_told=True)
     assert batch.samples is not None

@@ -76,10 +76,10 @@ def test_every_pair_is_shown_matched_with_a_wrong_picture_and_with_a_wrong_capti
 def test_the_exact_share_of_every_picture_is_hidden_and_at_least_one_patch(
     rate: float, grid: tuple[int, int], hidden: int
 ) -> None:
-    for blocks in (False, True):
-        drawn = PatchHiding(rate, blocks).draw(8, grid, generator())
+    for how in ("single", "blocks"):
+        drawn = PatchHiding(rate, how).draw(8, grid, generator())
         assert drawn.sum(1).tolist() == [hidden] * 8
-        if 0 < hidden < grid[0] * grid[1] and not blocks:
+        if 0 < hidden < grid[0] * grid[1] and how == "single":
             assert len({tuple(row) for row in drawn.tolist()}) > 1  # not the same ones everywhere
 
 
@@ -87,14 +87,14 @@ def test_the_exact_share_of_every_picture_is_hidden_and_at_least_one_patch(
 def test_a_hidden_patch_tells_nothing_of_itself(drop: bool) -> None:
     model, batch, how = tiny_batch.task(["mim"]).model.eval(), tiny_batch.batch(), PatchHiding(0.5, drop=drop)
     assert batch.samples is not None
-    encoded = Encoded(model, batch, generator(), Plan(patches=how))
+    encoded = Encoded(model, batch, generator(), Plan(patches=(how,)))
     shown = batch.samples.parts["vision"]
     assert shown.states is not None
     hidden = encoded.hidden_patches(how)
     other = replace(shown, states=torch.where(hidden[..., None], 7.0, shown.states))
     parts = {**batch.samples.parts, "vision": other}
     changed = replace(batch, samples=replace(batch.samples, parts=parts))
-    again = Encoded(model, changed, generator(), Plan(patches=how))
+    again = Encoded(model, changed, generator(), Plan(patches=(how,)))
     assert torch.equal(hidden, again.hidden_patches(how))
     assert torch.equal(encoded.masked(patches=how)["vision"], again.masked(patches=how)["vision"])
     assert not drop or not encoded.masked(patches=how)["vision"][hidden].any()  # not computed at all
@@ -148,6 +148,26 @@ def test_texts_alone_have_their_own_share_and_pieces_of_a_word_go_together() -> 
     words = hidden[:, [1, 4, 5, 6]]
     assert words[:20].sum(1).tolist() == [1] * 20 and words[20:].sum(1).tolist() == [2] * 20
     assert torch.equal(hidden[:, 1], hidden[:, 2]) and torch.equal(hidden[:, 2], hidden[:, 3])
+
+
+@pytest.mark.parametrize("units", ["token", "word", "span"])
+def test_of_the_hidden_eight_in_ten_are_masked_one_is_replaced_and_a_unit_shares_its_fate(units: Any) -> None:
+    ids = torch.randint(4, 15, (800, 20))
+    ids[:, 10] = 17  # goes on the word before it
+    how = WordHiding(0.25, units=units, masked=0.8, replaced=0.1)
+    nobody = torch.zeros(800, dtype=torch.bool)
+    read, targets = how.draw(ids, torch.ones_like(ids, dtype=torch.bool), nobody, LEXICON, generator())
+    hidden = targets >= 0
+    assert torch.equal(read[~hidden], ids[~hidden])
+    shares = [(read[hidden] == 1).float().mean(), (read[hidden] == ids[hidden]).float().mean()]
+    assert shares[0].item() == pytest.approx(0.8, abs=0.03)
+    assert shares[1].item() == pytest.approx(0.1 + 0.1 / 16, abs=0.03)  # a word drawn may be the same
+    both = hidden[:, 9] & hidden[:, 10]
+    assert torch.equal(hidden[:, 9], hidden[:, 10]) == (units != "token")
+    alike = (read[both, 9] == 1) == (read[both, 10] == 1)
+    assert bool(alike.all()) == (units != "token")
+    neighbours = hidden[:, 1:] & hidden[:, :-1]
+    assert neighbours.float().mean().item() > (0.12 if units == "span" else 0.0)
 
 
 def test_the_towers_word_table_is_neither_trained_nor_saved() -> None:

@@ -28,7 +28,18 @@ VOCABULARY = ("yes", "no", "not known", "red")
 
 def settings(names: Iterable[str] = OBJECTIVES, dropout: float = 0.0, **train: Any) -> Settings:
     """A model of width 8 and two layers, with these objectives at their own defaults."""
-    model = {"width": WIDTH, "layers": 2, "heads": 2, "gnn_layers": 1, "grid": 2, "text_tokens": TOKENS, "facts": 5}
+    model: dict[str, Any] = {
+        "width": WIDTH,
+        "layers": 2,
+        "heads": 2,
+        "gnn_layers": 1,
+        "grid": 2,
+        "text_tokens": TOKENS,
+        "facts": 5,
+    }
+    audio = {"mode": "scratch", "size": 8, "patch": 4, "frames": 8}
+    video = {"mode": "scratch", "size": 4, "patch": 2, "frames": 4}
+    model["towers"] = {"audio": audio, "video": video, "regions": {"features": 6, "classes": 5, "most": 3}}
     return Settings.model_validate(
         {"model": {**model, "dropout": dropout}, "objectives": {name: {} for name in names}, "train": train}
     )
@@ -41,11 +52,20 @@ def context() -> Context:
         width=WIDTH,
         vision_width=VISION_WIDTH,
         text_width=TEXT_WIDTH,
-        pooled={"vision": VISION_WIDTH, "language": TEXT_WIDTH, "knowledge": WIDTH},
-        grids={"vision": (2, 2)},
+        pooled={
+            "vision": VISION_WIDTH,
+            "language": TEXT_WIDTH,
+            "knowledge": WIDTH,
+            "audio": WIDTH,
+            "video": WIDTH,
+            "regions": WIDTH,
+        },
+        grids={"vision": (2, 2), "audio": (2, 2), "video": (2, 2), "regions": (3, 1)},
+        regions=(6, 5),
         word_width=TEXT_WIDTH,
         lexicon=tower.lexicon(),
         vocabulary=VOCABULARY,
+        frames=4,
         towers={"language": tower},
     )
 
@@ -137,7 +157,10 @@ def pairs(generator: torch.Generator) -> Samples:
 
 
 def told(generator: torch.Generator) -> Samples:
-    """The four pairs with 3, 5, 4 and 3 facts each, four mentions, and five links between them, two of two steps."""
+    """The four pairs with 3, 5, 4 and 3 facts each, four mentions, and five links between them, two of two steps.
+
+    Each has a sound, a film of four frames (the third of three), and three regions (the third picture two).
+    """
     mentions = Mentions(*torch.tensor([[0, 1, 1, 3], [1, 1, 2, 1], [2, 1, 2, 1], [0, 4, 8, 17], [0, 0, 2, 2]]))
     links = Links(
         rows=torch.arange(4),
@@ -149,7 +172,18 @@ def told(generator: torch.Generator) -> Samples:
         types=torch.tensor([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]]).bool(),
         classes=unit(3, TEXT_WIDTH, generator=generator),
     )
-    return replace(pairs(generator), facts=facts(), mentions=mentions, links=links)
+    known = pairs(generator)
+    frames = torch.randint(0, 256, (4, 4, 4, 4, 3), generator=generator, dtype=torch.uint8)
+    lasting = torch.arange(4) < torch.tensor([4, 4, 3, 4])[:, None]
+    there = torch.ones(4, dtype=torch.bool)
+    heard = Part(there, torch.randn(4, 8, 8, generator=generator))
+    corners = torch.tensor([0.1, 0.2, 0.6, 0.7]).expand(4, 3, 4)
+    judged = torch.randn(4, 3, 5, generator=generator).softmax(2)
+    detected = torch.cat([torch.randn(4, 3, 6, generator=generator), corners, judged], dim=2)
+    regions = Part(there, detected, mask=torch.arange(3) < torch.tensor([3, 3, 2, 3])[:, None])
+    parts = {**known.parts, "audio": heard, "video": Part(there, frames, mask=lasting), "regions": regions}
+    label = torch.tensor([0, 1, 0, 1])
+    return replace(known, parts=parts, label=label, facts=facts(), mentions=mentions, links=links)
 
 
 def pictures(generator: torch.Generator) -> Pictures:

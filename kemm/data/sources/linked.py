@@ -48,7 +48,7 @@ class LinkedDescriptions:
         is_held_out: bool,
     ) -> Samples:
         walks: list[tuple[str, tuple[Step, ...], str]] = []
-        for _ in range(4):  # some starts lead nowhere
+        for _ in range(4 + 4 * size // max(1, len(starts))):  # some starts lead nowhere, and there may be few
             for i in rng.permutation(len(starts))[: size - len(walks)]:
                 found = self.around.walk(rng, starts[i], is_held_out)
                 if found is not None:

@@ -17,12 +17,15 @@ from kg.errors import InputError
 if TYPE_CHECKING:
     from kemm.data.training_data import TrainingData
 
-COLUMNS = {"picture": "vision", "text": "language", "sound": "audio", "frames": "video"}
+COLUMNS = {"picture": "vision", "text": "language", "sound": "audio", "frames": "video", "regions": "regions"}
 HELD_OUT = 0.1
 
 
 class MediaTable:
-    """A TSV with a header of any of ``picture``, ``sound``, ``frames`` (a folder), ``text``, ``label``, ``split``.
+    """A TSV with a header of any of ``picture``, ``sound``, ``frames``, ``regions``, ``text``, ``label``, ``split``.
+
+    Frames are a folder of pictures, or an animated one; regions an NPZ of what a detector found (see
+    ``PartMaker.regions``).
 
     Paths are relative to the table; an empty cell is something not known. Rows whose split is one of
     ``data.test_splits`` are left out; ``dev`` ones, or without that column a tenth, are held out.
@@ -42,7 +45,8 @@ class MediaTable:
             return
         rows = _read(path)
         self.names = [column for column in COLUMNS if any(row.get(column) for row in rows)]
-        self.labels = {label: number for number, label in enumerate(sorted({row.get("label") or "" for row in rows}))}
+        said = sorted({row["label"] for row in rows if row.get("label")})
+        self.labels = {label: number for number, label in enumerate(said)}
         for row in rows:
             split = row.get("split") or ""
             if split in data.settings.data.test_splits:
@@ -59,7 +63,8 @@ class MediaTable:
             if row.get("text") and row.get("label"):
                 self.said.setdefault(row["label"], []).append(row["text"])
         self.rewrite = Rewriter(self.said)
-        self.modalities = frozenset(COLUMNS[column] for column in self.names) | self.roles
+        known = {COLUMNS[column] for column in self.names} | ({"label"} if len(self.labels) > 1 else set())
+        self.modalities = frozenset(known) | self.roles
 
     def sample(self, rng: np.random.Generator, size: int) -> Samples:
         return self._draw(self.train, rng, size)
@@ -76,8 +81,8 @@ class MediaTable:
                 shown = [self.parts.picture(cell) if cell else None for cell in cells]
                 parts["vision"] = self.parts.pictures(shown)
             else:
-                make = {"text": self.parts.texts, "sound": self.parts.sounds, "frames": self.parts.films}[column]
-                parts[COLUMNS[column]] = make(cells)
+                make = {"text": "texts", "sound": "sounds", "frames": "films", "regions": "regions"}[column]
+                parts[COLUMNS[column]] = getattr(self.parts, make)(cells)
         label = [self.labels[row["label"]] if row.get("label") else UNKNOWN for row in chosen]
         further = {
             role: self.parts.texts([self._further(role, row, rng) for row in chosen]) for role in sorted(self.roles)
@@ -104,7 +109,7 @@ def _read(path: Path) -> list[dict[str, str]]:
     if not rows or not set(COLUMNS) & set(rows[0]):
         raise InputError(f"{path}: a header with any of {', '.join(COLUMNS)}, tab-separated, and rows are needed")
     for row in rows:
-        for column in ("picture", "sound", "frames"):
+        for column in ("picture", "sound", "frames", "regions"):
             if row.get(column):
                 row[column] = str(path.parent / row[column])
     return rows

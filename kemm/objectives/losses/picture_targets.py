@@ -65,3 +65,12 @@ def unmasked_alignment(student: Tensor, teacher: Tensor, shown: Tensor) -> Tenso
     """
     error = (F.normalize(precise(student), dim=-1) - F.normalize(precise(teacher).detach(), dim=-1)).square().mean(-1)
     return mean_where(error, shown.expand_as(error))
+
+
+def features_on(states: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A tower's square of patches (B, P', D_v) on another grid: (B, P, D_v)."""
+    side = round(states.shape[1] ** 0.5)
+    raster = states.transpose(1, 2).unflatten(2, (side, side))
+    if raster.shape[2:] != grid:
+        raster = F.interpolate(raster, grid, mode="bilinear")
+    return raster.flatten(2).transpose(1, 2)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from kemm.settings.objectives.base import ObjectiveSettings
 from kemm.settings.objectives.contrastive import BetweenModalities, EntityImage, EntityText, GraphImage, GraphText
-from kemm.settings.objectives.generative import Captioning, GroundedWriting
+from kemm.settings.objectives.generative import Captioning, GroundedWriting, Seq2Seq
 from kemm.settings.objectives.knowledge import (
     Answering,
     DenoisingAlignment,
@@ -21,7 +21,7 @@ from kemm.settings.objectives.knowledge import (
     ReaderDistillation,
     SubgraphLinks,
 )
-from kemm.settings.objectives.masked import MaskedImage, MaskedLanguage
+from kemm.settings.objectives.masked import MaskedFilm, MaskedLanguage, MaskedPatches, MaskedRegions, MaskedSound
 from kemm.settings.objectives.matching import (
     GraphMatching,
     Grounding,
@@ -31,6 +31,7 @@ from kemm.settings.objectives.matching import (
     WordRegion,
 )
 from kemm.settings.objectives.teachers import Teacher
+from kemm.settings.objectives.video import Action, FrameOrder, ModalityMasking
 from kemm.settings.section import Section
 
 
@@ -40,7 +41,7 @@ class Objectives(Section):
     itc: BetweenModalities | None = None
     itm: Matching | None = None
     mlm: MaskedLanguage | None = None
-    mim: MaskedImage | None = None
+    mim: MaskedPatches | None = None
     captioning: Captioning | None = None
     mem: MaskedEntity | None = None
     link_prediction: LinkPrediction | None = None
@@ -65,6 +66,13 @@ class Objectives(Section):
     graph_text: GraphText | None = None
     graph_image: GraphImage | None = None
     grounded_writing: GroundedWriting | None = None
+    seq2seq: Seq2Seq | None = None
+    masked_audio: MaskedSound | None = None
+    masked_video: MaskedFilm | None = None
+    masked_regions: MaskedRegions | None = None
+    modality_masking: ModalityMasking | None = None
+    frame_order: FrameOrder | None = None
+    action: Action | None = None
     denoising_alignment: DenoisingAlignment | None = None
     entity_linking: EntityLinking | None = None
 

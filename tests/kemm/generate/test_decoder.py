@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kemm.fuse.multiway import MultiwayTransformer
 from kemm.generate.beams import beam_search
-from kemm.generate.decoder import PrefixDecoder, TextDecoder
+from kemm.generate.decoder import PrefixDecoder, TextDecoder, TextEnds
 from kemm.generate.one_by_one import greedy
 from kg.errors import InputError
 from tests.kemm.generate.references import Uncached
@@ -35,7 +35,7 @@ def decoder(context_width: int | None = None) -> TextDecoder:
 
 def prefix_decoder() -> PrefixDecoder:
     torch.manual_seed(3)
-    return stretch(PrefixDecoder(V, WIDTH, 24, MultiwayTransformer(WIDTH, 2, 2)))
+    return stretch(PrefixDecoder(TextEnds(V, WIDTH, 24), MultiwayTransformer(WIDTH, 2, 2)))
 
 
 def prefix() -> dict[str, Tensor]:
