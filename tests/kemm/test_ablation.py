@@ -72,8 +72,10 @@ def test_variants_are_trained_measured_and_not_run_again(short: Settings, tmp_pa
     assert not list((tmp_path / "runs").iterdir())  # weights are not kept
 
     before = (tmp_path / "results" / "whole-3.json").stat().st_mtime_ns
+    (tmp_path / "world" / "questions.jsonl").unlink()
     assert run(short, tmp_path, [3], only, silent) == rows
     assert (tmp_path / "results" / "whole-3.json").stat().st_mtime_ns == before
+    assert not (tmp_path / "world" / "questions.jsonl").exists()  # nor is the world prepared again
     assert json.loads((tmp_path / "variants.json").read_text())["without mlm"] == ["mlm"]
     page = tmp_path / "results.md"
     assert tabulate("Toys", tmp_path, page, "toys.yaml") == rows
