@@ -192,7 +192,8 @@ def measure(
         tick(step - done, f"loss {losses['total']:.2f}")
         done = step
 
-    fitted = fit(task, data.batch, settings.train, folder / "checkpoint", progress=show)
+    batches = data.batch.asked_as(settings.objectives.answering)
+    fitted = fit(task, batches, settings.train, folder / "checkpoint", progress=show)
     reader = Reader(task, world, data.vocabulary, Calibration())
     reader.calibration = calibrate(reader, data)
     asked = [question for question in data.questions if question.split == "test"]
