@@ -91,7 +91,7 @@ class TrainedPictures:
         others = (known.means[own] * count - x) / (count - 1).clamp(min=1)  # (B, D_v)
         shown, right = (F.normalize(self.task.model.entity(pictures=seen), dim=-1) for seen in (x, others))
         score = (shown * right).sum(1) * self.objective.scale()
-        logits[np.arange(len(own)), own] = torch.where(count[:, 0] > 1, score, -torch.inf).numpy()
+        logits[np.arange(len(own)), own.numpy()] = torch.where(count[:, 0] > 1, score, -torch.inf).numpy()
         return self._ranked(logits, known)
 
     @torch.inference_mode()

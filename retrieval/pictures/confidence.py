@@ -74,7 +74,7 @@ def fit(
 
 
 def weakest_right(
-    found: Sequence[Candidates], is_right: Sequence[bool] | np.ndarray, lost: float = 0.02
+    found: Sequence[Candidates], is_right: Sequence[bool] | np.ndarray, lost: float = 0.01
 ) -> float | None:
     """The strength below which the least strong ``lost`` of right first links lie; None where none is right.
 
