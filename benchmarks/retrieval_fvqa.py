@@ -83,7 +83,9 @@ def bm25s_figures(data: Path, by: str, part: str, seed: int, stemmed: bool) -> l
     return recall(by_bm25s(facts, [questions[row] for row in rows], stemmed), [right[row] for row in rows])
 
 
-def figures(data: Path, by: str, part: str, seed: int, steps: int) -> tuple[dict[str, Any], dict[str, list[float]]]:
+def figures(
+    data: Path, by: str, part: str, seed: int, steps: int, cross: bool = False
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """What was asked, and the recall of each of our ways at 1, 5 and 20."""
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
@@ -125,6 +127,14 @@ def figures(data: Path, by: str, part: str, seed: int, steps: int) -> tuple[dict
         started = time.process_time()
         found_by["learned ranker"] = recall(ours(), true)
         took = (time.process_time() - started) / len(asked) * 1e3
+        if cross:
+            learn = parts["train"]
+            search.cross = _cross(
+                search, bank.tower, [questions[row] for row in learn], [right[row] for row in learn], seed
+            )
+            found_by["learned ranker, then cross-encoder"] = recall(ours(), true)
+            search.ranker = None
+            found_by["fused by rank, then cross-encoder"] = recall(ours(), true)
     about = {
         "split": f"by {by}, seed {seed}, {part}",
         "questions": len(rows),
@@ -133,6 +143,17 @@ def figures(data: Path, by: str, part: str, seed: int, steps: int) -> tuple[dict
         "a question, processor ms": round(took, 2),
     }
     return about, found_by
+
+
+def _cross(search: Any, tower: Any, questions: list[str], right: list[int], seed: int) -> Any:
+    """Trained on what the search finds without anything learned."""
+    from kemm.encoders.cross_encoder import CrossEncoder
+    from retrieval.reranking import RERANKED
+
+    ranker, search.ranker = search.ranker, None
+    found = [[search.say(hit.id) for hit in search.search(question, RERANKED)] for question in questions]
+    search.ranker = ranker
+    return CrossEncoder.train(tower, questions, [search.say(row) for row in right], found, seed=seed)
 
 
 def way(arguments: Arguments) -> dict[str, Any]:
@@ -158,11 +179,12 @@ def main() -> int:
     parser.add_argument("--part", choices=("valid", "test"), default="test")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--cross", action="store_true", help="train a cross-encoder, too: minutes")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     asked = (options.data, options.split, options.part, options.seed)
     beside = with_peer(lambda stemmed: bm25s_figures(*asked, stemmed))
-    about, found_by = figures(*asked, options.steps)
+    about, found_by = figures(*asked, options.steps, options.cross)
     if options.json:
         print(json.dumps({"about": about, "recall": beside | found_by}))
     else:

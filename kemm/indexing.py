@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kemm.progress import Progress, bars
 
 if TYPE_CHECKING:
+    from retrieval.learned_parts import Towers
     from retrieval.retriever import Retriever
 
 TOKENS = 12  # of "label: description" are embedded; the lexical index has all of it
@@ -101,27 +102,46 @@ def open_retriever(
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
-    from kemm.picture_linking import link_when_asked
+    from kemm.picture_linking import linker_for
     from kg import EntityLinker
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import EntityIndex
-    from retrieval.learned_retriever import open_learned
+    from retrieval.learned_folder import open_learned
     from retrieval.retriever import Retriever
 
     graph = KnowledgeGraph.open(store, create=False)
     found = EntityIndex.open(index, graph)
     bank, tower = TextBank(build_encoder(text), 64), build_encoder(vision)
-    named = None if found.pictures else link_when_asked(graph, tower)
     facts = found.fact_index(graph, bank) if found.manifest.get("facts") else None
-    steps, longest = (None, 2) if learned is None else open_learned(learned, graph, bank)
-    return Retriever(
+    plain = Retriever(
         graph,
         found,
         bank,
         PictureEmbedder(tower),
         linker=EntityLinker(graph, languages) if languages else None,
-        link_image=named,
-        hops=hops or longest,
-        step_scorer=steps,
+        link_image=linker_for(graph, found, tower),
+        hops=2 if hops is None or learned is not None else hops,
         facts=facts,
     )
+    return plain if learned is None else open_learned(learned, plain, towers_of(plain)).equip(plain, hops)
+
+
+def towers_of(retriever: Retriever, seed: int = 0, progress: Progress | None = None) -> Towers:
+    """What the learned parts of a retriever that `open_retriever` made read with.
+
+    Args:
+        seed, progress: of training a cross-encoder.
+    """
+    from kemm.data.text_bank import TextBank
+    from kemm.encoders.cross_encoder import CrossEncoder
+    from kemm.encoders.mention_states import MentionStates
+    from retrieval.learned_parts import Towers
+
+    bank = retriever.text
+    assert isinstance(bank, TextBank)
+
+    def train_cross(questions: Sequence[str], right: Sequence[str], found: Sequence[Sequence[str]]) -> CrossEncoder:
+        tick = None if progress is None else progress("re-ranker", len(questions))
+        return CrossEncoder.train(bank.tower, questions, right, found, seed=seed, tick=tick)
+
+    return Towers(bank, MentionStates(bank.tower), train_cross, lambda path: CrossEncoder.open(path, bank.tower))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ def train(
     store: str,
     index: Path,
     out: Path,
+    parts: Sequence[str] = ("paths",),
     hops: int = 3,
     k: int = 32,
     rounds: int = 600,
@@ -25,9 +27,10 @@ def train(
 
     Args:
         questions: `retrieval.question_file` says how it is written.
+        parts: what to learn, of `retrieval.learned_parts.PARTS`.
         hops: the longest path.
         k: facts at most, in choices and figures.
-        rounds: batches of 64.
+        rounds: batches of 64, for ``paths``.
 
     Returns:
         Figures of questions that were neither learned from nor chosen by, beside those without training; counts.
@@ -37,19 +40,19 @@ def train(
     """
     if progress is None:
         with bars() as shown:
-            return train(questions, store, index, out, hops, k, rounds, seed, shown, text, vision)
+            return train(questions, store, index, out, parts, hops, k, rounds, seed, shown, text, vision)
     import time
 
-    from kemm.data.text_bank import TextBank
-    from kemm.indexing import open_retriever
-    from retrieval.learned_retriever import learn, require_free, save
+    from kemm.indexing import open_retriever, towers_of
+    from retrieval.learned_folder import require_free, save
+    from retrieval.learned_retriever import learn
     from retrieval.question_file import read_questions
 
     started = time.perf_counter()
     require_free(out)
     retriever = open_retriever(store, index, text, vision)
-    assert isinstance(retriever.text, TextBank)
     asked = read_questions(questions, retriever.graph)
-    scorer, report = learn(retriever, retriever.text, asked, hops, k, progress, rounds, seed)
-    save(scorer, out, retriever.graph, hops, {**report, "seed": seed, "rounds": rounds})
+    towers = towers_of(retriever, seed, progress)
+    learned, report = learn(retriever, towers, asked, parts, hops, k, progress, rounds, seed)
+    save(learned, out, retriever.graph, retriever.text.name, {**report, "seed": seed, "rounds": rounds})
     return {**report, "out": str(out), "seconds": round(time.perf_counter() - started, 2)}

@@ -11,6 +11,7 @@ what was added since is searched beside the index, as long as it is little (`ret
 
 from __future__ import annotations
 
+import copy
 import json
 import mmap
 from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +27,12 @@ from retrieval.embed import TokenEmbedder, checked
 from retrieval.evidence import Evidence, EvidenceFact
 from retrieval.fact_ranker import FactRanker
 from retrieval.fact_search import DEPTH, FactSearch
+from retrieval.fusion import LearnedFusion
 from retrieval.index import Hit
 from retrieval.index.dense import DenseIndex
 from retrieval.index.lexical import LexicalIndex
 from retrieval.overlay import MOST
+from retrieval.reranking import PairJudge
 from retrieval.verbalise import fact_text
 
 if TYPE_CHECKING:
@@ -119,6 +122,16 @@ class FactIndex:
         self._vectors = DenseIndex.create(text.dimension, kind="exact")
         dense, words = DenseIndex.open(folder / "dense.faiss"), LexicalIndex.open(folder / "words")
         self.of_index = FactSearch(text, dense, words, self._say, ranker, depth)
+
+    def judged(
+        self, ranker: FactRanker | None, fusion: LearnedFusion | None = None, cross: PairJudge | None = None
+    ) -> FactIndex:
+        """The same facts, ranked by what was learned: `retrieval.fact_search.FactSearch` says how."""
+        made, search = copy.copy(self), self.of_index
+        made.of_index = FactSearch(
+            search.text, search.dense, search.words, made._say, ranker, search.depth, fusion, cross
+        )
+        return made
 
     def search(self, question: str, k: int, regions: np.ndarray | None = None) -> list[tuple[Statement, Hit]]:
         """The ``k`` facts of the store, as it is now, that answer a question best.

@@ -1,8 +1,8 @@
 """Search over facts: a question alone finds the fact that answers it, without any entity being linked.
 
     words ─┐
-           ├─► candidates ─► fused by reciprocal rank, or judged by a `FactRanker` ─► hits, each with what found it
-    dense ─┘
+           ├─► candidates ─► fused by rank, or judged by a `FactRanker` ─► the first read again ─► hits, each with
+    dense ─┘                                                                                     what found it
 
 A fact is a document, "Italy, capital: Rome"; a literal tail (a number, a date) is said like any other.
 `retrieval.fact_index` makes one of a store.
@@ -16,12 +16,14 @@ import numpy as np
 
 from retrieval.embed import TokenEmbedder
 from retrieval.fact_ranker import FactRanker
+from retrieval.fusion import LearnedFusion
 from retrieval.index import Hit
 from retrieval.index.dense import DenseIndex
 from retrieval.index.lexical import LexicalIndex
 from retrieval.late_interaction import LateInteraction
 from retrieval.mining import mine
 from retrieval.ranking import fused
+from retrieval.reranking import RERANKED, PairJudge, believed, rerank
 
 #: Facts that each search hands over to be ranked.
 DEPTH = 50
@@ -35,6 +37,8 @@ class FactSearch:
         ranker: judges the candidates; without one they are fused by reciprocal rank, the late interaction of their
             tokens as the third ranking.
         depth: candidates from each search.
+        fusion: learned weights of the rankings "lexical", "dense", and "ranker" or "late".
+        cross: reads the first hits again, each together with the question; they say "cross".
     """
 
     def __init__(
@@ -45,9 +49,11 @@ class FactSearch:
         say: Callable[[int], str],
         ranker: FactRanker | None = None,
         depth: int = DEPTH,
+        fusion: LearnedFusion | None = None,
+        cross: PairJudge | None = None,
     ) -> None:
         self.text, self.dense, self.words, self.say, self.depth = text, dense, words, say, depth
-        self.ranker = ranker
+        self.ranker, self.fusion, self.cross = ranker, fusion, cross
         self._late = LateInteraction(text)
 
     def candidates(self, question: str) -> dict[str, list[Hit]]:
@@ -77,20 +83,48 @@ class FactSearch:
         both = fused(found)
         if not both or k < 1:
             return []
-        ids = [hit.id for hit in both]
+        if self.cross is None:
+            return self._judged(question, found, both, vectors, k, regions)
+        hits = self._judged(question, found, both, vectors, max(k, RERANKED), regions)
+        return rerank(question, hits, self.say, self.cross)[:k]
+
+    def _judged(
+        self,
+        question: str,
+        found: Mapping[str, Sequence[Hit]],
+        both: Sequence[Hit],
+        vectors: Callable[[Sequence[int]], np.ndarray],
+        k: int,
+        regions: np.ndarray | None,
+    ) -> list[Hit]:
+        lists = self.rankings(question, found, vectors, regions)
+        if self.fusion is not None:
+            best: Sequence[Hit] = believed(
+                self.fusion.fuse(lists, k), lists["ranker"][0].score if self.ranker is not None else 1.0
+            )
+        else:
+            best = lists["ranker"][:k] if self.ranker is not None else fused(lists, k)
+        by = {hit.id: hit.found_by for hit in both}
+        return [Hit(hit.id, hit.score, by[hit.id]) for hit in best]
+
+    def rankings(
+        self,
+        question: str,
+        found: Mapping[str, Sequence[Hit]],
+        vectors: Callable[[Sequence[int]], np.ndarray],
+        regions: np.ndarray | None = None,
+    ) -> dict[str, Sequence[Hit]]:
+        """What was found, and besides it in the order of the "ranker" or, without one, of the "late" interaction."""
+        lists, ids = dict(found), list(dict.fromkeys(hit.id for hits in found.values() for hit in hits))
         facts = [self.say(one) for one in ids]
         if self.ranker is None:
-            explained, _ = self._late.scores(question, facts, regions)
-            order = np.argsort(-explained, kind="stable").tolist()
-            late = [Hit(ids[row], float(explained[row])) for row in order]
-            by = {hit.id: hit.found_by for hit in both}
-            return [Hit(hit.id, hit.score, by[hit.id]) for hit in fused({**found, "late": late}, k)]
-        by_words = {hit.id: hit.score for hit in found["lexical"]}
-        lexical = np.array([by_words.get(one, 0.0) for one in ids], dtype=np.float32)
-        logits = self.ranker.logits(question, facts, vectors(ids), lexical, regions)
-        best = np.argsort(-logits, kind="stable")[:k].tolist()
-        chances = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-        return [Hit(ids[row], float(chances[row]), both[row].found_by) for row in best]
+            lists["late"] = _ranked(ids, self._late.scores(question, facts, regions)[0])
+        else:
+            by_words = {hit.id: hit.score for hit in found["lexical"]}
+            lexical = np.array([by_words.get(one, 0.0) for one in ids], dtype=np.float32)
+            logits = self.ranker.logits(question, facts, vectors(ids), lexical, regions)
+            lists["ranker"] = _ranked(ids, 1 / (1 + np.exp(-np.clip(logits, -30, 30))))
+        return lists
 
     def learn(self, questions: Sequence[str], right: Sequence[int], steps: int = 200, seed: int = 0) -> FactRanker:
         """Train a ranker on questions whose right fact has the id ``right``, against what this index wrongly finds."""
@@ -110,3 +144,7 @@ class FactSearch:
             seed,
         )
         return self.ranker
+
+
+def _ranked(ids: Sequence[int], scores: np.ndarray) -> list[Hit]:
+    return [Hit(ids[row], float(scores[row])) for row in np.argsort(-scores, kind="stable").tolist()]

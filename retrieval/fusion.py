@@ -8,7 +8,9 @@ Where nothing can be learned from, `retrieval.ranking.fused` fuses by reciprocal
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -80,6 +82,24 @@ class LearnedFusion:
         by = {name: {hit.id for hit in hits} for name, hits in found.items()}
         order = np.argsort(-scores, kind="stable")[:k].tolist()
         return [Hit(ids[n], float(scores[n]), tuple(name for name in by if ids[n] in by[name])) for n in order]
+
+    def save(self, path: Path) -> None:
+        """Write the weights as JSON: search → [u, v]."""
+        path.write_text(json.dumps(self.weights, indent=1), encoding="utf-8")
+
+    @classmethod
+    def open(cls, path: Path) -> LearnedFusion:
+        """Read the weights.
+
+        Raises:
+            InputError: the file holds something else.
+        """
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            return cls({name: (float(u), float(v)) for name, (u, v) in held.items()})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: not weights of searches ({reason}); train them again") from None
 
 
 def _columns(found: Found, names: Sequence[str]) -> tuple[list[int], np.ndarray]:

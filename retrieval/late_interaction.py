@@ -21,7 +21,8 @@ from retrieval.embed import TokenEmbedder
 MOST_TOKENS = 24
 #: Bytes that the projected tokens of facts may take.
 MEMORY = 64 * 2**20
-_ABSENT = -4.0  # added to a cosine, it is never the largest
+#: Added to a cosine, it is never the largest.
+ABSENT = -4.0
 
 
 class LateInteraction:
@@ -62,7 +63,7 @@ class LateInteraction:
         tokens, importance = self._project(states, self._weights[0])  # (T, K), (T,)
         parts, shares = self._laid_out(facts)  # (N, J, K), (N, J)
         likeness = (parts.reshape(-1, parts.shape[2]) @ tokens.T).reshape(*shares.shape, len(tokens))  # (N, J, T)
-        absent = np.where(shares > 0, 0.0, _ABSENT).astype(np.float32)
+        absent = np.where(shares > 0, 0.0, ABSENT).astype(np.float32)
         explained = (likeness + absent[..., None]).max(axis=1) @ importance
         found = (likeness.max(axis=2) * shares).sum(axis=1)
         return explained, found

@@ -1,6 +1,8 @@
-"""What a retriever learns from questions with answers, and the folder that keeps it.
+"""What a retriever learns from questions with answers: the parts of `retrieval.learned_parts`.
 
-    questions ── link ──► wordings ── paths from answers ──► StepScorer ── choose ──► folder, figures of another part
+    questions ── link ──► wordings ── paths from answers ──► StepScorer ── choose ──┐
+            │                                                                       ├─► figures of another part
+            └── facts from answers, topics ──► LinkerHead, FactRanker, … ───────────┘
 
 The questions are split by the entity that they are about, three fifths to learn from, a fifth for choices and a fifth
 for figures, so that no entity is on two sides.
@@ -8,30 +10,24 @@ for figures, so that no entity is on two sides.
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kg.errors import IndexStale, InputError
+from kg.errors import InputError
 from retrieval.anchors import without_mentions
 from retrieval.embed import TokenEmbedder
+from retrieval.fact_supervision import answered, found_for, learn_fusion, learn_ranker, recalls
 from retrieval.index.path_walk import PathWalk
+from retrieval.learned_parts import OF_FACTS, Learned, Towers, entity_vectors, require_parts
+from retrieval.linker_supervision import learn_linker
 from retrieval.path_supervision import Steps, meant_paths
 from retrieval.question_figures import figures
 from retrieval.question_file import AskedQuestion
 from retrieval.retriever import Retriever
 from retrieval.step_scorer import StepScorer
 
-if TYPE_CHECKING:
-    from kg import KnowledgeGraph
-
-FORMAT = 1
-WEIGHTS, MANIFEST = "steps.safetensors", "manifest.json"
 #: Questions that are learned from, of each wording.
 EACH = 12
 #: Mean F1 below which no path is believed to be what a wording means; the choices' part says which.
@@ -43,30 +39,32 @@ Worded = tuple[str, str, frozenset[str]]  # wording, entity, answers
 
 def learn(
     retriever: Retriever,
-    text: TokenEmbedder,
+    towers: Towers,
     questions: Sequence[AskedQuestion],
+    parts: Sequence[str],
     hops: int,
     k: int,
     progress: Progress,
     rounds: int = 600,
     seed: int = 0,
-) -> tuple[StepScorer, dict[str, Any]]:
-    """Learn to read questions as paths.
+) -> tuple[Learned, dict[str, Any]]:
+    """Learn parts of a retriever.
 
     Args:
         retriever: links the questions; its own way to judge is the one to beat, and stands beside in the figures.
-        text: the retriever's own.
+        parts: some of `retrieval.learned_parts.PARTS`.
         hops: the longest path.
         k: facts at most, in choices and figures.
 
     Returns:
-        The scorer that had the best hits@1, then recall, on the choices; and a report with ``figures`` of the third
-        part, ``untrained`` those of ``retriever`` there, ``choices`` what was chosen from, ``parts`` how many questions
-        each part has.
+        The parts; and a report with ``figures`` of the third part, ``untrained`` those of ``retriever`` there, both of
+        questions and, where facts are ranked, of ``facts`` by a question's text alone; ``choices`` what paths were
+        chosen from, ``parts`` how many questions each part has.
 
     Raises:
-        InputError: too few entities are asked about, or no path leads to the answers.
+        InputError: too few entities are asked about, or there is nothing that one of the parts could learn from.
     """
+    names = require_parts(parts, retriever.facts)
     worded = _worded(retriever, questions, progress)
     train, choices, rest = _parts([entity for _, entity, _ in worded])
     if not (train and choices and rest):
@@ -74,18 +72,72 @@ def learn(
             f"the questions are about {len({e for _, e, _ in worded if e})} entities that could be linked; at least 3 "
             "are needed to learn from, to choose by and to measure on: give more questions, or their topics"
         )
+    last = [questions[row] for row in rest]
+    report: dict[str, Any] = {
+        "learned": names,
+        "parts": {"learn": len(train), "choices": len(choices), "figures": len(rest)},
+        "unlinked": sum(not entity for _, entity, _ in worded),
+        "k": k,
+    }
+    learned = Learned(hops)
+    if "paths" in names:
+        some = [worded[row] for row in train], [questions[row] for row in choices]
+        learned.paths, found = _learn_paths(retriever, towers.text, *some, hops, k, progress, rounds, seed)
+        report |= found
+    if "linker" in names:
+        known = [questions[row] for row in train]
+        retriever.walk.refresh()
+        linker, vectors = retriever.walk.linker, entity_vectors(retriever)
+        learned.linker, report["linker"] = learn_linker(linker, towers.mentions, vectors, known, seed)
+    if any(part in OF_FACTS for part in names):
+        assert retriever.facts is not None
+        about = [question.topic or entity for question, (_, entity, _) in zip(questions, worded, strict=True)]
+        texts, answers = [one.text for one in questions], [one.answers for one in questions]
+        of_facts = answered(retriever.facts, texts, about, answers)
+        some_facts = [of_facts[row] for row in train]
+        if "facts" in names:
+            learned.facts = learn_ranker(retriever.facts, some_facts, seed)
+        if "fusion" in names:
+            learned.fusion = learn_fusion(retriever.facts, [of_facts[row] for row in choices], learned.facts)
+        if "cross" in names:
+            learned.cross = towers.train_cross(*found_for(retriever.facts, some_facts))
+    equipped = learned.equip(retriever)
+    report |= {"figures": figures(equipped, last, k), "untrained": figures(retriever, last, k)}
+    if any(part in OF_FACTS for part in names):
+        assert retriever.facts is not None and equipped.facts is not None
+        asked = [of_facts[row] for row in rest]
+        report["facts"] = {"figures": recalls(equipped.facts, asked), "untrained": recalls(retriever.facts, asked)}
+    return learned, report
+
+
+def _learn_paths(
+    retriever: Retriever,
+    text: TokenEmbedder,
+    worded: Sequence[Worded],
+    choices: Sequence[AskedQuestion],
+    hops: int,
+    k: int,
+    progress: Progress,
+    rounds: int,
+    seed: int,
+) -> tuple[StepScorer, dict[str, Any]]:
+    """The scorer that had the best hits@1, then recall, on the choices; what was tried, and the wordings of the best.
+
+    Raises:
+        InputError: no path leads to the answers.
+    """
     walk = PathWalk(retriever.graph, hops)
     tried: list[dict[str, Any]] = []
     best: tuple[tuple[float, float], StepScorer, int] | None = None
     before: dict[str, Steps] | None = None
     for least in _LEAST:
-        meant = _meant(walk, [worded[row] for row in train], least, progress)
+        meant = _meant(walk, worded, least, progress)
         if not meant or meant == before:
             continue
         before = meant
         named = [[walk.steps[2 * relation + (not ahead)] for relation, ahead in path] for path in meant.values()]
         scorer = StepScorer.train(text, list(meant), named, walk.steps, rounds=rounds, seed=seed)
-        found = figures(retriever.reading(scorer, hops), [questions[row] for row in choices], k)
+        found = figures(retriever.reading(scorer, hops), choices, k)
         tried.append({"least_f1": least, "wordings": len(meant), **found})
         at = found["hits@1"], found["recall"]
         if best is None or at > best[0]:
@@ -95,17 +147,7 @@ def learn(
             f"no path of at most {hops} steps leads from what the questions name to their answers: check that the "
             "answers are IRIs, names or values of this store, or give more --hops"
         )
-    last = [questions[row] for row in rest]
-    report = {
-        "figures": figures(retriever.reading(best[1], hops), last, k),
-        "untrained": figures(retriever, last, k),
-        "choices": tried,
-        "parts": {"learn": len(train), "choices": len(choices), "figures": len(rest)},
-        "unlinked": sum(not entity for _, entity, _ in worded),
-        "wordings": best[2],
-        "k": k,
-    }
-    return best[1], report
+    return best[1], {"choices": tried, "wordings": best[2]}
 
 
 def _worded(retriever: Retriever, questions: Sequence[AskedQuestion], progress: Progress) -> list[Worded]:
@@ -137,85 +179,3 @@ def _meant(walk: PathWalk, worded: Sequence[Worded], least: float, progress: Pro
             of_wording[one[0]].append(one)
     some = [one for several in of_wording.values() for one in several]
     return meant_paths(walk, some, least, progress("paths from answers", len(some)))
-
-
-def save(scorer: StepScorer, out: Path, graph: KnowledgeGraph, hops: int, report: dict[str, Any]) -> None:
-    """Write the folder, whole or not at all; what stands at ``out`` is replaced if it is such a folder.
-
-    Raises:
-        InputError: something else is there.
-    """
-    require_free(out)
-    manifest = {
-        "format": FORMAT,
-        "store": graph.uuid,
-        "kg_version": graph.version,
-        "embedder": scorer.text.name,
-        "hops": hops,
-        "relations": sorted(PathWalk(graph, 1).relations),
-        **report,
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
-        made = Path(folder) / "new"
-        made.mkdir()
-        scorer.save(made / WEIGHTS)
-        (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        if out.exists():
-            os.replace(out, Path(folder) / "old")
-        os.replace(made, out)
-
-
-def require_free(out: Path) -> None:
-    """Refuse to write over what is no learned retriever.
-
-    Raises:
-        InputError: there is something else at ``out``.
-    """
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: something else is there already; give another --out")
-    if out.is_dir() and any(out.iterdir()):
-        _manifest(out)
-
-
-def open_learned(folder: Path, graph: KnowledgeGraph, text: TokenEmbedder) -> tuple[StepScorer, int]:
-    """The scorer, and the hops that it was trained for.
-
-    Edits do not make it stale: it knows relations by their words. It is stale when a relation that was there is gone.
-
-    Raises:
-        InputError: there is none, or it was learned with another text encoder.
-        IndexStale: it was learned from another store, or what it knows is gone from this one.
-    """
-    manifest = _manifest(folder)
-    again = "run `kemm retriever train` again"
-    if manifest["store"] != graph.uuid:
-        raise IndexStale(f"{folder} was learned from another store than {graph.url}: {again} with another --out")
-    if manifest["kg_version"] > graph.version:
-        raise IndexStale(
-            f"{folder} was learned at KG version {manifest['kg_version']}, the store is at {graph.version}: {again}"
-        )
-    gone = sorted(set(manifest["relations"]) - set(graph.relations()))
-    if gone:
-        raise IndexStale(f"{folder} knows {len(gone)} relations that the store has no more, such as {gone[0]}: {again}")
-    if manifest["embedder"] != text.name:
-        raise InputError(f"{folder} was learned with {manifest['embedder']}, not {text.name}: {again}")
-    return StepScorer.open(folder / WEIGHTS, text), manifest["hops"]
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise InputError(f"no learned retriever at {folder}: run `kemm retriever train` first") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a manifest ({error}); run `kemm retriever train` again") from None
-    kinds = {"format": int, "store": str, "kg_version": int, "embedder": str, "hops": int, "relations": list}
-    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
-        raise InputError(
-            f"{path}: not the manifest of a learned retriever; give the folder that `kemm retriever train` wrote"
-        )
-    if manifest["format"] != FORMAT:
-        raise InputError(f"{path}: format {manifest['format']}, not {FORMAT}; run `kemm retriever train` again")
-    return manifest

@@ -18,14 +18,19 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from retrieval.embed import TokenEmbedder
-from retrieval.learned import open_weights, padded
+from retrieval.index import Hit
+from retrieval.judge_training import Encoded, drawn, train_judge
+from retrieval.learned import open_weights
+from retrieval.mining import mine
 
 if TYPE_CHECKING:
     from retrieval.index.path_vectors import PathVectors
 
 SCALE = 12.0  # s before training
-WIDTH = 64  # rows of A
+BATCH = 48  # questions a step
 NEGATIVES = 64  # wrong paths a step, drawn anew, beside those that the batch asks for
+HARD = 2  # mined ones a question and step
+MINED = 16  # nearest wrong paths of a question, of which they are drawn
 MOST_TOKENS = 12  # of a path
 _SHAPES = {"matrix": 2, "projection": 2, "question_weight": 1, "path_weight": 1, "scales": 1}
 
@@ -99,69 +104,35 @@ class PathScorer:
         steps: int = 300,
         seed: int = 0,
         noise: float = 0.6,
+        hard: int = HARD,
     ) -> PathScorer:
         """Fit on questions whose right path is row ``targets`` of ``paths``.
 
-        A softmax over the paths of the batch and ``NEGATIVES`` others, and beside it a logistic loss, so that the
-        sigmoid of a logit means something. Adam, batches of 48, learning rate 1e-3, M pulled towards the identity
-        (0.01 ‖M − I‖²). Gaussian ``noise``, in standard deviations of the states, and tokens left out stand for
-        wordings that training has not heard.
+        `retrieval.judge_training` says how. Negatives are ``NEGATIVES`` paths drawn anew for each step and, of each
+        question, ``hard`` of those that it is nearest to without being answered by them.
         """
         import torch
-        from torch.nn import functional as F
 
-        generator = torch.Generator().manual_seed(seed)
-        said, of_question = np.unique(np.asarray(questions), return_inverse=True)
-        q, q_mask = padded(text.tokens(said.tolist()))  # (Q, T, D), (Q, T)
-        p, p_mask = padded(text.tokens(paths.texts))  # (P, J, D), (P, J)
-        q_vector, p_vector = torch.from_numpy(text.embed(said.tolist())), torch.from_numpy(paths.vectors)
-        identity, deviation = torch.eye(q_vector.shape[1]), float(q[q_mask].std())
-        flat = p[p_mask]
-        axes = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:WIDTH]
-        matrix, projection = identity.clone().requires_grad_(), axes.clone().requires_grad_()
-        q_weight, p_weight = (torch.zeros(len(identity), requires_grad=True) for _ in range(2))
-        scales = torch.tensor([SCALE, SCALE, SCALE, -SCALE], requires_grad=True)
-        parameters = [matrix, projection, q_weight, p_weight, scales]
-        optimizer = torch.optim.Adam(parameters, lr=1e-3)
+        mined = drawn(_nearest(text, questions, targets, paths), hard)
 
-        def absent(mask: torch.Tensor) -> torch.Tensor:
-            return torch.where(mask, 0.0, -4.0)  # added to a cosine, it is never the largest
+        def others(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            some = torch.randint(len(paths.texts), (min(NEGATIVES, len(paths.texts)),), generator=generator)
+            return torch.cat([some, mined(rows, generator)])
 
-        asked, right = torch.from_numpy(of_question), torch.tensor(list(targets))
-        for _ in range(steps):
-            rows = torch.randint(len(right), (min(48, len(right)),), generator=generator)
-            others = torch.randint(len(p), (min(NEGATIVES, len(p)),), generator=generator)
-            chosen, place = torch.unique(torch.cat([right[rows], others]), return_inverse=True)
-            place = place[: len(rows)]
-            whole = q_mask[asked[rows]]
-            heard = whole & (torch.rand(whole.shape, generator=generator) > 0.2)
-            mask = torch.where(heard.any(1, keepdim=True), heard, whole)
-            longest, most = int(whole.sum(1).max()), int(p_mask[chosen].sum(1).max())
-            mask, p_said = mask[:, :longest], p_mask[chosen, :most]
-            states, p_states = q[asked[rows], :longest], p[chosen, :most]
-            states = states + noise * deviation * torch.randn(states.shape, generator=generator)
-            pooled = q_vector[asked[rows]]
-            pooled = pooled + noise * torch.randn(pooled.shape, generator=generator) / pooled.shape[1] ** 0.5
-            tokens = F.normalize(states @ projection.T, dim=-1)  # (B, T, K)
-            parts = F.normalize(p_states @ projection.T, dim=-1)  # (C, J, K)
-            likeness = (tokens.flatten(0, 1) @ parts.flatten(0, 1).T).view(*mask.shape, *p_said.shape)  # (B, T, C, J)
-            importance = F.softplus(states @ q_weight) * mask
-            share = F.softplus(p_states @ p_weight) * p_said
-            explained = (likeness + absent(p_said)).max(3).values  # (B, T, C)
-            explained = torch.einsum("btc,bt->bc", explained, importance / importance.sum(1, keepdim=True))
-            found = (likeness + absent(mask)[:, :, None, None]).max(1).values  # (B, C, J)
-            found = torch.einsum("bcj,cj->bc", found, share / share.sum(1, keepdim=True))
-            likeness_whole = F.normalize(pooled @ matrix.T, dim=-1) @ p_vector[chosen].T
-            logits = scales[0] * likeness_whole + scales[1] * explained + scales[2] * found + scales[3]  # (B, C)
-            truth = F.one_hot(place, len(chosen)).float()
-            logistic = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=torch.tensor(8.0))
-            loss = F.cross_entropy(logits, place) + logistic + 0.01 * (matrix - identity).square().sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        fitted = [parameter.detach().contiguous().numpy() for parameter in parameters]
-        names = ("matrix", "projection", "question_weight", "path_weight", "scales")
-        return cls(text, dict(zip(names, fitted, strict=True)))
+        fitted = train_judge(
+            text,
+            questions,
+            Encoded.of(text, paths.texts, paths.vectors, MOST_TOKENS),
+            targets,
+            others,
+            scales=(SCALE, SCALE, SCALE, -SCALE),
+            scales_rate=1e-3,
+            steps=steps,
+            batch=BATCH,
+            generator=torch.Generator().manual_seed(seed),
+            noise=noise,
+        )
+        return cls(text, dict(zip(_SHAPES, fitted, strict=True)))
 
     def save(self, path: Path) -> None:
         """Write the weights as safetensors."""
@@ -177,3 +148,17 @@ class PathScorer:
             InputError: the file holds something else.
         """
         return cls(text, open_weights(path, _SHAPES, "a path scorer", "run `kemm pretrain` again"))
+
+
+def _nearest(
+    text: TokenEmbedder, questions: Sequence[str], targets: Sequence[int], paths: PathVectors
+) -> list[list[int]]:
+    """The ``MINED`` paths nearest to each question that none in the same words means."""
+    asked = dict(zip(questions, text.embed(list(questions)), strict=True))
+
+    def search(question: str) -> list[Hit]:
+        likeness = paths.vectors @ asked[question]
+        order = np.argsort(-likeness, kind="stable")[: 2 * MINED].tolist()
+        return [Hit(row, float(likeness[row])) for row in order]
+
+    return mine(search, questions, [{row} for row in targets], paths.texts.__getitem__, MINED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,24 +33,41 @@ def train(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for what is learned; `kemm retrieve --retriever` takes it")
     ],
+    parts: Annotated[
+        str, typer.Option("--parts", help="What to learn, joined by commas: paths, linker, facts, fusion, cross")
+    ] = "paths",
     hops: Annotated[int, typer.Option("--hops", min=1, max=4, help="Longest path from a question to its answer")] = 3,
     limit: Annotated[int, typer.Option("-k", min=1, help="Most facts, in the figures")] = 32,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Batches to learn for")] = 600,
     seed: Annotated[int, typer.Option("--seed", help="Of what is drawn")] = 0,
     json: Json = False,
 ) -> None:
-    """Learn which relations questions mean, from their answers; print how it does on other entities' questions."""
+    """Learn what questions mean from their answers; print how it does on other entities' questions.
+
+    paths: which relations a question asks for. linker: what its topic's name means in a sentence. facts, fusion, cross:
+    which fact answers a question that names nothing, by a ranker, by weights of the searches, by reading both together.
+    """
     with screen.work(json):
         from kemm import retriever_training
 
-        result = retriever_training.train(questions, store, index, out, hops, limit, rounds, seed)
+        named = [part.strip() for part in parts.split(",") if part.strip()]
+        result = retriever_training.train(questions, store, index, out, named, hops, limit, rounds, seed)
 
     def people() -> None:
-        names = list(result["figures"])
-        rows = [(name, *(result[name][column] for column in names)) for name in ("untrained", "figures")]
-        screen.table(("", *names), rows)
+        _beside(result)
+        if "facts" in result:
+            screen.line("Facts found by a question's text alone:")
+            _beside(result["facts"])
         screen.line(
-            f"{result['wordings']:,} wordings learned from {result['parts']['learn']:,} questions; kept in {out}"
+            f"{', '.join(result['learned'])} learned from {result['parts']['learn']:,} questions; kept in {out}"
         )
 
     screen.show(result, json, people)
+
+
+def _beside(result: dict[str, Any]) -> None:
+    """Print the figures of a retriever that has learned below those of one that has not."""
+    names = list(result["figures"])
+    screen.table(
+        ("", *names), [(name, *(result[name][column] for column in names)) for name in ("untrained", "figures")]
+    )

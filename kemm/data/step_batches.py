@@ -5,6 +5,7 @@ It depends on the seed and the step's number alone, so a resumed run goes on exa
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from kg.registry import resolve
 
 if TYPE_CHECKING:
     from kemm.data.training_data import TrainingData
+    from kemm.settings.objectives.knowledge import Answering
 
 
 class StepBatches:
@@ -29,6 +31,7 @@ class StepBatches:
 
     def __init__(self, data: TrainingData) -> None:
         self.data, self.world, self.settings = data, data.world, data.settings
+        self.answering = data.settings.objectives.answering
         self.sources: dict[str, Source] = {
             name: resolve(SOURCES, name, "source")(data) for name in SOURCES if getattr(data.settings.train, name)
         }
@@ -44,6 +47,12 @@ class StepBatches:
             for row in example.targets
         }
         self._pools = {path: sorted(pool) for path, pool in pools.items()}  # relation → answers
+
+    def asked_as(self, answering: Answering | None) -> StepBatches:
+        """The same batches, but for what becomes of their questions' facts by other settings of ``answering``."""
+        other = copy.copy(self)
+        other.answering = answering
+        return other
 
     @property
     def kinds(self) -> dict[str, frozenset[str]]:
@@ -134,7 +143,7 @@ class StepBatches:
         return Pictures(torch.from_numpy(pooled), torch.from_numpy(others), entity)
 
     def _questions(self, rng: np.random.Generator) -> Questions:
-        answering = self.settings.objectives.answering
+        answering = self.answering
         chosen = [
             self.data.examples[i]
             for i in rng.choice(len(self.data.examples), self.settings.train.questions, p=self.data.chance)

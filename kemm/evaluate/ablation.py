@@ -30,6 +30,8 @@ from kemm.settings import Settings
 from kg.errors import InputError
 
 WHOLE, NO_KNOWLEDGE = "whole", "trained without knowledge"
+#: In the folder of results: every variant, and the objectives that it lacks.
+VARIANTS = "variants.json"
 #: What reads out the answers: nothing could be measured without it.
 ANSWERING = "answering"
 #: What an objective needs of a batch → the modalities that it is about, where that is not a modality's own name.
@@ -125,9 +127,8 @@ def tabulate(title: str, out: Path, page: Path, config: str) -> list[Row]:
         raise InputError(f"{out} has no result of '{WHOLE}' yet: run `kemm ablate` without --table first")
     if len({row["steps"] for row in rows}) > 1:
         raise InputError(f"{out} holds results of different steps: they can't be compared; give each its own --out")
-    left_out = json.loads((out / "variants.json").read_text(encoding="utf-8"))
     before = page.read_text(encoding="utf-8") if page.is_file() else "# Results\n"
-    write(page, put(before, f"kemm ablate: {title}", ablation_part(title, config, rows, left_out)))
+    write(page, put(before, f"kemm ablate: {title}", ablation_part(title, config, rows, known(out))))
     return rows
 
 
@@ -138,7 +139,7 @@ def _run_seed(settings: Settings, out: Path, seed: int, only: Sequence[str], pro
     settings = settings.model_copy(deep=True)
     settings.train.seed, settings.run = seed, out / "world"
     names = [name for name, part in settings.objectives if part is not None and part.weight != 0]
-    if only and all(_finished(out, name, seed) for name in only):
+    if _is_finished(settings, out, seed, only):
         return
     world, data = prepare(settings, progress)
     try:
@@ -147,7 +148,7 @@ def _run_seed(settings: Settings, out: Path, seed: int, only: Sequence[str], pro
         for unknown in set(only) - chosen.keys():
             raise InputError(f"no variant is called '{unknown}': there are {', '.join(chosen)}")
         left_out = {name: missing(settings, variant) for name, variant in chosen.items()}
-        write(out / "variants.json", json.dumps(left_out, indent=1))
+        write(out / VARIANTS, json.dumps(left_out, indent=1))
         for name in only or chosen:
             file, mark = result_file(out, name, seed), fingerprint(chosen[name])
             if file.is_file():
@@ -191,7 +192,8 @@ def measure(
         tick(step - done, f"loss {losses['total']:.2f}")
         done = step
 
-    fitted = fit(task, data.batch, settings.train, folder / "checkpoint", progress=show)
+    batches = data.batch.asked_as(settings.objectives.answering)
+    fitted = fit(task, batches, settings.train, folder / "checkpoint", progress=show)
     reader = Reader(task, world, data.vocabulary, Calibration())
     reader.calibration = calibrate(reader, data)
     asked = [question for question in data.questions if question.split == "test"]
@@ -222,8 +224,21 @@ def result_file(out: Path, variant: str, seed: int) -> Path:
     return out / "results" / f"{variant.replace(' ', '-').replace('–', '-')}-{seed}.json"
 
 
-def _finished(out: Path, variant: str, seed: int) -> bool:
-    return result_file(out, variant, seed).is_file()
+def _is_finished(settings: Settings, out: Path, seed: int, only: Sequence[str]) -> bool:
+    """Whether every variant asked for has its result, so that the seed's world need not be prepared again."""
+    if not (out / VARIANTS).is_file():
+        return False
+    files = [result_file(out, name, seed) for name in {WHOLE, *(only or known(out))}]
+    if not all(file.is_file() for file in files):
+        return False
+    _check(result_file(out, WHOLE, seed), fingerprint(settings))
+    return True
+
+
+def known(out: Path) -> dict[str, list[str]]:
+    """Every variant of the run that left ``out``, and the objectives that it lacks."""
+    found: dict[str, list[str]] = json.loads((out / VARIANTS).read_text(encoding="utf-8"))
+    return found
 
 
 def _check(file: Path, mark: str) -> None:

@@ -106,9 +106,10 @@ def parts_table(rows: Sequence[Row], left_out: Mapping[str, Sequence[str]] | Non
 
 
 def _kinds(rows: Sequence[Row]) -> dict[str, str]:
-    """Kind of what is held out → the head of its column, with the number of questions of one seed's kind."""
+    """Kind of what is held out → the head of its column, with how many questions the seeds have of it."""
     whole = next((row for row in rows if row["variant"] == "whole"), rows[0] if rows else {"by_held_out": {}})
-    return {kind: f"held-out {kind} (n {part['n']})" for kind, part in whole["by_held_out"].items()}
+    named = {"wordings": "wordings alone", "facts": "facts", "entities": "entities"}
+    return {kind: f"{named[kind]} (n {part['n']})" for kind, part in whole["by_held_out"].items()}
 
 
 def _head(*heads: str) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def paired_difference(mine: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> dict[str, object]:
+def paired_difference(mine: Sequence[ArrayLike], theirs: Sequence[ArrayLike]) -> dict[str, object]:
     """How much oftener one is right than another, both asked the same questions.
 
     Args:

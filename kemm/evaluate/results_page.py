@@ -26,18 +26,20 @@ def ablation_part(title: str, config: str, rows: list[Row], left_out: dict[str, 
     """The part of a page that an ablation fills: what was run, the tables, how to read them."""
     whole = next(row for row in rows if (row["variant"], row["knowledge"]) == ("whole", "full"))
     chosen = [f"{value:.3f} (seed {seed})" for seed, value in whole["validation"].items() if value is not None]
-    validation = f" Questions for choices, whole, full knowledge: {', '.join(chosen)}." if chosen else ""
+    validation = f" On `dev` questions, the whole with full knowledge: {', '.join(chosen)}." if chosen else ""
     return f"""## {title}: what knowledge and each part bring
 
-`kemm ablate {config}`, {whole["steps"]} steps each; on held-out questions, which nothing was chosen by.{validation}
-Accuracies are means over the seeds (± the deviation between them). Differences are paired, on the same questions of the
-same seeds, in brackets 95 % by bootstrap over seeds and questions; of one seed alone they leave out what another seed
-would give. Bold: zero is left out.
+`kemm ablate {config}`, {whole["steps"]} steps each, on questions that nothing was chosen by.
+All are asked in wordings held out of training; the columns say what is held out besides.{validation}
+
+Accuracies are means over the seeds (± the deviation between them). Differences are paired, on the same questions
+of the same seeds, in brackets 95 % by bootstrap over seeds and questions. **Bold**: zero is left out. Where there
+is one seed, the interval is of its questions alone; another seed may differ by more.
 
 {knowledge_table(rows)}
 
-Of each variant, trained on the same batches from the same starting weights: the difference to the whole, with the facts
-that are retrieved, and without any.
+Each variant, trained on the same batches from the same starting weights: its difference to the whole, with the
+facts that are retrieved and, in the last column, without any.
 
 {parts_table(rows, left_out)}
 """

@@ -167,7 +167,8 @@ class GraphWalk:
             numbers = np.array(self.numbers(entities), dtype=np.int64)
             best, unknown = best_steps(around, numbers, scores)
             if len(unknown):
-                scores[unknown] = self.paths.vectors[self._rows_of_paths(unknown)] @ vector
+                rows = self._rows_of_paths(unknown)  # may learn new vectors
+                scores[unknown] = self.paths.vectors[rows] @ vector
                 best, _ = best_steps(around, numbers, scores)
             return best.tolist()
 

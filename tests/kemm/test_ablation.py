@@ -13,6 +13,7 @@ from kemm.evaluate.ablation import run, tabulate, variants
 from kemm.evaluate.ablation_table import summarise
 from kemm.evaluate.paired import paired_interval
 from kemm.evaluate.results_page import put
+from kemm.pretrain import loop
 from kemm.progress import silent
 from kemm.settings import Settings
 from kg.errors import InputError
@@ -72,14 +73,30 @@ def test_variants_are_trained_measured_and_not_run_again(short: Settings, tmp_pa
     assert not list((tmp_path / "runs").iterdir())  # weights are not kept
 
     before = (tmp_path / "results" / "whole-3.json").stat().st_mtime_ns
+    (tmp_path / "world" / "questions.jsonl").unlink()
     assert run(short, tmp_path, [3], only, silent) == rows
     assert (tmp_path / "results" / "whole-3.json").stat().st_mtime_ns == before
+    assert not (tmp_path / "world" / "questions.jsonl").exists()  # nor is the world prepared again
     assert json.loads((tmp_path / "variants.json").read_text())["without mlm"] == ["mlm"]
     page = tmp_path / "results.md"
     assert tabulate("Toys", tmp_path, page, "toys.yaml") == rows
     said = page.read_text()
     assert said.startswith("# Results") and "`kemm ablate toys.yaml`, 4 steps each" in said
     assert "| without mem | not run |" in said and "| without mlm | 3 | " in said
+
+
+def test_what_trains_without_knowledge_sees_no_facts(
+    short: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, fit = [], loop.fit
+
+    def watched(task: Any, batches: Any, *rest: Any, **more: Any) -> Any:
+        seen.append(batches(0).questions.facts)
+        return fit(task, batches, *rest, **more)
+
+    monkeypatch.setattr(loop, "fit", watched)
+    run(short, tmp_path, [3], ["whole", "trained without knowledge"], silent)
+    assert [facts is not None for facts in seen] == [True, False]
 
 
 def test_results_of_other_settings_and_unknown_variants_are_refused(short: Settings, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from kemm.fuse.encoded import Encoded
 from kemm.objectives.joint_retrieval import JointRetrieval
+from kemm.objectives.losses.retrieval import log_chance
 from kemm.objectives.reader_distillation import ReaderDistillation
 from tests.kemm import tiny_batch
 
@@ -48,6 +50,28 @@ def test_the_retriever_is_pulled_to_what_the_reader_used_and_the_reader_not_to_t
     assert retriever.grad[0].tolist() == pytest.approx([1 / 3 - 0.1, 1 / 3 - 0.8, 1 / 3 - 0.1])
     assert reader.grad[0].tolist() == pytest.approx([0.1, 0.8 - 1, 0.1])  # of −log a of the right fact alone
     assert not retriever.grad[1].any()  # no fact answers the second question
+
+
+def test_by_drop_a_fact_counts_by_what_the_reader_loses_without_it() -> None:
+    batch = tiny_batch.batch()
+    task = tiny_batch.task_of(reader_distillation={"by": "drop"})
+    objective: Any = task.objectives["reader_distillation"]
+    encoded = Encoded(task.model, batch, torch.Generator().manual_seed(0))
+    questions = batch.questions
+    assert questions is not None and questions.facts is not None
+    drops = objective.drops(encoded, questions)
+    # the only right fact of the first question gone, a guess among its three is left
+    whole = log_chance(objective.reader(encoded.asked), questions.pointer_targets, questions.facts.mask)
+    assert drops[0, 1].item() == pytest.approx(max(whole[0].item(), -log(3)) + log(3), abs=1e-5)
+    alone = questions.with_facts(questions.facts.without(questions.facts.slot == 0))  # the first question's first fact
+    assert alone.facts is not None
+    fused = Encoded(task.model, replace(batch, questions=alone), torch.Generator().manual_seed(0)).asked
+    less = log_chance(objective.reader(fused), questions.pointer_targets, alone.facts.mask)
+    expected = max(whole[0].item(), -log(3)) - max(less[0].item(), -log(3))
+    assert drops[0, 0].item() == pytest.approx(expected, abs=1e-5)
+    assert not drops[~questions.facts.mask].any()
+    objective(encoded).backward()
+    assert objective.retriever.match.weight.grad.any() and objective.reader.key.weight.grad.any()
 
 
 def test_only_facts_that_reader_and_answer_agree_on_teach_the_retriever() -> None:

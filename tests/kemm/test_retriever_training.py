@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from kemm.settings import Settings
 from kg import KnowledgeGraph
 from kg.errors import FormatError, IndexStale, InputError
 from retrieval.evidence import Query
+from retrieval.learned_parts import PARTS
+from retrieval.question_file import read_questions
 from tests.kemm.tiny_world import LABELS, TOYS, maker_of, town_of, weight_of
 
 TOWERS = {"text": "tiny-text", "vision": "tiny-colours"}
@@ -84,7 +87,7 @@ def test_a_foreign_or_stale_folder_is_refused_with_the_remedy(
         "learned at KG version 1000, the store is at": {"kg_version": 1000},
         "knows 1 relations that the store has no more, such as r:gone": {"relations": ["r:madeBy", "r:gone"]},
         "learned with another tower, not": {"embedder": "another tower"},
-        "format 0, not 1": {"format": 0},
+        "format 0, not 2": {"format": 0},
         "not the manifest of a learned retriever": {"hops": "three"},
     }
     for reason, change in faults.items():
@@ -117,6 +120,25 @@ def test_a_bad_line_is_named_and_nothing_is_written(
     with pytest.raises(FormatError, match=f"questions.tsv:3: {reason}"):
         learn(tiny_settings, file, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_brackets_around_a_name_mark_the_topic_and_are_taken_off(tiny_settings: Settings, tmp_path: Path) -> None:
+    toy, name = next(iter(LABELS.items()))
+    lines = [
+        f"who made [{name}]\tHolzmann",
+        "is [this] known\tno",
+        "[one] or [two]\tone",
+        f"a [x] of {name}\tb\t{name}",
+    ]
+    (tmp_path / "asked.tsv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    with KnowledgeGraph.open(tiny_settings.data.store) as graph:
+        read = read_questions(tmp_path / "asked.tsv.gz", graph)
+    assert [(one.text, one.topic) for one in read] == [
+        (f"who made {name}", toy),
+        ("is this known", ""),  # no entity of that name: nobody knows what it is about
+        ("[one] or [two]", ""),
+        (f"a [x] of {name}", toy),  # the topic is given
+    ]
 
 
 def test_questions_that_nothing_can_be_learned_from_are_refused(tiny_settings: Settings, tmp_path: Path) -> None:
@@ -164,3 +186,65 @@ def test_the_command_learns_and_retrieve_takes_what_it_wrote(
     assert found[0]["tail"] == f"maker:{maker_of(TOYS[5])}" and {fact["hop"] for fact in found} == {1}
     assert main([*asked[:3], *place, "--retriever", "nowhere"]) == 2
     assert "run `kemm retriever train` first" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def with_facts(tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, dict[str, str]]:
+    """The store, an index of it with facts by a tower that has layers, and that tower's names."""
+    from kemm.encoders import ENCODERS
+    from kemm.indexing import build
+
+    towers = {"text": "tiny-bert", "vision": "tiny-colours"}
+    out = tmp_path_factory.mktemp("facts") / "index"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ENCODERS, "tiny-bert", "tests.kemm.tiny_bert:TinyBert")
+        build(tiny_settings.data.store, out, facts=True, progress=silent, **towers)
+    return str(tiny_settings.data.store), out, towers
+
+
+def test_every_part_is_learned_kept_and_taken_by_a_retriever(
+    with_facts: tuple[str, Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kemm.encoders import ENCODERS
+    from kemm.indexing import open_retriever
+
+    monkeypatch.setitem(ENCODERS, "tiny-bert", "tests.kemm.tiny_bert:TinyBert")
+    store, index, towers = with_facts
+    file, out = tmp_path / "questions.jsonl", tmp_path / "learned"
+    asked = [
+        {"question": wording.format(LABELS[toy]), "answers": [answer], "topic": toy}
+        for toy in TOYS
+        for wording, answer in (("Who put {} together?", maker_of(toy)), ("How heavy is {}?", weight_of(toy)))
+    ]
+    file.write_text("\n".join(map(json.dumps, asked)))
+    parts = ["cross", "linker", "fusion", "facts", "paths"]
+    report = train(file, store, index, out, parts, rounds=40, k=4, progress=silent, **towers)
+    assert report["learned"] == ["paths", "linker", "facts", "fusion", "cross"]
+    assert report["linker"] == {"mentions": 32, "candidates": 32}
+    assert report["facts"]["figures"]["questions"] == 8  # 4 toys, each question answered by one fact
+    assert sorted(path.name for path in out.iterdir()) == sorted([*PARTS.values(), "manifest.json"])
+    retriever = open_retriever(store, index, **towers, learned=out)
+    assert retriever.linker_head is not None and retriever.step_scorer is not None and retriever.facts is not None
+    assert set(retriever.facts.of_index.fusion.weights) == {"lexical", "dense", "ranker"}
+    found = retriever.retrieve(Query("Put together by Engel"), 3)
+    assert found.facts
+    nothing_named = retriever.retrieve(Query("who put it together"), 3)
+    assert nothing_named.facts and all("cross" in fact.found_by for fact in nothing_named.facts)
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        (["pathes"], "there is no part 'pathes' of a retriever .there are: paths, linker, facts, fusion, cross"),
+        ([], "no part of a retriever is named"),
+        (["paths", "cross"], "built without facts, which 'cross' ranks: run `kemm index --facts`"),
+    ],
+)
+def test_a_part_that_cannot_be_learned_is_refused_in_one_line(
+    tiny_settings: Settings, tmp_path: Path, parts: list[str], reason: str
+) -> None:
+    file = tmp_path / "questions"
+    file.write_text("\n".join(lines()), encoding="utf-8")
+    with pytest.raises(InputError, match=reason):
+        learn(tiny_settings, file, tmp_path / "out", parts=parts)
+    assert not (tmp_path / "out").exists()

@@ -26,15 +26,11 @@ def data(tiny_run: Trained) -> TrainingData:
     return tiny_run.data
 
 
-def with_answering(data: TrainingData, **changes: float) -> TrainingData:
-    """The same data, other shares of questions being changed: none but those given."""
+def with_answering(data: TrainingData, **changes: float) -> StepBatches:
+    """The same batches, other shares of questions being changed: none but those given."""
     changes = {"swap": 0.0, "drop": 0.0, "thin": 0.0, "mute": 0.0, "noise": 0.0, **changes}
     answering = data.settings.objectives.answering.model_copy(update=changes)  # type: ignore[union-attr]
-    objectives = data.settings.objectives.model_copy(update={"answering": answering})
-    changed = copy.copy(data)
-    changed.settings = data.settings.model_copy(update={"objectives": objectives})
-    changed.batch = StepBatches(changed)
-    return changed
+    return data.batch.asked_as(answering)
 
 
 def tensors(part: Any, name: str = "") -> dict[str, torch.Tensor]:
@@ -189,7 +185,7 @@ def test_pointers_point_at_right_answers_and_words_at_themselves(data: TrainingD
         right.setdefault(bank.embed([example.question.question])[0].tobytes(), set()).update(example.question.answers)
     pointed = said = 0
     for step in range(5):
-        questions = asked_of(plain.batch(step))
+        questions = asked_of(plain(step))
         facts = questions.facts
         assert facts is not None
         for row, slot in questions.pointer_targets.nonzero().tolist():
@@ -205,12 +201,12 @@ def test_pointers_point_at_right_answers_and_words_at_themselves(data: TrainingD
 
 
 def test_dropped_knowledge_leaves_no_fact_and_no_pointer(data: TrainingData) -> None:
-    questions = asked_of(with_answering(data, drop=1.0).batch(0))
+    questions = asked_of(with_answering(data, drop=1.0)(0))
     assert questions.facts is None and questions.pointer_targets.shape == (32, 0)
 
 
 def test_muted_facts_make_the_answer_not_known(data: TrainingData) -> None:
-    plain, muted = (asked_of(with_answering(data, mute=mute).batch(3)) for mute in (0.0, 1.0))
+    plain, muted = (asked_of(with_answering(data, mute=mute)(3)) for mute in (0.0, 1.0))
     assert torch.equal(plain.text_vector, muted.text_vector)  # the same questions
     answered = plain.pointer_targets.any(1)
     assert answered.any() and not muted.pointer_targets.any()
@@ -220,7 +216,7 @@ def test_muted_facts_make_the_answer_not_known(data: TrainingData) -> None:
 
 
 def test_swapped_answers_are_followed_by_the_pointer(data: TrainingData) -> None:
-    plain, swapped = (asked_of(with_answering(data, swap=swap).batch(3)) for swap in (0.0, 1.0))
+    plain, swapped = (asked_of(with_answering(data, swap=swap)(3)) for swap in (0.0, 1.0))
     assert plain.facts is not None and swapped.facts is not None
     pairs = zip(plain.pointer_targets, swapped.pointer_targets, strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)  # the same facts answer
@@ -243,7 +239,7 @@ def test_an_answer_is_swapped_for_a_tail_of_the_same_relation_and_never_for_a_wo
 
 
 def test_thinned_questions_keep_the_facts_that_answer(data: TrainingData) -> None:
-    plain, thinned = (asked_of(with_answering(data, thin=thin).batch(3)) for thin in (0.0, 1.0))
+    plain, thinned = (asked_of(with_answering(data, thin=thin)(3)) for thin in (0.0, 1.0))
     assert plain.facts is not None and thinned.facts is not None
     assert thinned.facts.mask.sum() < plain.facts.mask.sum()
     assert torch.equal(plain.text_vector, thinned.text_vector)  # the same questions

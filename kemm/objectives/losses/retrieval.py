@@ -54,6 +54,12 @@ def distillation(reader: Tensor, retriever: Tensor, is_fact: Tensor) -> Tensor:
     return mean_where((used.exp() * (used - chance)).sum(-1), is_fact.any(-1))
 
 
+def log_chance(reader: Tensor, right: Tensor, is_fact: Tensor) -> Tensor:
+    """log Σ_{right f} a_f, (B,), a = softmax of the reader's logits (B, K) over the facts; very low where none is."""
+    chance = precise(reader).masked_fill(~is_fact, NEVER).log_softmax(-1)
+    return chance.masked_fill(~(right & is_fact), NEVER).logsumexp(-1)
+
+
 def reader_loss(reader: Tensor, right: Tensor, is_fact: Tensor) -> Tensor:
     """L = mean over questions that a fact answers of −log Σ_{right f} a_f: what makes the reader worth copying."""
     return any_right_loss(reader, right, is_fact)

@@ -18,6 +18,7 @@ from kemm.settings.objectives.knowledge import (
     LinkPrediction,
     MaskedEntity,
     MaskedRelation,
+    ReaderDistillation,
     SubgraphLinks,
 )
 from kemm.settings.objectives.masked import MaskedFilm, MaskedLanguage, MaskedPatches, MaskedRegions, MaskedSound
@@ -47,7 +48,7 @@ class Objectives(Section):
     entity_image: EntityImage | None = None
     entity_text: EntityText | None = None
     answering: Answering | None = None
-    reader_distillation: ObjectiveSettings | None = None
+    reader_distillation: ReaderDistillation | None = None
     joint_retrieval: ObjectiveSettings | None = None
     tag_matching: TagMatching | None = None
     graph_matching: GraphMatching | None = None

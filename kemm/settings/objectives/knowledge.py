@@ -15,6 +15,13 @@ class LinkPrediction(ObjectiveSettings):
     learning_rate: float = 1e-2
 
 
+class ReaderDistillation(ObjectiveSettings):
+    by: Literal["attention", "drop"] = Field(
+        "attention",
+        description="what says that a fact was used: the reader's attention, or the drop in its probability without it",
+    )
+
+
 class Answering(ObjectiveSettings):
     swap: float = Field(
         0.3, ge=0, le=1, description="share of questions whose facts get other tails, the answer following"
