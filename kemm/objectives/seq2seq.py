@@ -80,12 +80,13 @@ class Seq2Seq(Objective):
 
     def logits(self, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor]:
         """(N, W, V) of the word after each of what is written, its ids (N, W), and which are real (N, W)."""
-        rows, entrance = self.rows(encoded), encoded.model.entrance("language")
+        rows = self.rows(encoded)
+        entrance: Any = encoded.model.entrance("language")
         if self.role is not None:
             part, other = encoded.samples.parts["language"], encoded.further(self.role)
             assert part.raw is not None and part.mask is not None
             ids, real, mask = part.raw[rows], part.mask[rows], other.mask("language")[rows]
-            read, written = other.tokens("language")[rows], entrance.words(ids)  # type: ignore[operator]
+            read, written = other.tokens("language")[rows], entrance.words(ids)
         else:
             texts = encoded.drawn(("seq2seq", id(self)), lambda: self.draw(encoded, rows))
             ids, real, mask = texts.written, texts.written_mask, texts.read_mask
