@@ -62,13 +62,21 @@ def multiway(arguments: Arguments) -> dict[str, Any]:
             real["knowledge"] = torch.arange(FACTS) < numbers
     pixels, words = _batch(arguments)
     facts = _drawn(arguments, batch, FACTS, WIDTH) if arguments.get("facts") else None
+    subgraphs = None
+    if arguments.get("facts") == "built":
+        from kemm.data.ahead import Ahead
+        from kemm.fuse.knowledge import FactEncoder
+
+        model.facts, subgraphs = FactEncoder(WIDTH, WIDTH, "compgcn", 2), Ahead(_subgraphs(arguments), range(1_000))
 
     def forward() -> Iterator[Tensor]:
         tokens = {
             "vision": model.vision_positions(model.patches(pixels)),
             "language": model.language_positions(model.words(words)),
         }
-        if facts is not None:
+        if subgraphs is not None:
+            tokens["knowledge"] = model.facts(next(subgraphs))
+        elif facts is not None:
             tokens["knowledge"] = facts
         out = model.fusion(tokens, real, is_packed=arguments.get("is_packed", False))
         return (part[real[name]] if name in real else part for name, part in out.items())
@@ -191,6 +199,45 @@ def dtype(arguments: Arguments) -> torch.dtype:
 
 def _drawn(arguments: Arguments, *shape: int) -> Tensor:
     return torch.randn(*shape).to(dtype(arguments))
+
+
+def _subgraphs(arguments: Arguments) -> Callable[[int], Any]:
+    """The facts of a batch by its number: 64 around each of its things, two steps far, from a bank of 20,000 texts."""
+    import numpy as np
+
+    from kemm.data.fact_table import NUM_MARKS, NUM_NODE_MARKS, FactTable
+    from kemm.data.facts import Facts, collate_facts
+
+    bank = np.random.default_rng(0).normal(size=(20_000, WIDTH)).astype(np.float32)
+
+    def table(rng: np.random.Generator) -> FactTable:
+        def rows(count: int) -> np.ndarray:
+            return rng.integers(0, len(bank), count)
+
+        return FactTable(
+            node_text=rows(FACTS + 1),
+            node_marks=rng.random((FACTS + 1, NUM_NODE_MARKS), dtype=np.float32),
+            node_entity=np.full(FACTS + 1, -1),
+            near=np.concatenate([np.zeros(FACTS // 2, int), rng.integers(1, FACTS // 2, FACTS // 2)]),
+            far=np.arange(1, FACTS + 1),
+            forward=rng.random(FACTS) < 0.5,
+            relation=rows(FACTS),
+            path=rows(FACTS),
+            marks=rng.random((FACTS, NUM_MARKS), dtype=np.float32),
+            log_score=np.zeros(FACTS, np.float32),
+            parent=np.full(FACTS, -1),
+            answers=("",) * FACTS,
+            paths=(("",),) * FACTS,
+        )
+
+    def batch_of(number: int) -> Facts:
+        rng = np.random.default_rng(number)
+        made = collate_facts([table(rng) for _ in range(arguments["batch"])], bank, FACTS)
+        assert made is not None
+        typed = {n: v.to(dtype(arguments)) if v.is_floating_point() else v for n, v in vars(made).items()}
+        return Facts(**typed)
+
+    return batch_of
 
 
 def _batch(arguments: Arguments) -> tuple[Tensor, Tensor]:

@@ -26,8 +26,9 @@ MEASURES: dict[str, Measure] = {
         {
             who: Contender("pretrain_steps", function, given | {"dtype": dtype})
             for who, (function, given) in {
-                "kemm, hidden patches dropped everywhere": ("shared", {"drop": "everywhere"}),
-                "kemm, whole pictures": ("shared", {"drop": True}),
+                "kemm": ("shared", {"drop": "everywhere", "wrong": "either"}),
+                "kemm, two wrong pairs each": ("shared", {"drop": "everywhere"}),
+                "kemm, whole pictures too": ("shared", {"drop": True}),
                 "transformers FlavaForPreTraining": ("flava", {}),
                 "a forward for each objective": ("apart", {}),
             }.items()

@@ -75,7 +75,7 @@ def waiting(arguments: Arguments) -> dict[str, Any]:
     from kemm.pretrain.loop import fit
     from kemm.settings import TrainSettings
 
-    task, like = pretrain_steps.build_task("everywhere"), pretrain_steps.samples(arguments)
+    task, like = pretrain_steps.build_task("everywhere", "either"), pretrain_steps.samples(arguments)
     shown = photos(arguments["batch"] * arguments["steps"])
     words = like.samples.parts["language"]
 

@@ -4,7 +4,8 @@ All take the same pictures and texts, of the lengths of real questions, with the
 
 ``shared``: each encoding once. With ``drop: everywhere`` no forward sees a hidden patch (FLIP, arXiv:2212.00794; MAE,
 arXiv:2111.06377), and matching judges the pairs that MLM and MIM read (FLAVA, arXiv:2112.04482). With ``drop: true``
-ITC and ITM see whole pictures and texts, and MIM alone drops. In both each pair stands beside two wrong ones (ALBEF).
+ITC and ITM see whole pictures and texts, and MIM alone drops. Each pair stands beside two wrong ones (ALBEF), or with
+``wrong: either`` beside one; FLAVA judges no more than the pair.
 
 ``apart``: a forward for each objective of the same model, as ALBEF and BLIP: ITC encodes both modalities, ITM fuses one
 right and two wrong pairs, MLM a whole picture with words hidden, MIM a whole text with patches masked; all padded.
@@ -35,7 +36,7 @@ def prepare(arguments: Arguments) -> None:
 
 def shared(arguments: Arguments) -> dict[str, Any]:
     """Ours: each encoding once."""
-    task, batch = build_task(arguments["drop"]), samples(arguments)
+    task, batch = build_task(arguments["drop"], arguments.get("wrong", "both")), samples(arguments)
     return training(arguments, task, lambda: task(batch, torch.Generator().manual_seed(0))["total"])
 
 
@@ -98,27 +99,34 @@ def flava(arguments: Arguments) -> dict[str, Any]:
     return training(arguments, model, loss)
 
 
-def build_task(drop: bool | str, size: dict[str, Any] | None = None, image: int = IMAGE) -> Any:
+def build_task(drop: bool | str, wrong: str = "both") -> Any:
     """The four objectives on a model from scratch; matching judges what is hidden where that is so everywhere."""
     from kemm.data.lexicon import Lexicon
     from kemm.objectives.objective import Context
     from kemm.pretrain.task import PretrainTask
     from kemm.settings import Settings
 
-    towers = {"vision": {"mode": "scratch", "size": image, "patch": PATCH}, "language": {"mode": "scratch"}}
-    size = size or {"width": WIDTH, "layers": LAYERS, "heads": HEADS}
+    towers = {"vision": {"mode": "scratch", "size": IMAGE, "patch": PATCH}, "language": {"mode": "scratch"}}
     settings = Settings.model_validate(
         {
-            "model": {**size, "text_tokens": WORDS - 1, "gnn_layers": 1, "dropout": 0.0, "towers": towers},
+            "model": {
+                "width": WIDTH,
+                "layers": LAYERS,
+                "heads": HEADS,
+                "text_tokens": WORDS - 1,
+                "gnn_layers": 1,
+                "dropout": 0.0,
+                "towers": towers,
+            },
             "objectives": {
                 "itc": {},
-                "itm": {"hidden": drop == "everywhere"},
+                "itm": {"hidden": drop == "everywhere", "wrong": wrong},
                 "mlm": {"rate": HIDDEN_WORDS},
                 "mim": {"rate": HIDDEN_PATCHES, "target": "pixels", "drop": drop},
             },
         }
     )
-    side, width = image // PATCH, settings.model.width
+    side, width = IMAGE // PATCH, settings.model.width
     context = Context(
         width=width,
         vision_width=8,
@@ -152,14 +160,14 @@ def fuse_padded(
     return model.fusion(dict(tokens), dict(masks), dict(biases or {}), mask=mask)
 
 
-def samples(arguments: Arguments, image: int = IMAGE) -> Any:
+def samples(arguments: Arguments) -> Any:
     """A batch of pictures and texts."""
     from kemm.data.batch import Batch
     from kemm.data.samples import Part, Samples
 
     ids, real = texts(arguments)
     there = torch.ones(len(ids), dtype=torch.bool)
-    pixels = torch.randint(0, 256, (len(ids), image, image, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (len(ids), IMAGE, IMAGE, 3), dtype=torch.uint8)
     parts = {"vision": Part(there, pixels), "language": Part(there, ids[:, 1:], mask=real[:, 1:])}
     return Batch(Samples(parts, torch.arange(len(ids))))
 

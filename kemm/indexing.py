@@ -102,7 +102,7 @@ def open_retriever(
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
-    from kemm.picture_linking import link_when_asked
+    from kemm.picture_linking import linker_for
     from kg import EntityLinker
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import EntityIndex
@@ -112,7 +112,6 @@ def open_retriever(
     graph = KnowledgeGraph.open(store, create=False)
     found = EntityIndex.open(index, graph)
     bank, tower = TextBank(build_encoder(text), 64), build_encoder(vision)
-    named = None if found.pictures else link_when_asked(graph, tower)
     facts = found.fact_index(graph, bank) if found.manifest.get("facts") else None
     plain = Retriever(
         graph,
@@ -120,7 +119,7 @@ def open_retriever(
         bank,
         PictureEmbedder(tower),
         linker=EntityLinker(graph, languages) if languages else None,
-        link_image=named,
+        link_image=linker_for(graph, found, tower),
         hops=2 if hops is None or learned is not None else hops,
         facts=facts,
     )

@@ -33,7 +33,7 @@ from kg.mentions import (
     square_of_length,
     surface_of,
 )
-from kg.names import words_of
+from kg.names import require_unicode, words_of
 from kg.records import Entity, Link
 
 if TYPE_CHECKING:
@@ -132,7 +132,11 @@ class EntityLinker:
             coherence: re-scores those of all mentions by what goes together, such as `kg.coherence.Coherence`.
             among: only these entities.
             types: only entities of one of these types.
+
+        Raises:
+            InputError: the text is not valid Unicode.
         """
+        require_unicode(text)
         folded, offsets = fold_with_offsets(text)
         found = [m for index in self._indexes for m in index.find(folded, offsets, text)]
         shouted = text.isupper()

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from urllib.parse import unquote
 
+from kg.errors import InputError
+
 _CAMEL = re.compile(r"(?<=[a-zà-ÿ0-9])(?=[A-Z])")
 #: An IRI, absolute or a path; anything else is a name as a table of facts gives it.
 _IRI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:|[/#])\S*")
@@ -52,3 +54,15 @@ def local_name(iri: str) -> str:
     else:
         text = " ".join(pieces)
     return " ".join(text.replace("_", " ").split()) or iri
+
+
+def require_unicode(text: str) -> None:
+    """Refuse text that no encoding writes, such as what the command line makes of bytes that are not UTF-8.
+
+    Raises:
+        InputError: it holds half a surrogate pair; says where.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the text is not valid Unicode (character {error.start + 1}): give it as UTF-8") from None

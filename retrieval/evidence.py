@@ -50,12 +50,18 @@ class EvidenceFact:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The facts to answer one query with. A fact's parent always stands before it, and scores fall within a hop."""
+    """The facts to answer one query with. A fact's parent always stands before it, and scores fall within a hop.
+
+    Attributes:
+        labels: every IRI in facts and anchors → its label.
+        is_strange: a picture was given, and it shows none of the store's entities.
+    """
 
     facts: tuple[EvidenceFact, ...] = ()
     anchors: tuple[Link, ...] = ()
     kg_version: int = 0
-    labels: dict[str, str] = field(default_factory=dict)  # every IRI in facts and anchors → its label
+    labels: dict[str, str] = field(default_factory=dict)
+    is_strange: bool = False
 
     def label(self, end: object) -> str:
         """A readable name of an IRI or a literal."""

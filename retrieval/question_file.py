@@ -1,20 +1,26 @@
 """Questions with their answers from a file, each tied to the store: what a retriever learns from and is measured on.
 
 TSV, one question a line: question, answers joined by "|", and optionally the entity it is about; or JSON lines with the
-keys ``question``, ``answers`` and, optionally, ``topic``. Answers and topics are IRIs, names, or an answer's value.
+keys ``question``, ``answers`` and, optionally, ``topic``. Answers and topics are IRIs, names, or an answer's value. The
+topic may also be marked in the question, as in MetaQA: "who wrote [Jaws]". Such brackets are taken off, also where what
+they hold is not, or not clearly, an entity. Files may be packed (``.gz``, ``.bz2``, ``.zst``).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kg.errors import FormatError, InputError, UnknownEntity
+from kg.ingest.files import open_bytes
 
 if TYPE_CHECKING:
     from kg import KnowledgeGraph
+
+_MARKED = re.compile(r"\[([^\[\]]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,6 @@ def read_questions(path: Path, graph: KnowledgeGraph) -> list[AskedQuestion]:
         FormatError: a line is not as above, or its topic is not, or not clearly, an entity of the store; with its line.
         InputError: there is no such file, or nothing in it.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; give questions as TSV or JSON lines") from None
     known: dict[str, str | UnknownEntity] = {}
 
     def meant(name: str) -> str:
@@ -61,21 +63,35 @@ def read_questions(path: Path, graph: KnowledgeGraph) -> list[AskedQuestion]:
         except UnknownEntity:  # a value, or a name that several entities have: as written
             return name
 
-    read = []
-    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if not raw.strip():
-            continue
+    def about(text: str, topic: str) -> tuple[str, str]:
+        marked = _MARKED.findall(text)
+        if topic or len(marked) != 1:
+            return text, meant(topic) if topic else ""
         try:
-            text, answers, topic = _parsed(raw.decode().rstrip("\r"))
-            read.append(AskedQuestion(text, frozenset(map(answer, answers)), meant(topic) if topic else ""))
-        except UnicodeDecodeError as error:
-            raise FormatError(
-                str(path), number, f"not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
-            ) from None
-        except UnknownEntity as error:
-            raise FormatError(str(path), number, f"the topic is not clear: {error}") from None
-        except ValueError as error:
-            raise FormatError(str(path), number, str(error)) from None
+            topic = meant(marked[0])
+        except UnknownEntity:
+            topic = ""
+        return _MARKED.sub(r"\1", text), topic
+
+    read = []
+    try:
+        with open_bytes(path) as file:
+            for number, raw in enumerate(file, start=1):
+                if not raw.strip():
+                    continue
+                try:
+                    text, answers, topic = _parsed(raw.decode().rstrip("\r\n"))
+                    text, topic = about(text, topic)
+                    read.append(AskedQuestion(text, frozenset(map(answer, answers)), topic))
+                except UnicodeDecodeError as error:
+                    reason = f"not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
+                    raise FormatError(str(path), number, reason) from None
+                except UnknownEntity as error:
+                    raise FormatError(str(path), number, f"the topic is not clear: {error}") from None
+                except ValueError as error:
+                    raise FormatError(str(path), number, str(error)) from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; give questions as TSV or JSON lines") from None
     if not read:
         raise InputError(f"{path}: no questions in it; give TSV (question, answers, topic) or JSON lines")
     return read

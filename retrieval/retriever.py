@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kg.errors import InputError
 from kg.link import TEMPERATURE, Context
+from kg.names import require_unicode
 from kg.records import Link
 from retrieval import anchors as find
 from retrieval.embed import Embedder
@@ -100,24 +102,28 @@ class Retriever:
         """Return at most ``k`` facts for a question, a picture, or both.
 
         Raises:
-            InputError: the query has neither, or a picture that nothing here can look at.
+            InputError: the query has neither, or a text that is not valid Unicode, or a picture that nothing here can
+                look at.
             UnreadableImage: the picture can't be opened.
         """
         question = query.text.strip()
         if not question and query.image is None:
             raise InputError("empty question: give a text, a picture, or both")
+        require_unicode(question)
         self.walk.refresh()
         shown = self.link_picture(query.image) if query.image is not None else []
-        mentioned = self._mentioned(question, bool(shown)) if question else []
+        mentioned = self._mentioned(question, query.image is not None) if question else []
         anchors = merged(shown, mentioned)
         found_by = find.ways(anchors, {"picture": shown, "mention": mentioned})
+        is_strange = query.image is not None and not shown
         if not anchors and question and self.facts is not None:
-            return self.facts.evidence(question, self.k if k is None else k)
+            found = self.facts.evidence(question, self.k if k is None else k)
+            return replace(found, is_strange=is_strange)
         if not anchors and question and self.index is not None:
             vector = self.text.embed([question])[0]
             anchors, found_by = find.search_anchors(self.index, vector, question, self.graph.iris, MAX_MENTIONS)
         asked = find.without_mentions(question, mentioned)  # a name says which entity, not which relation
-        return self._gather(anchors, asked, k, question, found_by)
+        return replace(self._gather(anchors, asked, k, question, found_by), is_strange=is_strange)
 
     def gather(
         self,

@@ -11,6 +11,7 @@ from kemm.cli import screen
 from kemm.cli.screen import Json
 from kemm.cli.stores import Languages, Store
 from kg.errors import InputError
+from kg.names import require_unicode
 
 Run = Annotated[Path, typer.Option("--run", help="Folder that `kemm pretrain` wrote")]
 Image = Annotated[Path | None, typer.Option("--image", help="A picture, in any format that Pillow reads")]
@@ -87,11 +88,14 @@ def retrieve(
             {"entity": a.entity, "label": evidence.label(a.entity), "mention": a.mention, "score": a.score}
             for a in evidence.anchors
         ],
+        "strange_picture": evidence.is_strange,
         "kg_version": evidence.kg_version,
     }
 
     def people() -> None:
         anchors = [(a["label"], a["mention"] or "(picture)", a["score"], a["entity"]) for a in result["anchors"]]
+        if evidence.is_strange:
+            screen.line("the picture shows none of the store's entities")
         screen.table(("about", "mention", "score", "entity"), anchors)
         rows = [(*fact["labels"], fact["score"], fact["source"]) for fact in result["evidence"]]
         screen.table(("head", "relation", "tail", "score", "source"), rows)
@@ -201,6 +205,8 @@ def predict(
 
     def people() -> None:
         screen.line(f"{result['answer']}   (confidence {result['confidence']:.2f})")
+        if result["trace"].get("why"):
+            screen.line(result["trace"]["why"])
         rows = [(c["head"], c["relation"], c["tail"], c["effect"], c["source"]) for c in result["citations"]]
         screen.table(("because", "", "", "effect", "source"), rows)
 
@@ -264,6 +270,7 @@ def _check_question(question: str, image: Path | None, picture_suffices: bool = 
     """Refuse an empty question, and a picture that isn't there, before anything is loaded."""
     if not question.strip() and not (picture_suffices and image is not None):
         raise InputError("empty question: say what to ask with --question")
+    require_unicode(question)
     if image is not None and not image.is_file():
         raise InputError(f"{image}: there is no such picture")
 

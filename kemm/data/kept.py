@@ -61,7 +61,7 @@ class Kept(Generic[Source]):
             progress(len(wanted) - len(todo))
         for start in range(0, len(todo), SHARD):
             shard = todo[start : start + SHARD]
-            made = np.empty((len(shard), *self.shape), dtype=self.dtype)
+            made: np.ndarray = np.empty((len(shard), *self.shape), dtype=self.dtype)
             for first in range(0, len(shard), batch):
                 part = shard[first : first + batch]
                 made[first : first + len(part)] = self.make(part)

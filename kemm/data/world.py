@@ -16,7 +16,7 @@ from kemm.data.text_bank import TextBank
 from kemm.encoders import build_encoder
 from kemm.encoders.vision import PictureEmbedder
 from kemm.settings import Settings
-from kg.records import BOOKKEEPING_RELATIONS, Link, Literal
+from kg.records import BOOKKEEPING_RELATIONS, Literal
 from kg.store.graph import KnowledgeGraph
 from retrieval.catalogue import EntityIndex
 from retrieval.retriever import Retriever
@@ -106,9 +106,3 @@ class World:
 
     def close(self) -> None:
         self.graph.close()
-
-
-def picture_links(probabilities: np.ndarray, names: list[str], k: int) -> list[Link]:
-    """The k likeliest entities of one picture, as links."""
-    best = np.argsort(-probabilities)[:k]
-    return [Link(names[row], float(probabilities[row])) for row in best]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from kg.errors import InputError, UnreadableImage
 DECODER_ERRORS = (UnidentifiedImageError, OSError, ValueError, SyntaxError, RuntimeError)
 READING = 2  # how a file becomes pixels; features read otherwise are made anew
 MAX_PIXELS = 100_000_000  # a larger picture is refused by its header, before it is decoded
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # Pillow's, from 89 megapixels on
 
 
 def open_image(source: str | Path | Image.Image) -> Image.Image:

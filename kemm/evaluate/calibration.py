@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from kemm.data.examples import muted
 from kemm.data.fact_table import FactTable
@@ -15,20 +14,20 @@ from kemm.data.questions import NOT_KNOWN, Question
 from kemm.data.training_data import TrainingData
 from kemm.evaluate.metrics import is_right
 from kemm.predict.reader import Calibration, Reader, Reading
+from retrieval.pictures.confidence import Confidence, weakest_right
 
 #: Tried for ``Calibration.doubt``: what the odds of "not known" are multiplied with.
 DOUBTS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02)
 
 
 def calibrate(reader: Reader, data: TrainingData, target: float = 0.75) -> Calibration:
-    """Fit the picture linker's temperature, the doubt, and the threshold below which an answer is withheld.
+    """Fit what the picture linker refuses, the doubt, and the threshold below which an answer is withheld.
 
     The doubt is the one with which the questions that can be answered, and the same ones robbed of the facts that
     answer them, are answered best, both alike: an unheard wording is easily taken for a question without an answer. The
     threshold is the lowest of 0, 0.05, … 0.9 for which the answers given are right at least ``target`` of the time.
     """
-    reader.calibration = Calibration()
-    reader.calibration = Calibration(link_temperature=_link_temperature(reader, data))
+    reader.calibration = Calibration(linking=_linking(reader, data))
     questions = [q for q in data.questions if q.split == "dev"][:600]
     if not questions:
         return reader.calibration
@@ -76,16 +75,17 @@ def _doubt(
     return max(DOUBTS, key=worth) if pointing else 1.0
 
 
-def _link_temperature(reader: Reader, data: TrainingData) -> float:
-    """The temperature, of a fixed ladder, with the least cross-entropy on dev pictures; 1 where there are none."""
-    names, vectors = reader.pictured()
+def _linking(reader: Reader, data: TrainingData) -> Confidence:
+    """How like its entity a dev picture looks that is taken for new; unchanged where there are none.
+
+    Chances stay as they are: dev pictures are of the same series as those trained on, and what is fitted on them was no
+    nearer the truth on others, or further from it (LOG.md).
+    """
     shown = [(file, entity) for entity, files in data.pictures["dev"].items() for file in files]
-    if vectors is None or not shown or "entity_image" not in reader.task.objectives:
-        return 1.0
-    number = {name: row for row, name in enumerate(names)}
-    probabilities = reader.link_probabilities(np.stack([reader.patches(file) for file, _ in shown]))
-    logits = torch.from_numpy(probabilities).clamp(min=1e-12).log()
-    targets = torch.tensor([number[entity] for _, entity in shown])
-    ladder = [0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6]
-    losses = [torch.nn.functional.cross_entropy(logits / t, targets).item() for t in ladder]
-    return ladder[int(np.argmin(losses))]
+    if reader.pictured is None or not shown:
+        return Confidence()
+    entities = [entity for _, entity in shown]
+    features = np.stack([reader.patches(file).mean(0, dtype=np.float32) for file, _ in shown])  # (B, D_v)
+    found = reader.pictured.left_out(features, entities)
+    right = [one.entities[:1] == (entity,) for one, entity in zip(found, entities, strict=True)]
+    return Confidence(weakest=weakest_right(found, right))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kemm.fuse.cache import Cache
+from kemm.fuse.linear import Linear, affine
 from kemm.fuse.prefix import Prefix
 from kg.errors import InputError
 
@@ -64,11 +65,11 @@ class Attention(nn.Module):
         if context_width is None:
             self.qkv = JoinedLinear(width, inner, bias[:3])
         else:
-            self.query = nn.Linear(width, inner, bias=bias[0])
+            self.query = Linear(width, inner, bias=bias[0])
             self.key_value = JoinedLinear(context_width, inner, bias[1:3])
         self.is_cross = context_width is not None
         self.norm = nn.LayerNorm(inner, eps=inner_eps) if inner_eps is not None else None
-        self.out = nn.Linear(inner, width, bias=bias[3])
+        self.out = Linear(inner, width, bias=bias[3])
         self.gates = nn.Parameter(torch.ones(heads)) if has_gates else None
         self.rotary, self.relative = rotary, relative
         self.query_norm = head_norm(self.head_width) if head_norm is not None else None
@@ -163,7 +164,7 @@ class JoinedLinear(nn.Linear):
             self.has_bias = None
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight, self.bias if self.has_bias is None else self.bias * self.has_bias)
+        return affine(x, self.weight, self.bias if self.has_bias is None else self.bias * self.has_bias)
 
 
 def attend(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kemm.fuse.linear import Linear
+
 
 def quick_gelu(x: Tensor) -> Tensor:
     """x σ(1.702 x): CLIP's GELU."""
@@ -62,9 +64,9 @@ class FeedForward(nn.Module):
         super().__init__()
         hidden = 4 * width if hidden is None else hidden
         self.activation, self.is_gated, self.dropout = ACTIVATIONS[activation], is_gated, dropout
-        self.up = nn.Linear(width, 2 * hidden if is_gated else hidden, bias=bias)
+        self.up = Linear(width, 2 * hidden if is_gated else hidden, bias=bias)
         self.norm = nn.LayerNorm(hidden, eps=inner_eps) if inner_eps is not None else None
-        self.down = nn.Linear(hidden, out_width or width, bias=bias)
+        self.down = Linear(hidden, out_width or width, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, D) → (…, D)."""

@@ -18,6 +18,7 @@ class Matching(Objective):
     """A two-way classifier on the fused summary token, with hard negatives (``itm``).
 
         L = CE(W h_summary, matched?) over N pairs, N pictures with a wrong caption, N captions with a wrong picture
+        (``wrong: either``: half of each)
 
     ALBEF (Li et al., 2021, arXiv:2107.07651); ``kemm.objectives.negatives`` says how negatives are drawn and where that
     differs. They are of the batch, of the batches of all processes (VLMo), or of the last steps too, as these were
@@ -37,11 +38,12 @@ class Matching(Objective):
         return self.head(summary(fused))
 
     def logits(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """(N, 2) of the right pairs, (M, 2) of wrong ones; M is 2N, less the rows that nothing can be confused with."""
+        """(N, 2) of the right pairs, (M, 2) of wrong ones; M is 2N or N, less rows that nothing is confused with."""
         rows = self.rows(encoded)
         is_hidden = self.settings.hidden
         matched = self.judge(right_pairs(encoded, self.between, is_hidden).states)
-        wrong = wrong_pairs(encoded, self.between, self.settings.negatives, self.past, is_hidden)
+        chosen = self.settings
+        wrong = wrong_pairs(encoded, self.between, chosen.negatives, self.past, is_hidden, chosen.wrong)
         if self.past is not None and self.training:
             self._seen = {name: Candidates.of(encoded, name, rows, is_hidden=is_hidden) for name in self.between}
         return matched, self.judge(wrong.states) if wrong is not None else matched[:0]

@@ -91,9 +91,15 @@ def draw(pooled: Tensor, entity: Tensor, generator: torch.Generator | None, num_
     return hard_negatives(unit[:count] @ unit.T / TEMPERATURE, same, generator)
 
 
-def draw_pairs(candidates: dict[str, Candidates], count: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+def draw_pairs(
+    candidates: dict[str, Candidates],
+    count: int,
+    generator: torch.Generator | None,
+    wrong: Literal["both", "either"] = "both",
+) -> dict[str, Tensor]:
     """Numbers of candidates, (M,) a modality: N pairs with a wrong first part, then N with a wrong second.
 
+    With ``either`` the wrong first parts are those of rows 0, 2, …, the wrong second ones those of rows 1, 3, …
     Fewer where nothing can be confused with a row. In ALBEF (Li et al., 2021, arXiv:2107.07651) a wrong text is drawn
     by its likeness to the picture under the contrastive heads; here by its likeness to the right text before any
     fusion, so that matching does not need ``itc``. What is of the same entity is never wrong.
@@ -102,6 +108,8 @@ def draw_pairs(candidates: dict[str, Candidates], count: int, generator: torch.G
     others_a, others_b = (draw(each.pooled, each.entity, generator, count) for each in (first, second))
     rows = torch.arange(count, device=others_a.device)
     has, owns = others_a >= 0, others_b >= 0
+    if wrong == "either":
+        has, owns = has & (rows % 2 == 0), owns & (rows % 2 == 1)
     return {a: torch.cat([others_a[has], rows[owns]]), b: torch.cat([rows[has], others_b[owns]])}
 
 
@@ -126,10 +134,11 @@ def wrong_pairs(
     among: Literal["batch", "global", "queue"] = "batch",
     past: dict[str, Past] | None = None,
     is_hidden: bool = False,
+    wrong: Literal["both", "either"] = "both",
 ) -> Pairs | None:
     """Wrong pairs, fused once for all objectives that ask for the same; None where there are none."""
 
-    key = ("wrong", names, among, None if past is None else id(past), is_hidden)
+    key = ("wrong", names, among, None if past is None else id(past), is_hidden, wrong)
 
     def compute() -> Pairs | None:
         rows, found = encoded.rows(*names), {}
@@ -138,11 +147,11 @@ def wrong_pairs(
             held = past[name].held if past is not None else None
             if held is not None:
                 found[name] = found[name].with_past(held)
-        wrong = encoded.drawn(key, lambda: draw_pairs(found, len(rows), encoded.generator))
-        if not len(wrong[names[0]]):
+        drawn = encoded.drawn(key, lambda: draw_pairs(found, len(rows), encoded.generator, wrong))
+        if not len(drawn[names[0]]):
             return None
-        mask = {name: found[name].mask[chosen] for name, chosen in wrong.items()}
-        states = encoded.together({name: found[name].tokens[chosen] for name, chosen in wrong.items()}, mask)
+        mask = {name: found[name].mask[chosen] for name, chosen in drawn.items()}
+        states = encoded.together({name: found[name].tokens[chosen] for name, chosen in drawn.items()}, mask)
         return Pairs(states, mask)
 
     return encoded.once(("wrong pairs", key), compute)

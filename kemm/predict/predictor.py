@@ -133,6 +133,8 @@ class Predictor:
 
     def _why_not(self, evidence: Evidence, reading: Reading, confidence: float) -> str:
         """Why no answer should be given; empty when one should."""
+        if evidence.is_strange and not any(link.mention for link in evidence.anchors):
+            return "the picture shows none of the store's entities, and the question names none"
         if not evidence.anchors:
             return "nothing in the question is an entity of the store"
         surest = max(range(len(evidence.anchors)), key=lambda row: evidence.anchors[row].score)
@@ -193,6 +195,7 @@ class Predictor:
                 }
                 for link in evidence.anchors
             ],
+            "strange_picture": evidence.is_strange,
             "facts": len(evidence.facts),
             "kg_version": evidence.kg_version,
             "candidates": [

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,12 @@ from kemm.data.examples import batch_questions
 from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.parts import Shown
 from kemm.data.questions import NOT_KNOWN, Question
-from kemm.data.world import PATH_SCORER, World, picture_links
+from kemm.data.world import PATH_SCORER, World
 from kemm.fuse.readings import read_once
 from kemm.objectives.answering import Answering
 from kemm.objectives.retriever_head import FactRetriever
 from kemm.predict.trained_judge import TrainedJudge
+from kemm.predict.trained_pictures import TrainedPictures
 from kemm.pretrain.build import build_task
 from kemm.pretrain.checkpoint import load_weights
 from kemm.pretrain.task import PretrainTask
@@ -28,6 +30,8 @@ from kg.errors import InputError
 from kg.records import Link
 from retrieval.evidence import Evidence, Query
 from retrieval.path_scorer import PathScorer
+from retrieval.pictures.confidence import Confidence
+from retrieval.pictures.linker import PictureLinker
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,19 @@ class Calibration:
     Attributes:
         threshold: below this confidence the answer is "not known".
         doubt: what the odds of "not known" are multiplied with.
-        link_temperature: divides the picture linker's logits.
+        linking: how far to believe a picture's first link, and below what it shows none of the entities.
         bins: [mean confidence, accuracy, count] of dev answers in tenths.
     """
 
     threshold: float = 0.0
     doubt: float = 1.0
-    link_temperature: float = 1.0
+    linking: Confidence = field(default_factory=Confidence)
     bins: list[list[float]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, saved: dict[str, Any]) -> Calibration:
+        """From ``asdict`` of one; of an older run, whose links were never refused, ``linking`` is the default."""
+        return cls(saved["threshold"], saved["doubt"], Confidence(**saved.get("linking", {})), saved["bins"])
 
 
 class Reader:
@@ -84,8 +93,8 @@ class Reader:
         answering = task.objectives["answering"]
         assert isinstance(answering, Answering)
         self.answering = answering
-        self._pictured: tuple[int, list[str], torch.Tensor | None] = (-1, [], None)
-        if "entity_image" in task.objectives:
+        self.pictured = TrainedPictures(task, world) if "entity_image" in task.objectives else None
+        if self.pictured is not None:
             world.retriever.link_image = self.link_image
         for name in ("reader_distillation", "joint_retrieval"):
             if name in task.objectives:  # of both, the first: each has learned from the same judge
@@ -115,44 +124,16 @@ class Reader:
             world.retriever.path_scorer = PathScorer.open(run / PATH_SCORER, world.bank)
         task = build_task(settings, world, saved["vocabulary"])
         load_weights(run / "checkpoint", task)
-        return cls(task, world, saved["vocabulary"], Calibration(**saved["calibration"]))
+        return cls(task, world, saved["vocabulary"], Calibration.read(saved["calibration"]))
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @torch.inference_mode()
-    def pictured(self) -> tuple[list[str], torch.Tensor | None]:
-        """Every entity with a picture to look at, and their vectors (E, D); read anew when the store moves."""
-        version = self.world.graph.version
-        if self._pictured[0] != version:
-            pictures: dict[str, list[str]] = {}
-            for split in ("train", "dev"):
-                for name, files in self.world.pictures()[split].items():
-                    pictures.setdefault(name, []).extend(files)
-            names: list[str] = []
-            vectors = None
-            if pictures:
-                names, sources = self.world.pictured_entities(pictures, training=False)
-                # Pictures alone: of an entity that training has not seen, text says less of its looks than it claims
-                # (held-out flags linked: 0.94 by pictures, 0.76 with text and neighbours; see LOG.md)
-                vectors = self.task.model.entity(pictures=sources.pictures)
-            self._pictured = version, names, vectors
-        return self._pictured[1], self._pictured[2]
-
-    @torch.inference_mode()
-    def link_probabilities(self, patches: np.ndarray) -> np.ndarray:
-        """Which pictured entity do pictures (B, P, D_v) show? (B, E), rows summing to one."""
-        _, vectors = self.pictured()
-        pooled = torch.from_numpy(patches.astype(np.float32)).mean(1)
-        shown = self.task.model.entity(pictures=pooled)
-        logits = self.task.objectives["entity_image"].logits(shown, vectors)  # type: ignore[operator]
-        return (logits / self.calibration.link_temperature).softmax(-1).numpy()
-
     def link_image(self, image: str | Path | Image.Image, k: int) -> list[Link]:
-        """The likeliest entities of a picture."""
-        names, vectors = self.pictured()
-        if vectors is None:
-            return []
-        return picture_links(self.link_probabilities(self.patches(image)[None])[0], names, k)
+        """At most ``k`` entities that a picture shows, the likeliest first; [] for none of these."""
+        if self.pictured is None:
+            raise InputError("this run was trained without the objective 'entity_image', so it links no pictures")
+        mean = self.patches(image).mean(0, dtype=np.float32)[None]  # (1, D_v)
+        return PictureLinker(self.pictured, self.calibration.linking).links(mean, k)[0]
 
     def patches(self, image: str | Path | Image.Image) -> np.ndarray:
         """The vision tower's features (P, D_v), from the memo for a file that was seen before."""

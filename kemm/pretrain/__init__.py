@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
     samples = (trained["steps"] - trained["first"]) * data.batch.size
     described = {
         "vocabulary": list(data.vocabulary),
-        "calibration": vars(calibration),
+        "calibration": asdict(calibration),
         "kg_version": world.graph.version,
         "store": world.graph.uuid,
         "link_prediction": data.edges.evaluate(task, progress) if data.edges is not None else None,

@@ -23,6 +23,8 @@ def ask_and_correct(reader: Reader, photographs: Path) -> dict[str, Any]:
     ]
     image, question = photographs / f"{ONE_HOP[0]}-0.jpg", ONE_HOP[1]
     evidence, _, reading = predictor.explain(image, question)
+    if not evidence.facts:  # the picture is taken for strange: there is nothing to correct
+        return {"examples": examples, "edit": {}}
     cited = evidence.facts[int(reading.pointed.argmax())].statement
     graph = reader.world.graph
     version = graph.version
@@ -67,8 +69,6 @@ def _example(predictor: Predictor, image: Path, question: str, gold: list[str]) 
         "question": question,
         "gold": gold,
         "facts": facts,
-        "note": f"linked to {prediction.trace['anchors'][0]['label']}"
-        if prediction.trace["anchors"]
-        else "nothing linked",
+        "note": prediction.trace["why"] or f"linked to {prediction.trace['anchors'][0]['label']}",
         **{key: prediction.as_dict()[key] for key in ("answer", "confidence", "known", "citations", "trace")},
     }

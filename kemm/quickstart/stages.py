@@ -239,4 +239,6 @@ def _detail(stage: str, figures: dict[str, Any]) -> str:
     if stage == "evaluate":
         full, none = figures["knowledge"]["full"]["accuracy"], figures["knowledge"]["none"]["accuracy"]
         return f"accuracy {full:.3f} with knowledge, {none:.3f} without, on {figures['n']:,} held-out questions"
+    if not figures["edit"]:
+        return figures["examples"][0]["note"]
     return f"{figures['edit']['before']['answer']} → {figures['edit']['after']['answer']} after one edit"

@@ -24,6 +24,7 @@ from kg.store.graph import KnowledgeGraph
 from kg.store.reading import current_version
 from kg.store.schema import block, loading, qualifier, segment
 from kg.store.segments import BY_HEAD, look_again, view
+from kg.store.versioned import VersionedStore
 
 
 def load_in_parts(
@@ -135,9 +136,9 @@ def _publish(connection: Connection, state: dict[str, Any], author: str, note: s
     return Loaded(state["triples"], literals, int(is_seen.sum()), at)
 
 
-def drop(graph: KnowledgeGraph) -> bool:
+def drop(store: VersionedStore) -> bool:
     """Drop the load that was interrupted; return whether there was one."""
-    with graph.database.write(in_parts=True) as connection:
+    with store.database.write(in_parts=True) as connection:
         if not connection.execute(select(func.count()).select_from(loading)).scalar():
             return False
         connection.execute(delete(loading))

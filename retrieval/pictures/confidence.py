@@ -23,12 +23,22 @@ class Confidence:
     Attributes:
         chance, strength, offset: a, b and c above.
         threshold: below this confidence a picture shows none of the entities.
+        weakest: nor does it below this strength, where one is given.
     """
 
     chance: float = 1.0
     strength: float = 0.0
     offset: float = 0.0
     threshold: float = 0.0
+    weakest: float | None = None
+
+    def links(self, found: Sequence[Candidates]) -> np.ndarray:
+        """(B,) bool: whether a picture shows one of the entities."""
+        sure = self(found)
+        strong = [self.weakest is None or one.strength >= self.weakest for one in found]
+        return (
+            (sure >= self.threshold) & np.array([len(one.entities) > 0 for one in found], bool) & np.array(strong, bool)
+        )
 
     def __call__(self, found: Sequence[Candidates]) -> np.ndarray:
         """(B,) probability that the first candidate is right; 0 where there is none."""
@@ -50,7 +60,7 @@ def fit(
     from scipy.optimize import minimize
 
     x, right = _features(found), np.asarray(is_right, dtype=np.float64)
-    scale = np.maximum(x.std(0), 1e-9) * [1, 1, 0] + [0, 0, 1]  # the column of ones stays
+    scale = np.where(x.std(0) > 1e-6, x.std(0), 1.0)  # what is the same of all, as the column of ones, stays
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         z = (x / scale) @ weights
@@ -61,6 +71,18 @@ def fit(
     best = minimize(loss, [1.0, 0.0, 0.0], jac=True, bounds=[(0, None), (0, None), (None, None)]).x / scale
     fitted = Confidence(*map(float, best))
     return replace(fitted, threshold=_threshold(fitted(found), np.asarray(is_known, dtype=bool)))
+
+
+def weakest_right(
+    found: Sequence[Candidates], is_right: Sequence[bool] | np.ndarray, lost: float = 0.02
+) -> float | None:
+    """The strength below which the least strong ``lost`` of right first links lie; None where none is right.
+
+    For where only pictures of known entities are at hand: nothing is known of strange ones, but that they look less
+    like any entity than nearly all known ones do.
+    """
+    strong = [one.strength for one, right in zip(found, is_right, strict=True) if right]
+    return float(np.quantile(strong, lost, method="lower")) if strong else None
 
 
 def expected_calibration_error(confidence: np.ndarray, is_right: np.ndarray, bins: int = 15) -> float:

@@ -56,10 +56,8 @@ class PictureLinker:
         The first link's score is the calibrated probability that it is right; the others' are to it as their chances.
         """
         found = self.scorer.candidates(features)
-        return [
-            _links(one, float(sure), k) if len(one.entities) and sure >= self.confidence.threshold else []
-            for one, sure in zip(found, self.confidence(found), strict=True)
-        ]
+        judged = zip(found, self.confidence(found), self.confidence.links(found), strict=True)
+        return [_links(one, float(sure), k) if shows else [] for one, sure, shows in judged]
 
     def regions(self, features: np.ndarray, k: int, most: int = 8) -> list[Region]:
         """Find what is where in a picture's map of features (D, h, w): at most ``most`` regions, the surest first.
@@ -70,7 +68,8 @@ class PictureLinker:
         boxes, vectors = windows(features)
         found = self.scorer.candidates(vectors)
         sure = self.confidence(found)
-        left = [int(n) for n in np.argsort(-sure) if found[n].entities and sure[n] >= self.confidence.threshold]
+        shows = self.confidence.links(found)
+        left = [int(n) for n in np.argsort(-sure) if shows[n]]
         height, width = features.shape[1:]
         regions: list[Region] = []
         while left and len(regions) < most:

@@ -1,7 +1,8 @@
-"""Calibration against ten readings written out: the threshold and the temperature that they ask for."""
+"""Calibration against ten readings written out: the threshold and the confidence that they ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,16 +14,17 @@ import torch
 from kemm.data.questions import NOT_KNOWN, Question
 from kemm.evaluate.calibration import calibrate
 from kemm.predict.reader import Calibration, Reader, Reading
+from retrieval.pictures import Candidates
+from retrieval.pictures.confidence import Confidence
 from tests.kemm.conftest import Trained
 
 
 class Scripted:
     """A reader whose answers are written down: ``(confidence, right?)`` of each question in turn."""
 
-    def __init__(self, outcomes: list[tuple[float, bool]], linked: np.ndarray | None = None) -> None:
-        self.outcomes, self.linked = outcomes, linked
+    def __init__(self, outcomes: list[tuple[float, bool]], pictured: Any = None) -> None:
+        self.outcomes, self.pictured = outcomes, pictured
         self.calibration = Calibration()
-        self.task = SimpleNamespace(objectives={"entity_image": None})
 
     def retrieve_many(self, questions: list[Question]) -> list[Any]:
         return list(questions)
@@ -37,13 +39,6 @@ class Scripted:
         return [
             Reading({"right" if right else "wrong": confidence}, np.zeros(0)) for confidence, right in self.outcomes
         ]
-
-    def pictured(self) -> tuple[list[str], torch.Tensor | None]:
-        return ["a", "b"], None if self.linked is None else torch.zeros(2, 3)
-
-    def link_probabilities(self, patches: np.ndarray) -> np.ndarray:
-        assert self.linked is not None
-        return self.linked
 
 
 def dev(number: int, pictures: dict[str, list[str]] | None = None) -> Any:
@@ -90,35 +85,59 @@ def test_without_dev_questions_nothing_is_withheld() -> None:
     assert fitted([]) == Calibration()
 
 
-def links(right: int, of: int) -> tuple[Scripted, Any]:
-    """A picture linker 99 % sure of "a" for every picture, right ``right`` times of ``of``."""
+class Looks:
+    """Pictures that look 0.01, 0.02, … like "a"."""
+
+    def left_out(self, features: np.ndarray, entities: Sequence[str]) -> list[Candidates]:
+        return [Candidates(("a", "b"), np.array([0.9, 0.1]), 0.01 * (n + 1)) for n in range(len(features))]
+
+
+def linking(right: int, of: int) -> Confidence:
+    """Fitted on pictures of which the first ``right`` show "a", and the others "b"."""
     shown = {"a": [f"{n}.png" for n in range(right)], "b": [f"{n}.png" for n in range(right, of)]}
-    return Scripted([], np.tile([0.99, 0.01], (of, 1))), dev(0, shown)
+    return calibrate(Scripted([], Looks()), dev(0, shown)).linking  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("right", "temperature"),
-    [
-        (7, 5.6),  # to be 70 % sure, ln(99) = 4.595 must shrink to ln(7/3) = 0.847: 4.595/0.847 = 5.4
-        (9, 2.0),  # 4.595 / ln(9) = 2.1
-        (10, 0.5),  # always right: as sure as can be
-    ],
-)
-def test_an_overconfident_linker_is_cooled_to_what_it_gets_right(right: int, temperature: float) -> None:
-    reader, data = links(right, 10)
-    assert calibrate(reader, data).link_temperature == temperature  # type: ignore[arg-type]
+def test_one_in_a_hundred_of_the_pictures_linked_rightly_would_be_refused() -> None:
+    fitted = linking(101, 201)
+    assert fitted.weakest == pytest.approx(0.02)  # of 0.01 … 1.01, one is below
+    found = Looks().left_out(np.zeros((101, 1)), [])
+    assert fitted.links(found).tolist() == [False] + [True] * 100
+
+
+def test_nothing_is_refused_where_no_link_was_right() -> None:
+    assert linking(0, 5) == Confidence()
+
+
+def test_a_picture_to_calibrate_on_is_left_out_of_what_its_entity_looks_like(tiny_run: Trained) -> None:
+    reader = Reader.load(tiny_run.folder, tiny_run.world.settings)
+    pictures, linker = tiny_run.data.pictures, reader.pictured
+    assert linker is not None
+    entity, own = next((entity, files) for entity, files in pictures["dev"].items() if len(files) == 1)
+    known = linker.known()
+    assert known is not None
+
+    def mean(file: str) -> np.ndarray:
+        return reader.patches(file).mean(0, dtype=np.float32)
+
+    shown = mean(own[0])[None]
+    others = np.mean([mean(file) for file in pictures["train"][entity]], 0)[None]
+    encoded = [linker.task.model.entity(pictures=torch.from_numpy(x)) for x in (shown, others)]
+    found = linker.left_out(shown, [entity])[0]
+    cosine = float(torch.cosine_similarity(*encoded))
+    assert found.entities[0] == entity and found.strength == pytest.approx(cosine, abs=1e-4)
+    assert linker.candidates(shown)[0].strength > found.strength + 1e-3
 
 
 def test_calibrating_a_calibrated_run_again_changes_nothing(tiny_run: Trained) -> None:
     reader = Reader.load(tiny_run.folder, tiny_run.world.settings)
     before = reader.calibration
-    reader.calibration = replace(before, link_temperature=2.0)
+    reader.calibration = replace(before, linking=Confidence(0.5))
     assert calibrate(reader, tiny_run.data) == before
 
 
 def test_without_dev_pictures_the_linker_is_left_alone() -> None:
-    reader, _ = links(7, 10)
-    assert calibrate(reader, dev(0)).link_temperature == 1.0  # type: ignore[arg-type]
+    assert linking(0, 0) == Confidence()
 
 
 def test_doubt_takes_from_not_known_and_gives_to_all_others_alike(tiny_run: Trained) -> None:

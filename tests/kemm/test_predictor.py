@@ -15,6 +15,7 @@ from kemm.predict.predictor import run_settings
 from kemm.predict.reader import Calibration, Reader
 from kg.errors import ConfigError, InputError, StoreMissing, UnreadableImage
 from kg.records import RDFS, Literal, Picture
+from retrieval.pictures.confidence import Confidence
 from tests.kemm import tiny_batch, tiny_world
 from tests.kemm.conftest import Trained
 from tests.kemm.tiny_towers import paint
@@ -41,13 +42,13 @@ def test_facts_named_in_words_are_found_and_said(predictor: Predictor) -> None:
 
 def test_a_picture_never_trained_on_is_recognised(predictor: Predictor, tiny_run: Trained) -> None:
     files = [tiny_run.pictures / f"{toy[4:]}-4.png" for toy in TOYS]
-    names, _ = predictor.reader.pictured()
-    chances = predictor.reader.link_probabilities(np.stack([predictor.reader.patches(file) for file in files]))
-    assert sorted(names) == sorted(TOYS)
-    np.testing.assert_allclose(chances.sum(1), 1.0, rtol=1e-5)
-    assert sum(names[row] == toy for row, toy in zip(chances.argmax(1), TOYS, strict=True)) >= 16
+    pictured = predictor.reader.pictured
+    known = pictured.known() if pictured is not None else None
+    assert pictured is not None and known is not None and sorted(known.names) == sorted(TOYS)
+    found = pictured.candidates(np.stack([predictor.reader.patches(file).mean(0) for file in files]))
+    assert sum(one.entities[0] == toy for one, toy in zip(found, TOYS, strict=True)) >= 16
     links = predictor.reader.link_image(files[0], 3)
-    assert len(links) == 3 and links[0].score == pytest.approx(chances[0].max(), abs=1e-4)
+    assert len(links) == 3 and links[0].score == pytest.approx(found[0].chances[0], abs=1e-4)
     assert links[0].score >= links[1].score >= links[2].score
 
 
@@ -106,13 +107,33 @@ def test_a_new_entity_is_answered_for_without_training(predictor: Predictor) -> 
 
 
 def test_an_entity_pictured_later_can_be_linked(predictor: Predictor, tmp_path: Path) -> None:
-    assert "toy:new" not in predictor.reader.pictured()[0]
+    pictured = predictor.reader.pictured
+    assert pictured is not None
+    known = pictured.known()
+    assert known is not None and "toy:new" not in known.names
     graph = predictor.reader.world.graph
     predictor.edit(add=("toy:new", RDFS + "label", Literal("Zeppo")))
     paint(tmp_path / "white.png", (250, 250, 250))
     graph.add_pictures([Picture("white.png", "toy:new", "train", str(tmp_path))], source="photos")
-    names, vectors = predictor.reader.pictured()
-    assert "toy:new" in names and vectors is not None and len(vectors) == 25
+    known = pictured.known()
+    assert known is not None and "toy:new" in known.names and len(known.vectors) == 25
+
+
+def test_a_picture_of_nothing_in_the_graph_is_said_to_be_one(predictor: Predictor, tiny_run: Trained) -> None:
+    picture = tiny_run.pictures / "3-4.png"
+    assert predictor.predict(picture, "What is the weight of this?").known
+    predictor.reader.calibration = Calibration(linking=Confidence(threshold=1.0))  # nothing is as sure as that
+    assert predictor.reader.link_image(picture, 3) == []
+    prediction = predictor.predict(picture, "What is the weight of this?")
+    assert (prediction.answer, prediction.known, prediction.citations) == (NOT_KNOWN, False, ())
+    assert prediction.trace["why"].startswith("the picture shows none of the store's entities")
+
+
+def test_beside_a_strange_picture_what_the_question_names_is_answered(predictor: Predictor, tiny_run: Trained) -> None:
+    predictor.reader.calibration = Calibration(linking=Confidence(threshold=1.0))
+    toy = next(toy for toy in TOYS if ask_weight(predictor, toy).answer == weight_of(toy))
+    prediction = predictor.predict(tiny_run.pictures / "3-4.png", f"What is the weight of {LABELS[toy]}?")
+    assert prediction.trace["strange_picture"] and [a["entity"] for a in prediction.trace["anchors"]] == [toy]
 
 
 def test_below_the_threshold_the_answer_is_withheld_with_its_confidence(predictor: Predictor) -> None:

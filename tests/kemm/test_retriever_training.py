@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kg import KnowledgeGraph
 from kg.errors import FormatError, IndexStale, InputError
 from retrieval.evidence import Query
 from retrieval.learned_parts import PARTS
+from retrieval.question_file import read_questions
 from tests.kemm.tiny_world import LABELS, TOYS, maker_of, town_of, weight_of
 
 TOWERS = {"text": "tiny-text", "vision": "tiny-colours"}
@@ -118,6 +120,25 @@ def test_a_bad_line_is_named_and_nothing_is_written(
     with pytest.raises(FormatError, match=f"questions.tsv:3: {reason}"):
         learn(tiny_settings, file, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_brackets_around_a_name_mark_the_topic_and_are_taken_off(tiny_settings: Settings, tmp_path: Path) -> None:
+    toy, name = next(iter(LABELS.items()))
+    lines = [
+        f"who made [{name}]\tHolzmann",
+        "is [this] known\tno",
+        "[one] or [two]\tone",
+        f"a [x] of {name}\tb\t{name}",
+    ]
+    (tmp_path / "asked.tsv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    with KnowledgeGraph.open(tiny_settings.data.store) as graph:
+        read = read_questions(tmp_path / "asked.tsv.gz", graph)
+    assert [(one.text, one.topic) for one in read] == [
+        (f"who made {name}", toy),
+        ("is this known", ""),  # no entity of that name: nobody knows what it is about
+        ("[one] or [two]", ""),
+        (f"a [x] of {name}", toy),  # the topic is given
+    ]
 
 
 def test_questions_that_nothing_can_be_learned_from_are_refused(tiny_settings: Settings, tmp_path: Path) -> None:

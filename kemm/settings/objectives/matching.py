@@ -15,6 +15,9 @@ class Matching(ObjectiveSettings):
         "batch", description="of this batch; of all processes' batches (VLMo); of the last steps too"
     )
     queue: int = Field(1024, ge=1, description="things of the last steps, with negatives: queue")
+    wrong: Literal["both", "either"] = Field(
+        "both", description="a wrong picture and a wrong text for each pair (ALBEF), or one of them in turn"
+    )
     hidden: bool = Field(False, description="judge what mlm and mim read, right pairs and wrong ones alike (FLAVA)")
 
 

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from kemm.data.parts import PartMaker
+from kemm.data.pictures import FeatureBank
 from kemm.data.sounds import SoundBank
 from kemm.encoders import sound
 from kemm.encoders.audio import DEVIATION, MEAN
+from kemm.settings import Settings
 from kg.errors import InputError
+from tests.kemm.tiny_towers import TinyVision
 
 
 def tone(path: Path, hertz: int) -> str:
@@ -71,3 +75,21 @@ def test_a_changed_sound_and_another_size_are_noticed(tmp_path: Path, read: list
 def test_a_sound_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no\.wav: no such sound"):
         SoundBank(None, 10, 8).get(str(tmp_path / "no.wav"))
+
+
+def test_sounds_of_a_batch_are_read_in_the_first_epoch_alone_and_not_by_the_next_run(
+    tmp_path: Path, read: list[str]
+) -> None:
+    audio = {"mode": "scratch", "size": 8, "frames": 10, "patch": 2}
+    settings = Settings.model_validate({"model": {"towers": {"audio": audio}}, "objectives": {"itc": {}}})
+
+    def run() -> PartMaker:
+        return PartMaker(settings, None, FeatureBank(TinyVision(), tmp_path / "features", 2))  # type: ignore[arg-type]
+
+    file, maker = tone(tmp_path / "a.wav", 300), run()
+    maker.keep([], [file])
+    epochs = [maker.sounds([file, None]), run().sounds([file, None])]
+    assert read == [file]
+    for part in epochs:
+        assert part.present.tolist() == [True, False]
+        assert part.raw is not None and torch.equal(part.raw[0], torch.from_numpy(maker.sound_bank.get(file)))  # type: ignore[union-attr]

@@ -90,3 +90,11 @@ def test_no_forward_of_the_step_sees_a_patch_that_is_dropped_everywhere() -> Non
         losses = task(tiny_batch.batch(), torch.Generator().manual_seed(0))
         assert torch.isfinite(losses["total"])
         assert {int(n) for call in calls for n in call["masks"]["vision"].sum(1)} == seen
+
+
+def test_either_draws_one_wrong_pair_a_row_and_both_two() -> None:
+    for wrong, found in (("both", [8]), ("either", [4])):
+        task = task_of(itm={"wrong": wrong})
+        calls = count_fusions(task.model)
+        task(tiny_batch.batch(), torch.Generator().manual_seed(0))
+        assert [len(call["tokens"]["language"]) for call in calls[1:]] == found
