@@ -98,7 +98,7 @@ class Seq2Seq(Objective):
 
     def words(self, entrance: Any, ids: Tensor) -> Tensor:
         """(N, T) → (N, T, D), each word for itself, sentinels told apart."""
-        assert self.sentinels is not None
+        assert self.sentinels is not None and self.lexicon.mask_id is not None  # `draw` refused a text model without
         is_mark = torch.eq(ids, self.lexicon.mask_id)
         number = (is_mark.long().cumsum(1) - 1).clamp(0, SENTINELS - 1)
         return entrance.words(ids) + self.sentinels[number] * is_mark[..., None]
