@@ -148,7 +148,7 @@ def build_world(name: str, data: Path, out: Path) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     store = f"sqlite:///{out / 'kg.db'}"
-    chosen = []
+    chosen: list[list[str]] = []
     if name == "shop":
         chosen = few([line.split("\t") for line in (data / "images.tsv").read_text().splitlines()[1:]])
         make_tables(data, [row for row in chosen if row[3] == "train"], out)

@@ -1,9 +1,9 @@
 """Epochs on frozen towers, the first beside the second, and how long a step waits for its data.
 
-``epoch``: photos of groceries with their names and sounds, through frozen towers into a model of the quick start's size
-that learns ITC, ITM, MLM and MIM. In the first epoch towers run; then their features are found by
-the hash of each file's bytes. What is hidden of a text is drawn anew in every step, so the text tower runs on that in
-every epoch. Photos' towers have random weights, sounds are noise of one to three seconds.
+``epoch``: photos of groceries with their names and sounds, through frozen towers into a model of the quick start's
+size that learns ITC, ITM, MLM and MIM, 48 a step. In the first epoch towers run; then their features are found by the
+hash of each file's bytes. What is hidden of a text is drawn anew in every step, so the text tower runs on that in every
+epoch. Photos' towers have random weights, sounds are noise of one to three seconds.
 
 ``waiting``: whole steps of ``kemm.pretrain.loop.fit`` at 12 layers of 384, every photo read, cropped and lit anew.
 """

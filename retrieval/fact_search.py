@@ -99,7 +99,9 @@ class FactSearch:
     ) -> list[Hit]:
         lists = self.rankings(question, found, vectors, regions)
         if self.fusion is not None:
-            best: Sequence[Hit] = believed(self.fusion.fuse(lists, k), lists["ranker"][0].score if self.ranker is not None else 1.0)
+            best: Sequence[Hit] = believed(
+                self.fusion.fuse(lists, k), lists["ranker"][0].score if self.ranker is not None else 1.0
+            )
         else:
             best = lists["ranker"][:k] if self.ranker is not None else fused(lists, k)
         by = {hit.id: hit.found_by for hit in both}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kg.errors import InputError
+from kg.records import Link
 from retrieval.linker_head import LinkerHead, MentionEmbedder
 from retrieval.question_file import AskedQuestion
 
@@ -38,7 +39,7 @@ def learn_linker(
     for question in questions:
         if not question.topic:
             continue
-        of_span = defaultdict(list)
+        of_span: dict[tuple[int, int], list[Link]] = defaultdict(list)
         for link in linker.link(question.text, per_mention=OFFERED):
             of_span[link.start, link.end].append(link)
         for span, links in of_span.items():

@@ -103,11 +103,11 @@ class PartMaker:
         """Log-mel spectrograms (B, F, M), cut or padded to the model's frames; None is an absent sound."""
         if self.sound_bank is None:
             raise InputError("there are sounds to train on, but the model takes none: set model.towers.audio")
-        found = torch.zeros(len(files), *self.sound_bank.shape)
+        found = np.zeros((len(files), *self.sound_bank.shape), dtype=np.float32)
         for row, file in enumerate(files):
             if file is not None:
-                found[row] = torch.from_numpy(self.sound_bank.get(file))
-        return Part(torch.tensor([file is not None for file in files]), found)
+                found[row] = self.sound_bank.get(file)
+        return Part(torch.tensor([file is not None for file in files]), torch.from_numpy(found))
 
     def films(self, files: Sequence[str | None]) -> Part:
         """Frames (B, F, S, S, 3), evenly taken from a folder of pictures by name, or an animated GIF, WebP or PNG.

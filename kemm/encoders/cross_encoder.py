@@ -46,7 +46,7 @@ class CrossEncoder:
     """
 
     def __init__(self, tower: HuggingFaceText, weights: dict[str, np.ndarray] | None = None) -> None:
-        layers = getattr(getattr(tower.body, "encoder", None), "layer", None)
+        layers = getattr(getattr(getattr(tower, "body", None), "encoder", None), "layer", None)
         if layers is None:
             raise InputError(f"the text tower {tower.name} is no BERT: there is no cross-encoder of it")
         self.tower, self.name = tower, f"{tower.name}/cross"

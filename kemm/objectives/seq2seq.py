@@ -80,12 +80,13 @@ class Seq2Seq(Objective):
 
     def logits(self, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor]:
         """(N, W, V) of the word after each of what is written, its ids (N, W), and which are real (N, W)."""
-        rows, entrance = self.rows(encoded), encoded.model.entrance("language")
+        rows = self.rows(encoded)
+        entrance: Any = encoded.model.entrance("language")
         if self.role is not None:
             part, other = encoded.samples.parts["language"], encoded.further(self.role)
             assert part.raw is not None and part.mask is not None
             ids, real, mask = part.raw[rows], part.mask[rows], other.mask("language")[rows]
-            read, written = other.tokens("language")[rows], entrance.words(ids)  # type: ignore[operator]
+            read, written = other.tokens("language")[rows], entrance.words(ids)
         else:
             texts = encoded.drawn(("seq2seq", id(self)), lambda: self.draw(encoded, rows))
             ids, real, mask = texts.written, texts.written_mask, texts.read_mask
@@ -97,8 +98,8 @@ class Seq2Seq(Objective):
 
     def words(self, entrance: Any, ids: Tensor) -> Tensor:
         """(N, T) → (N, T, D), each word for itself, sentinels told apart."""
-        assert self.sentinels is not None
-        is_mark = ids == self.lexicon.mask_id
+        assert self.sentinels is not None and self.lexicon.mask_id is not None  # `draw` refused a text model without
+        is_mark = torch.eq(ids, self.lexicon.mask_id)
         number = (is_mark.long().cumsum(1) - 1).clamp(0, SENTINELS - 1)
         return entrance.words(ids) + self.sentinels[number] * is_mark[..., None]
 

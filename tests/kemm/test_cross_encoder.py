@@ -34,15 +34,15 @@ def test_the_logit_by_hand_whatever_is_read_beside_it(tower: TinyBert) -> None:
     assert found[2] == pytest.approx(by_hand, abs=1e-4)
 
 
-def test_it_learns_to_put_first_what_the_search_put_last(tower: TinyBert, tmp_path: Path) -> None:
+def test_it_learns_to_believe_what_the_search_put_last(tower: TinyBert, tmp_path: Path) -> None:
     questions, right = ["Who makes Abra", "Who makes Cuno"] * 8, [FACTS[2], FACTS[0]] * 8
     found = [[FACTS[1], FACTS[0], FACTS[2]], [FACTS[1], FACTS[2], FACTS[0]]] * 8
-    judge = CrossEncoder.train(tower, questions, right, found, rounds=60, seed=1)
-    before, after = (
-        [int(one.scores(questions[row], found[row]).argmax()) for row in range(2)]
-        for one in (CrossEncoder(tower), judge)
-    )
-    assert before != [2, 2] and after == [2, 2]
+    judge = CrossEncoder.train(tower, questions, right, found, rounds=100, seed=1)
+    chances = []
+    for one in (CrossEncoder(tower), judge):
+        logits = [one.scores(questions[row], found[row]) for row in range(2)]  # the right one is the third
+        chances.append(sum(float(some[2] - np.log(np.exp(some).sum())) for some in logits))
+    assert chances[1] > chances[0] + 0.1
     frozen = "encoder.layer.0.attention.self.query.weight"
     assert torch.equal(judge.body.state_dict()[frozen], tower.body.state_dict()[frozen])
     judge.save(tmp_path / "cross.safetensors")

@@ -69,7 +69,7 @@ def test_by_drop_a_fact_counts_by_what_the_reader_loses_without_it() -> None:
     less = log_chance(objective.reader(fused), questions.pointer_targets, alone.facts.mask)
     expected = max(whole[0].item(), -log(3)) - max(less[0].item(), -log(3))
     assert drops[0, 0].item() == pytest.approx(expected, abs=1e-5)
-    assert not drops[~questions.facts.mask].any()
+    assert drops[~questions.facts.mask].abs().max() < 1e-5
     objective(encoded).backward()
     assert objective.retriever.match.weight.grad.any() and objective.reader.key.weight.grad.any()
 

@@ -225,7 +225,8 @@ def test_every_part_is_learned_kept_and_taken_by_a_retriever(
     assert sorted(path.name for path in out.iterdir()) == sorted([*PARTS.values(), "manifest.json"])
     retriever = open_retriever(store, index, **towers, learned=out)
     assert retriever.linker_head is not None and retriever.step_scorer is not None and retriever.facts is not None
-    assert set(retriever.facts.of_index.fusion.weights) == {"lexical", "dense", "ranker"}
+    fusion = retriever.facts.of_index.fusion
+    assert fusion is not None and set(fusion.weights) == {"lexical", "dense", "ranker"}
     found = retriever.retrieve(Query("Put together by Engel"), 3)
     assert found.facts
     nothing_named = retriever.retrieve(Query("who put it together"), 3)

@@ -61,10 +61,11 @@ def test_only_words_after_the_cut_are_said_and_one_of_each_text_at_least() -> No
 def test_queries_carry_what_is_said_of_a_picture() -> None:
     made, batch = task(captioning={"queries": 2}), tiny_batch.batch()
     assert batch.samples is not None
-    made.objectives["captioning"](made.encode(batch, generator())).backward()
-    queries = made.objectives["captioning"].queries
+    captioning: Any = made.objectives["captioning"]
+    captioning(made.encode(batch, generator())).backward()
+    queries = captioning.queries
     assert queries.shape == (2, 8) and queries.grad is not None and queries.grad.any(1).all()
-    logits = [made.objectives["captioning"].logits(made.encode(each, generator()))[0] for each in (batch, other(batch))]
+    logits = [captioning.logits(made.encode(each, generator()))[0] for each in (batch, other(batch))]
     assert not torch.allclose(logits[0], logits[1])  # through the queries
 
 
