@@ -100,7 +100,7 @@ class TrainedPictures:
         return self.objective.logits(shown, known.vectors).numpy()
 
     def _ranked(self, logits: np.ndarray, known: Known) -> list[Candidates]:
-        names, scale = list(known.names), float(self.objective.scale())
+        names, scale = list(known.names), float(self.objective.scale().detach())
         found = []
         for line in logits:
             best = [int(row) for row in np.argsort(-line)[:_MOST] if np.isfinite(line[row])]
