@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from kemm.data.facts import Facts
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.hiding import FactHiding
-from kemm.objectives.losses.entities import masked_entity
-from kemm.objectives.objective import Context, Objective
-
-SAME = 0.999  # two names whose vectors are so near are one name
+from kemm.objectives.masked_name import SAME, MaskedName
+from kemm.objectives.objective import Context
 
 
-class MaskedEntity(Objective):
+class MaskedEntity(MaskedName):
     """Name hidden entities of a subgraph from question or text, picture and the other facts (``mem``).
 
         L = CE(⟨W h_f, x_v⟩ / τ) over facts f whose far end v is hidden, against all nodes of the batch
@@ -31,22 +29,10 @@ class MaskedEntity(Objective):
         super().__init__(settings, context)
         self.needs = ("questions",) if settings.of == "questions" else ("knowledge",)
         self.hides = FactHiding(nodes=settings.rate)
-        self.head = nn.Linear(context.width, context.text_width)
 
-    def forward(self, encoded: Encoded) -> Tensor:
-        found = self.compared(encoded)
-        if found is None:
-            return self.head.bias.sum() * 0.0
-        return masked_entity(*found, self.settings.temperature)
-
-    def metrics(self, encoded: Encoded) -> dict[str, float]:
-        found = self.compared(encoded)
-        if found is None:
-            return {}
-        predicted, nodes, same = found
-        chosen = (predicted @ nodes.T).argmax(1)
-        right = same[torch.arange(len(same), device=same.device), chosen]
-        return {"accuracy": right.float().mean().item(), "chance": same.float().mean().item()}
+    def chance(self, right: Tensor) -> Tensor:
+        """That of a node drawn."""
+        return right.mean()
 
     def hidden(self, encoded: Encoded) -> tuple[Facts | None, Tensor | None]:
         """The facts, and which of their nodes are hidden (N,); None where there are none."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.hiding import FactHiding
-from kemm.objectives.losses.entities import masked_entity
-from kemm.objectives.masked_entity import SAME
-from kemm.objectives.objective import Context, Objective
+from kemm.objectives.masked_name import SAME, MaskedName
+from kemm.objectives.objective import Context
 
 
-class MaskedRelation(Objective):
+class MaskedRelation(MaskedName):
     """Name hidden relations from the entities they join, text, picture and the other facts (``masked_relation``).
 
         L = CE(⟨W h_f, z_r⟩ / τ) over facts f whose relation is hidden, against the different relations of the batch
@@ -29,7 +28,6 @@ class MaskedRelation(Objective):
     def __init__(self, settings: Any, context: Context) -> None:
         super().__init__(settings, context)
         self.hides = FactHiding(relations=settings.rate)
-        self.head = nn.Linear(context.width, context.text_width)
 
     def compared(self, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor] | None:
         """What is said of hidden relations (H, D_t), those to choose from (R, D_t), and which are right (H, R)."""
@@ -46,17 +44,6 @@ class MaskedRelation(Objective):
             right = facts.relation_vectors[hidden.relations] @ choices.T > SAME
         return predicted, choices, right
 
-    def forward(self, encoded: Encoded) -> Tensor:
-        found = self.compared(encoded)
-        if found is None:
-            return self.head.bias.sum() * 0.0
-        return masked_entity(*found, self.settings.temperature)
-
-    def metrics(self, encoded: Encoded) -> dict[str, float]:
-        """``chance`` is that of always naming the commonest."""
-        found = self.compared(encoded)
-        if found is None:
-            return {}
-        predicted, choices, right = found
-        chosen = right.gather(1, (predicted @ choices.T).argmax(1, keepdim=True))
-        return {"accuracy": chosen.float().mean().item(), "chance": right.float().mean(0).max().item()}
+    def chance(self, right: Tensor) -> Tensor:
+        """That of always naming the commonest."""
+        return right.mean(0).max()

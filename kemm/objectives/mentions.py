@@ -12,7 +12,7 @@ from kemm.data.ties import RELATION, Mentions
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.hiding import FactHiding
 from kemm.objectives.losses.entity_alignment import denoising_alignment, linking_likelihood, linking_margin
-from kemm.objectives.masked_entity import SAME
+from kemm.objectives.masked_name import SAME
 from kemm.objectives.objective import Context, Objective
 
 LITERAL = 1  # the column of a node's marks

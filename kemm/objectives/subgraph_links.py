@@ -11,7 +11,7 @@ from kemm.encoders.encoder import mean_over
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.hiding import FactHiding
 from kemm.objectives.losses.triples import distmult_score, draw_negatives, negative_sampling
-from kemm.objectives.masked_entity import SAME
+from kemm.objectives.masked_name import SAME
 from kemm.objectives.objective import Context, Objective
 
 
