@@ -21,7 +21,7 @@ from kg.names import words_of
 from kg.records import Link
 from retrieval.evidence import EvidenceFact
 from retrieval.index.graph_walk import GraphWalk
-from retrieval.index.neighbourhood import OWNER, PARENT, Neighbourhood, joined
+from retrieval.index.neighbourhood import FAR, NEAR, OWNER, PARENT, PATH, STEP, Neighbourhood, joined
 from retrieval.index.path_vectors import PathVectors
 
 #: Rows of the known paths (P,) → how likely each is what the question asks for, (P,) in [0, 1].
@@ -124,7 +124,7 @@ def _choose(facts: Any, judged: Any, links: Any, sought: Any, place: Any, of_its
         kept = _first_of(facts, np.concatenate((wanted, _falling(scores))), k)
     kept = np.sort(kept)
     kept = kept[_falling(scores[kept])]
-    kept = kept[_rising(facts[4, kept] >= 0)]
+    kept = kept[_rising(facts[PARENT, kept] >= 0)]
     return kept, scores[kept]
 
 
@@ -133,8 +133,8 @@ def _scores(facts: Any, judged: Any, links: Any) -> Any:
     """The score of every fact, float64 (F,)."""
     scores = np.empty(facts.shape[1])
     for row in range(len(scores)):
-        odds, sure = SECOND_HOP_ODDS if facts[4, row] >= 0 else 1.0, np.float64(judged[facts[5, row]])
-        scores[row] = links[facts[6, row]] * odds * sure / (1.0 - sure + odds * sure)
+        odds, sure = SECOND_HOP_ODDS if facts[PARENT, row] >= 0 else 1.0, np.float64(judged[facts[PATH, row]])
+        scores[row] = links[facts[OWNER, row]] * odds * sure / (1.0 - sure + odds * sure)
     return scores
 
 
@@ -147,16 +147,16 @@ def _named(facts: Any, scores: Any, sought: Any, place: Any, of_itself: Any, k: 
     rows, ranks = np.empty(facts.shape[1], dtype=np.int64), np.empty(facts.shape[1], dtype=np.int64)
     number = 0
     for row in range(facts.shape[1]):
-        far = facts[1, row]
+        far = facts[FAR, row]
         at = np.searchsorted(sought, far)
-        if at < len(sought) and sought[at] == far and far != of_itself[facts[6, row]]:
+        if at < len(sought) and sought[at] == far and far != of_itself[facts[OWNER, row]]:
             rows[number], ranks[number] = row, place[at]
             number += 1
     rows = rows[:number]
     rows = rows[_rising(ranks[:number])]
-    rows = rows[_rising(facts[6, rows])]
+    rows = rows[_rising(facts[OWNER, rows])]
     rows = rows[_falling(scores[rows])]
-    is_far = facts[4, rows] >= 0
+    is_far = facts[PARENT, rows] >= 0
     return np.concatenate((rows[~is_far], rows[is_far][: max(1, k // 4)]))
 
 
@@ -179,7 +179,7 @@ def _first_of(facts: Any, order: Any, k: int) -> Any:
             break
         if _is_held(facts, kept[:number], row):
             continue
-        parent = facts[4, row]
+        parent = facts[PARENT, row]
         if parent >= 0 and not np.any(kept[:number] == parent):
             if number + 2 > k:
                 continue
@@ -194,8 +194,8 @@ def _first_of(facts: Any, order: Any, k: int) -> Any:
 def _is_held(facts: Any, kept: Any, row: int) -> bool:
     """Whether the statement of a row is that of a kept one, however they are walked."""
     for other in kept:
-        if facts[2, row] >> 1 == facts[2, other] >> 1:
-            near, far = (0, 1) if (facts[2, row] ^ facts[2, other]) & 1 == 0 else (1, 0)
-            if facts[0, row] == facts[near, other] and facts[1, row] == facts[far, other]:
+        if facts[STEP, row] >> 1 == facts[STEP, other] >> 1:
+            near, far = (NEAR, FAR) if (facts[STEP, row] ^ facts[STEP, other]) & 1 == 0 else (FAR, NEAR)
+            if facts[NEAR, row] == facts[near, other] and facts[FAR, row] == facts[far, other]:
                 return True
     return False

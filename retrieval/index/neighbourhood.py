@@ -85,10 +85,10 @@ def _merge(facts: Any, path_rows: Any, sizes: Any, num_paths: int) -> Any:
                 place_of[row], distinct[number] = number, row
                 number += 1
         for at in range(fact, fact + sizes[owner, 0]):
-            facts[6, at] = owner
-            facts[5, at] = place_of[path_rows[path + facts[5, at]]]
-            if facts[4, at] >= 0:
-                facts[4, at] += fact
+            facts[OWNER, at] = owner
+            facts[PATH, at] = place_of[path_rows[path + facts[PATH, at]]]
+            if facts[PARENT, at] >= 0:
+                facts[PARENT, at] += fact
         fact += sizes[owner, 0]
         path += sizes[owner, 1]
     return distinct[:number].copy()
@@ -105,7 +105,7 @@ def candidates(around: Any, anchor: int, hops: int, limit: int) -> Any:
     for source in range(-1, limit):  # the anchor itself, then what the first step leads to
         if source >= num_first or (source >= 0 and hops < 2) or number >= limit:
             break
-        entity = anchor if source < 0 else facts[1, source]
+        entity = anchor if source < 0 else facts[FAR, source]
         if entity <= 0 or (source >= 0 and entity == anchor):
             continue
         is_late, place = _place(around, entity)
@@ -119,8 +119,8 @@ def candidates(around: Any, anchor: int, hops: int, limit: int) -> Any:
                 break
             if source >= 0 and rows.far[at] == anchor:
                 continue  # every edge back to the anchor is a hop-1 fact already
-            facts[0, number], facts[1, number], facts[2, number] = entity, rows.far[at], rows.step[at]
-            facts[3, number], facts[4, number] = rows.origin[at], source
+            facts[NEAR, number], facts[FAR, number], facts[STEP, number] = entity, rows.far[at], rows.step[at]
+            facts[ORIGIN, number], facts[PARENT, number] = rows.origin[at], source
             number += 1
         if source < 0:
             num_first = number
@@ -138,16 +138,16 @@ def _number_paths(facts: Any) -> Any:
     places = np.full(size, -1, dtype=np.int64)  # a hash table with open addressing
     number = 0
     for row in range(facts.shape[1]):
-        code = facts[2, row]
-        if facts[4, row] >= 0:
-            code |= (facts[2, facts[4, row]] + 1) << 32
+        code = facts[STEP, row]
+        if facts[PARENT, row] >= 0:
+            code |= (facts[STEP, facts[PARENT, row]] + 1) << 32
         at = (code ^ (code >> 29)) * 0x9E3779B1 & (size - 1)
         while places[at] >= 0 and codes[places[at]] != code:
             at = (at + 1) & (size - 1)
         if places[at] < 0:
             places[at], codes[number] = number, code
             number += 1
-        facts[5, row] = places[at]
+        facts[PATH, row] = places[at]
     return codes[:number].copy()
 
 
