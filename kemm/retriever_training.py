@@ -1,4 +1,4 @@
-"""Train a retriever on questions with answers, or measure one, over a store and its index, with the frozen text tower."""
+"""Train a retriever on questions with answers, or measure one, over a store, its index and the frozen text tower."""
 
 from __future__ import annotations
 
