@@ -47,10 +47,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Measure:
-    """A unit and who is measured in it; the first is what the others are compared with."""
+    """A unit and who is measured in it; the first is what the others are compared with.
+
+    ``in_turns``: their processes live side by side and take a run each in every round (``benchmarks.turns``), instead
+    of one after another; for what a machine's moods would decide otherwise. Their functions give ``values``.
+    """
 
     unit: str
     contenders: Mapping[str, Contender]
+    in_turns: bool = False
 
     @property
     def more_is_better(self) -> bool:
@@ -154,6 +159,8 @@ def peak() -> int:
 
 def _alternate(measures: Measures, options: argparse.Namespace, arguments: Callable[[str], Arguments]) -> list[Row]:
     """All rounds; a row has the values and peaks of each, and what else the last one gave."""
+    from benchmarks.turns import take_turns
+
     rows = {
         (name, who): {
             "measure": name,
@@ -168,9 +175,15 @@ def _alternate(measures: Measures, options: argparse.Namespace, arguments: Calla
         for name, measure in measures.items()
         for who in measure.contenders
     }
+    for name, measure in measures.items():
+        if measure.in_turns:
+            note(f"{name}, in turns:")
+            for who, found in take_turns(measure, arguments(name), options.rounds, options.threads).items():
+                if peak_mb := found.pop("peak_mb", None):
+                    rows[name, who].update(found, peak_mb=[peak_mb])
     for number in range(1, options.rounds + 1):
         for (name, who), row in rows.items():
-            if row["skipped"]:
+            if row["skipped"] or measures[name].in_turns:
                 continue
             note(f"round {number}: {name}, {who} …")
             found = take(measures[name].contenders[who], arguments(name), options.peer_python, options.threads)
@@ -182,6 +195,12 @@ def _alternate(measures: Measures, options: argparse.Namespace, arguments: Calla
             row.update(found)
             note(f"    {_figure(row['values'][-1])} {row['unit']}, {row['peak_mb'][-1]:,.0f} MB")
     return [row | {"median": statistics.median(row["values"]) if row["values"] else None} for row in rows.values()]
+
+
+def _ratio(mine: Row, other: Row) -> float:
+    """How many times better the first is: the median of the rounds, each compared with the same round."""
+    pairs = zip(mine["values"], other["values"], strict=False)
+    return statistics.median(a / b if other["more_is_better"] else b / a for a, b in pairs)
 
 
 def _figure(value: float) -> str:
@@ -203,15 +222,15 @@ def _show(rows: list[Row], about: Mapping[str, Any]) -> None:
         is_first, last = name != last, name
         median, cells = row["median"], [name if is_first else "", row["contender"]]
         if is_first:
-            ours = {"": median, "kind": row["contender"].split(",")[0]}
-        elif row["contender"].split(",")[0] == ours["kind"]:
-            ours[variant] = median
+            ours = {"": row, "kind": row["contender"].split(",")[0]}
         if median is None:
             table.add_row(*cells, "", "", "", "", "", "", f"left out: {row['skipped']}")
             continue
-        mine, ratio = ours.get(variant) or ours[""], ""
-        if mine and median and not is_first and not row["unit"].startswith("%"):
-            ratio = f"{mine / median if row['more_is_better'] else median / mine:,.2f}×"
+        mine, ratio = ours.get(variant, ours[""]), ""
+        if row["contender"].split(",")[0] == ours["kind"]:
+            ours[variant] = row
+        if mine["median"] and median and not is_first and not row["unit"].startswith("%"):
+            ratio = f"{_ratio(mine, row):,.2f}×"
         figures = [_figure(value) for value in (median, min(row["values"]), max(row["values"]))]
         table.add_row(*cells, *figures, row["unit"], ratio, f"{max(row['peak_mb']):,.0f}", row["note"])
     console = Console()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.frame import Arguments
+from benchmarks.turns import turns
 
 #: D, layers, H, side of picture and patch, words of a text, of the vocabulary, knowledge tokens
 WIDTH, LAYERS, HEADS, IMAGE, PATCH, WORDS, VOCABULARY, FACTS = 384, 12, 6, 224, 16, 32, 1000, 64
@@ -30,12 +31,6 @@ def prepare(arguments: Arguments) -> None:
         sys.path.append(arguments["peer_path"])  # now, and last: fairscale brings a package `benchmarks`, too
     torch.set_num_threads(arguments["threads"])
     torch.manual_seed(0)
-
-
-def matrix_peak(arguments: Arguments) -> dict[str, Any]:
-    """GFLOP/s of the product that a feed-forward layer is."""
-    x, w = _drawn(arguments, 3664, WIDTH), _drawn(arguments, 4 * WIDTH, WIDTH)
-    return {"value": 2 * 3664 * WIDTH * 4 * WIDTH / best(arguments, lambda: functional.linear(x, w), 20) / 1e9}
 
 
 def multiway(arguments: Arguments) -> dict[str, Any]:
@@ -166,29 +161,45 @@ def generate(arguments: Arguments) -> dict[str, Any]:
 
 
 def _training(arguments: Arguments, model: nn.Module, forward: Callable[[], Iterator[Tensor]]) -> dict[str, Any]:
-    """Samples/s of forward, backward and fused AdamW, all numbers of the one type."""
+    run = torch.compile(forward) if arguments.get("is_compiled") else forward
+    return steps_in_turns(arguments, model, lambda: sum(part.float().square().mean() for part in run()))
+
+
+def steps_in_turns(arguments: Arguments, model: nn.Module, loss: Callable[[], Any]) -> dict[str, Any]:
+    """Samples/s of forward, backward and fused AdamW, all numbers of the one type; of each turn's two steps the second.
+
+    ``peaks``: GFLOP/s of a feed-forward layer's product, taken right before each step.
+    """
     model.to(dtype(arguments)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    run = torch.compile(forward) if arguments.get("is_compiled") else forward
 
     def step() -> None:
-        sum(part.float().square().mean() for part in run()).backward()  # type: ignore[union-attr]
+        loss().backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    return {"value": arguments["batch"] / best(arguments, step, arguments["steps"])}
+    x, w = _drawn(arguments, 3664, WIDTH), _drawn(arguments, 4 * WIDTH, WIDTH)
+    values, peaks = [], []
+    step()
+    for _ in turns(arguments):
+        step()
+        peaks.append(2 * 3664 * WIDTH * 4 * WIDTH / best(arguments, lambda: functional.linear(x, w), 10) / 1e9)
+        values.append(arguments["batch"] / seconds(arguments, step))
+    return {"values": values, "peaks": peaks}
 
 
 def best(arguments: Arguments, run: Callable[[], object], times: int) -> float:
     """Least time in seconds of several runs, by the clock asked for; the first, which warms, is not counted."""
-    clock = time.process_time if arguments["clock"] == "processor" else time.perf_counter
     run()
-    seconds = []
-    for _ in range(times):
-        start = clock()
-        run()
-        seconds.append(clock() - start)
-    return min(seconds)
+    return min(seconds(arguments, run) for _ in range(times))
+
+
+def seconds(arguments: Arguments, run: Callable[[], object]) -> float:
+    """Of one run, by the clock asked for."""
+    clock = time.process_time if arguments["clock"] == "processor" else time.perf_counter
+    start = clock()
+    run()
+    return clock() - start
 
 
 def dtype(arguments: Arguments) -> torch.dtype:

@@ -6,8 +6,9 @@
 
 A whole step is forward, backward and fused AdamW of ITC, ITM, MLM and MIM at 12 layers of 384, 197 tokens of a picture
 and at most 32 of a text, all numbers of the one type. What each contender computes: `pretrain_steps`; epochs and the
-loader: `pretrain_data`. Every measure runs in a fresh process, the contenders in turn; a row gives the median of the
-rounds, the least and the most, and the most memory that the process ever held.
+loader: `pretrain_data`. Every measure runs in processes of its own, those of whole steps side by side and in turns, a
+step each in every round, the others one after another; a row gives the median of the rounds, the least and the most,
+and the most memory that the process ever held.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ MEASURES: dict[str, Measure] = {
                 "a forward for each objective": ("apart", {}),
             }.items()
         },
+        in_turns=True,
     )
     for dtype in ("float32", "bfloat16")
 }
@@ -54,14 +56,13 @@ MEASURES["waiting for data"] = Measure(
 def main() -> int:
     options = _arguments()
     about = {"batch": options.batch, "clock": options.clock, "torch": version("torch")}
-    common = {"batch": options.batch, "clock": options.clock, "steps": options.steps}
+    common = {"batch": options.batch, "clock": options.clock}
     return frame.main(MEASURES, options, about, lambda _: lambda name: common)
 
 
 def _arguments() -> argparse.Namespace:
     parser = frame.parser(__doc__)
     parser.add_argument("--batch", type=int, default=16, help="samples a step (default 16)")
-    parser.add_argument("--steps", type=int, default=2, help="steps of a measure after the first; the least counts")
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall", help="what time is taken by")
     return parser.parse_args()
 

@@ -20,11 +20,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks import model_steps
 from benchmarks.frame import Arguments
-from benchmarks.model_steps import HEADS, IMAGE, LAYERS, PATCH, VOCABULARY, WIDTH, WORDS, best, dtype, lengths
+from benchmarks.model_steps import HEADS, IMAGE, LAYERS, PATCH, VOCABULARY, WIDTH, WORDS, dtype, lengths, steps_in_turns
 
 #: Of patches and of words, for all contenders; the first is MAE's and FLIP's.
 HIDDEN_PATCHES, HIDDEN_WORDS, CODES, SPECIAL, MASK = 0.75, 0.15, 1024, 5, 4
@@ -37,7 +37,7 @@ def prepare(arguments: Arguments) -> None:
 def shared(arguments: Arguments) -> dict[str, Any]:
     """Ours: each encoding once."""
     task, batch = build_task(arguments["drop"], arguments.get("wrong", "both")), samples(arguments)
-    return training(arguments, task, lambda: task(batch, torch.Generator().manual_seed(0))["total"])
+    return steps_in_turns(arguments, task, lambda: task(batch, torch.Generator().manual_seed(0))["total"])
 
 
 def apart(arguments: Arguments) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def apart(arguments: Arguments) -> dict[str, Any]:
         losses = losses_apart(task, batch, lambda: torch.Generator().manual_seed(0))
         return torch.stack(list(losses.values())).sum()
 
-    return training(arguments, task, loss)
+    return steps_in_turns(arguments, task, loss)
 
 
 def flava(arguments: Arguments) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def flava(arguments: Arguments) -> dict[str, Any]:
         assert found.loss_info.mmm_text is not None and found.loss_info.mmm_image is not None
         return found.loss
 
-    return training(arguments, model, loss)
+    return steps_in_turns(arguments, model, loss)
 
 
 def build_task(drop: bool | str, wrong: str = "both") -> Any:
@@ -179,16 +179,3 @@ def texts(arguments: Arguments) -> tuple[Tensor, Tensor]:
     ids = torch.randint(SPECIAL, VOCABULARY, real.shape)
     ids[:, 0] = 1
     return ids.masked_fill(~real, 0), real
-
-
-def training(arguments: Arguments, model: nn.Module, loss: Callable[[], Tensor]) -> dict[str, Any]:
-    """Samples/s of forward, backward and fused AdamW, all numbers of the one type."""
-    model.to(dtype(arguments)).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-
-    def step() -> None:
-        loss().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return {"value": arguments["batch"] / best(arguments, step, arguments["steps"])}

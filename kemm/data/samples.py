@@ -57,6 +57,7 @@ class Samples(Movable):
         mentions: where the rows' texts name nodes of their facts; ``links``: how some rows are joined in the graph.
         entity: (B,) number of what is shown or told of, among the run's pictured entities; ``UNKNOWN`` for none.
         label: (B,) number of its class; ``UNKNOWN`` for none.
+        span: (B, 2) first and last frame of the film during which the text is spoken; ``UNKNOWN`` for none.
         further: role → other texts of the B rows: "tags" names what is shown, "rewritten" says something wrong of it,
             "retrieved" something else that is right, "next" goes on where the text ends, "linked" is of a document that
             the text's own links to.
@@ -65,6 +66,7 @@ class Samples(Movable):
     parts: dict[str, Part]
     entity: Tensor
     label: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    span: Tensor = field(default_factory=lambda: torch.zeros(0, 2, dtype=torch.long))
     facts: Facts | None = None
     mentions: Mentions | None = None
     links: Links | None = None
@@ -73,6 +75,8 @@ class Samples(Movable):
     def __post_init__(self) -> None:
         if len(self.label) != len(self.entity):
             object.__setattr__(self, "label", torch.full_like(self.entity, UNKNOWN))
+        if len(self.span) != len(self.entity):
+            object.__setattr__(self, "span", torch.full_like(self.entity, UNKNOWN)[:, None].repeat(1, 2))
 
     def __len__(self) -> int:
         return len(self.entity)
@@ -91,9 +95,11 @@ class Samples(Movable):
         return found
 
     def present(self, name: str) -> Tensor:
-        """(B,) bool: the rows that have this modality, or a text of this role, or a "label"."""
+        """(B,) bool: the rows that have this modality, or a text of this role, or a "label", or a "span"."""
         if name == "label":
             return self.label >= 0
+        if name == "span":
+            return self.span[:, 0] >= 0
         if name == "knowledge" and self.facts is not None:
             return self.facts.mask.any(1)
         known = self.parts | self.further
@@ -102,7 +108,7 @@ class Samples(Movable):
     def take(self, rows: Tensor) -> Samples:
         """Some rows (N,), without what ties them to the graph."""
         parts, further = ({name: part.take(rows) for name, part in of.items()} for of in (self.parts, self.further))
-        return Samples(parts, self.entity[rows], self.label[rows], further=further)
+        return Samples(parts, self.entity[rows], self.label[rows], self.span[rows], further=further)
 
 
 def join(all_samples: Sequence[Samples]) -> Samples | None:
@@ -124,6 +130,7 @@ def join(all_samples: Sequence[Samples]) -> Samples | None:
         joined([samples.parts for samples in all_samples]),
         torch.cat([samples.entity for samples in all_samples]),
         torch.cat([samples.label for samples in all_samples]),
+        torch.cat([samples.span for samples in all_samples]),
         join_facts([samples.facts for samples in all_samples], sizes),
         _only([s.mentions and s.mentions.shifted(*before) for s, before in zip(all_samples, befores, strict=True)]),
         _only([s.links and s.links.shifted(before[0]) for s, before in zip(all_samples, befores, strict=True)]),

@@ -42,6 +42,7 @@ OBJECTIVES = {
     "masked_regions": "kemm.objectives.masked_regions:MaskedRegions",
     "modality_masking": "kemm.objectives.modality_masking:ModalityMasking",
     "frame_order": "kemm.objectives.frame_order:FrameOrder",
+    "video_subtitle": "kemm.objectives.video_subtitle:VideoSubtitle",
     "action": "kemm.objectives.action:Action",
     "denoising_alignment": "kemm.objectives.mentions:DenoisingAlignment",
     "entity_linking": "kemm.objectives.mentions:EntityLinking",

@@ -69,7 +69,7 @@ class Objective(nn.Module):
 
     Attributes:
         needs: what must be known of the same thing: "vision", "language", "audio", "video", "regions", "knowledge",
-            "mentions", "links", "label"; or one of "questions", "edges", "pictured entities". Checked
+            "mentions", "links", "label", "span"; or one of "questions", "edges", "pictured entities". Checked
             against the run's sources before training starts.
         is_regression: whether the loss is a squared or absolute error (for weights by uncertainty).
         wants_momentum: whether it asks for ``encoded.slow``.

@@ -119,7 +119,7 @@ def test_without_data_for_it_training_does_not_start(name: str) -> None:
 OF_SAMPLES = ["itc", "itm", "mlm", "mim", "captioning", "seq2seq", "masked_audio", "masked_video", "masked_regions"]
 
 
-@pytest.mark.parametrize("name", [*OF_SAMPLES, "modality_masking", "frame_order", "action"])
+@pytest.mark.parametrize("name", [*OF_SAMPLES, "modality_masking", "frame_order", "video_subtitle", "action"])
 def test_a_batch_of_one_is_finite(name: str) -> None:
     task, batch = tiny_batch.task([name]), tiny_batch.batch(is_told=True)
     assert batch.samples is not None

@@ -182,8 +182,8 @@ def told(generator: torch.Generator) -> Samples:
     detected = torch.cat([torch.randn(4, 3, 6, generator=generator), corners, judged], dim=2)
     regions = Part(there, detected, mask=torch.arange(3) < torch.tensor([3, 3, 2, 3])[:, None])
     parts = {**known.parts, "audio": heard, "video": Part(there, frames, mask=lasting), "regions": regions}
-    label = torch.tensor([0, 1, 0, 1])
-    return replace(known, parts=parts, label=label, facts=facts(), mentions=mentions, links=links)
+    label, span = torch.tensor([0, 1, 0, 1]), torch.tensor([[0, 1], [1, 3], [2, 2], [0, 3]])
+    return replace(known, parts=parts, label=label, span=span, facts=facts(), mentions=mentions, links=links)
 
 
 def pictures(generator: torch.Generator) -> Pictures:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +28,8 @@ class MediaTable:
     """A TSV with a header of any of ``picture``, ``sound``, ``frames``, ``regions``, ``text``, ``label``, ``split``.
 
     Frames are a folder of pictures, or an animated one; regions an NPZ of what a detector found (see
-    ``PartMaker.regions``).
+    ``PartMaker.regions``). ``spoken`` says from where to where in the film the text is heard, as shares of its length:
+    "0.25-0.5".
 
     Paths are relative to the table; an empty cell is something not known. Rows whose split is one of
     ``data.test_splits`` are left out; ``dev`` ones, or without that column a tenth, are held out.
@@ -64,7 +68,8 @@ class MediaTable:
                 self.said.setdefault(row["label"], []).append(row["text"])
         self.rewrite = Rewriter(self.said)
         known = {COLUMNS[column] for column in self.names} | ({"label"} if len(self.labels) > 1 else set())
-        self.modalities = frozenset(known) | self.roles
+        self.is_spoken = any(row.get("spoken") for row in used)
+        self.modalities = frozenset(known) | self.roles | ({"span"} if self.is_spoken else set())
 
     def sample(self, rng: np.random.Generator, size: int) -> Samples:
         return self._draw(self.train, rng, size)
@@ -88,7 +93,8 @@ class MediaTable:
             role: self.parts.texts([self._further(role, row, rng) for row in chosen]) for role in sorted(self.roles)
         }
         unknown = torch.full((len(chosen),), UNKNOWN)
-        return Samples(parts, unknown, torch.tensor(label, dtype=torch.long), further=further)
+        made = Samples(parts, unknown, torch.tensor(label, dtype=torch.long), further=further)
+        return replace(made, span=spans_of(chosen, parts["video"])) if self.is_spoken else made
 
     def _further(self, role: str, row: dict[str, str], rng: np.random.Generator) -> str | None:
         """A row's class, another text of its class, or its text made wrong."""
@@ -108,8 +114,36 @@ def _read(path: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if not rows or not set(COLUMNS) & set(rows[0]):
         raise InputError(f"{path}: a header with any of {', '.join(COLUMNS)}, tab-separated, and rows are needed")
-    for row in rows:
+    for number, row in enumerate(rows, 2):
+        if row.get("spoken"):
+            spoken_share(row, f"{path}:{number}")
         for column in ("picture", "sound", "frames", "regions"):
             if row.get(column):
                 row[column] = str(path.parent / row[column])
     return rows
+
+
+def spoken_share(row: dict[str, str], where: str) -> tuple[float, float]:
+    """From where to where in the film a row's text is spoken, as shares of it."""
+    parts = re.fullmatch(r"([\d.]+)-([\d.]+)", row["spoken"].strip())
+    try:
+        first, last = (float(part) for part in parts.groups()) if parts else (1.0, 0.0)
+    except ValueError:
+        first, last = 1.0, 0.0
+    if not 0 <= first < last <= 1:
+        raise InputError(f"{where}: spoken is {row['spoken']!r}; write two shares of the film's length, as in 0.25-0.5")
+    if not row.get("frames") or not row.get("text"):
+        raise InputError(f"{where}: spoken says where in a film a text is heard; give frames and text in this row, too")
+    return first, last
+
+
+def spans_of(rows: list[dict[str, str]], films: Part) -> torch.Tensor:
+    """(B, 2) the first and the last of the frames taken during which a row's text is spoken, or ``UNKNOWN``."""
+    assert films.mask is not None
+    spans = torch.full((len(rows), 2), UNKNOWN)
+    for number, (row, count) in enumerate(zip(rows, films.mask.sum(1).tolist(), strict=True)):
+        if row.get("spoken"):
+            first, last = spoken_share(row, f"row {number}")
+            start = min(int(first * count), count - 1)
+            spans[number] = torch.tensor([start, max(start, math.ceil(last * count) - 1)])
+    return spans

@@ -31,7 +31,7 @@ from kemm.settings.objectives.matching import (
     WordRegion,
 )
 from kemm.settings.objectives.teachers import Teacher
-from kemm.settings.objectives.video import Action, FrameOrder, ModalityMasking
+from kemm.settings.objectives.video import Action, FrameOrder, ModalityMasking, VideoSubtitle
 from kemm.settings.section import Section
 
 
@@ -72,6 +72,7 @@ class Objectives(Section):
     masked_regions: MaskedRegions | None = None
     modality_masking: ModalityMasking | None = None
     frame_order: FrameOrder | None = None
+    video_subtitle: VideoSubtitle | None = None
     action: Action | None = None
     denoising_alignment: DenoisingAlignment | None = None
     entity_linking: EntityLinking | None = None
