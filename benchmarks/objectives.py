@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.objectives_report import page, table
+from benchmarks import objectives_report as report
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = 8
@@ -361,9 +361,9 @@ def main() -> None:
         found[name] = measure(row, given.out, given.steps)
         ordered = {name: found[name] for name in ROWS if name in found}
         kept.write_text(json.dumps(ordered, indent=1))
-        (given.out / "objectives.md").write_text(table(ordered))
-        (given.out / "objectives.html").write_text(page(ordered))
-        print(table({name: found[name]}).splitlines()[-1], flush=True)
+        (given.out / "objectives.md").write_text(report.table(ordered))
+        (given.out / "objectives.html").write_text(report.page(ordered))
+        print(report.table({name: found[name]}).splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":
