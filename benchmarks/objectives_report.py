@@ -8,15 +8,16 @@ from typing import Any
 
 Points = Sequence[Sequence[float]]  # of (step, value)
 
-WIDTH, HEIGHT = 165, 70
+WIDTH, HEIGHT = 205, 70
 BASELINE = {"loss": "loss_of_the_mean", "accuracy": "chance", "film_accuracy": "film_chance"}
 STYLE = """
 :root { color-scheme: light dark; --line: #1f6feb; --base: #8b949e; --grid: #8b949e55; --bad: #bc4c00 }
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 1180px; padding: 0 1em }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(540px, 1fr)); gap: 1em }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(460px, 1fr)); gap: 1em }
 section { border: 1px solid var(--grid); border-radius: 6px; padding: .6em .9em }
 h1 { font-size: 1.5em } h2 { font-size: 1em; margin: 0 0 .4em } h2 small { color: var(--base); font-weight: normal }
-div { display: flex; flex-wrap: wrap; gap: .5em 1.4em } figure { margin: 0 } figcaption { font-size: 12px }
+div { display: flex; flex-wrap: wrap; gap: .5em 1.4em } figure { margin: 0 }
+figcaption, section p { font-size: 12px; margin: 0 }
 polyline { fill: none; stroke: var(--line); stroke-width: 1.8 } .base { stroke: var(--base); stroke-dasharray: 4 3 }
 line { stroke: var(--grid) } .bad { color: var(--bad) } i { color: var(--base); font-style: normal }
 """
@@ -44,13 +45,15 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     for name, one in found.items():
         curves = one["curves"]
         beside = {BASELINE[metric] for metric in curves if metric in BASELINE}
-        drawn = "".join(
-            _figure(metric, points, curves.get(BASELINE.get(metric, "")))
-            for metric, points in curves.items()
-            if metric not in beside
-        )
+        drawn, said = "", []
+        for metric, points in curves.items():
+            base = curves.get(BASELINE.get(metric, ""))
+            if metric == "loss" or base:
+                drawn += _figure(metric, points, base)
+            elif metric not in beside:
+                said.append(f"{metric.replace('_', ' ')} {points[0][1]:.3f} → {points[-1][1]:.3f}")
         head = f"<h2>{escape(name)} <small>{one['steps']} steps, {one['seconds']:.0f} s of processor time</small></h2>"
-        cards.append(f"<section>{head}<div>{drawn}</div></section>")
+        cards.append(f"<section>{head}<div>{drawn}</div><p>{', '.join(said)}</p></section>")
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Objectives</title><style>{STYLE}</style>"
         "<h1>Each objective alone, on held-out data</h1><p>Dashed: chance, or the loss of always saying the mean. "
