@@ -135,6 +135,9 @@ ROWS: dict[str, Row] = {
     "mlm, by structure (ROSITA)": Row({"mlm": {"units": "structure", "rate": 0.15}}, train=TOLD),
     "mlm, entities (ERNIE of Baidu)": Row({"mlm": {"units": "entity"}}, train=TOLD),
     "mem": Row({"mem": {}}, train=ASKED),
+    "answering": Row({"answering": {}}, train=ASKED),
+    "reader_distillation, by attention": Row({"reader_distillation": {}}, train=ASKED),
+    "joint_retrieval (EMDR²)": Row({"joint_retrieval": {}}, train=ASKED),
     "link_prediction": Row({"link_prediction": {"batch": 128}}, train={"pairs": 0}),
     "entity_text": Row({"entity_text": {}}, "glosses", {"pairs": 0}),
     "entity_image": Row({"entity_image": {}}, train={"pairs": 0}),
@@ -271,7 +274,7 @@ def make_regions(data: Path, out: Path, photos: int = 4, side: int = 3) -> None:
         classes = known[names.index(coarse)][None].repeat(len(places), 0)
         file = f"regions/{number:04}.npz"
         features = encoder.embed(crops) * encoder.dimension**0.5  # of length one before
-        np.savez(out / file, features=features, boxes=np.float32(places), classes=classes)
+        np.savez(out / file, features=features, boxes=np.array(places, np.float32), classes=classes)
         lines.append(file)
     (out / "regions.tsv").write_text("\n".join(lines) + "\n")
 
