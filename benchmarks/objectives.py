@@ -137,7 +137,7 @@ ROWS: dict[str, Row] = {
     "mem": Row({"mem": {}}, train=ASKED),
     "answering": Row({"answering": {}}, train=ASKED),
     "reader_distillation, by attention": Row({"reader_distillation": {}}, train=ASKED),
-    "joint_retrieval (EMDR²)": Row({"joint_retrieval": {}}, train=ASKED),
+    "joint_retrieval (RA-VQA)": Row({"joint_retrieval": {}}, train=ASKED),
     "link_prediction": Row({"link_prediction": {"batch": 128}}, train={"pairs": 0}),
     "entity_text": Row({"entity_text": {}}, "glosses", {"pairs": 0}),
     "entity_image": Row({"entity_image": {}}, train={"pairs": 0}),
