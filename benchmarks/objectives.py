@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import objectives_report as report
+
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = 8
 SYNSETS = 4_000
@@ -49,6 +51,7 @@ PIXELS = {"vision": {"mode": "scratch", "size": 64, "patch": 16}}
 SHOWN = {"pairs": 0, "pictures": 32}
 FILMS = {"video": {"mode": "scratch", "size": SIDE, "patch": 8, "frames": FRAMES}}
 SOUNDS = {"audio": {"mode": "scratch", "size": 48, "patch": 16, "frames": 192}}
+REGIONS = {"regions": {"features": 1280, "classes": 43, "most": 9}}
 TABLE = {"pairs": 0, "media": 24}
 SEEN = {"between": ["video", "language"]}
 
@@ -89,6 +92,10 @@ ROWS: dict[str, Row] = {
     ),
     "masked_audio (Audio-MAE)": Row({"masked_audio": {}}, train=TABLE, towers=SOUNDS, table="sounds.tsv"),
     "masked_video (VideoMAE)": Row({"masked_video": {}}, train=TABLE, towers=FILMS, table="films.tsv"),
+    "masked_regions, features (UNITER)": Row({"masked_regions": {}}, train=TABLE, towers=REGIONS, table="regions.tsv"),
+    "masked_regions, classes": Row(
+        {"masked_regions": {"target": "class"}}, train=TABLE, towers=REGIONS, table="regions.tsv"
+    ),
     "modality_masking": Row({"modality_masking": {}}),
     # written
     "captioning": Row({"captioning": {}}),
@@ -134,13 +141,13 @@ ROWS: dict[str, Row] = {
 }
 
 
-def few(rows: list[list[str]]) -> list[list[str]]:
-    """Of (path, entity, class, split) the iconic pictures, and at most ``PHOTOS`` shop photos a product."""
+def few(rows: list[list[str]], photos: int = PHOTOS) -> list[list[str]]:
+    """Of (path, entity, class, split) the iconic pictures, and at most ``photos`` shop photos a product."""
     kept: dict[str, int] = {}
     chosen = []
     for row in rows:
         kept[row[1]] = kept.get(row[1], 0) + (row[3] == "train")
-        if row[3] == "iconic" or (row[3] == "train" and kept[row[1]] <= PHOTOS):
+        if row[3] == "iconic" or (row[3] == "train" and kept[row[1]] <= photos):
             chosen.append(row)
     return chosen
 
@@ -242,6 +249,33 @@ def window(motion: str, done: float) -> tuple[float, float, float, float]:
     return left, top, left + size, top + size
 
 
+def make_regions(data: Path, out: Path, photos: int = 4, side: int = 3) -> None:
+    """``regions.tsv``, once: ``side``² crops of up to ``photos`` photos a product, with what the frozen tower says of
+    each and the product's class in place of a detector's."""
+    import numpy as np
+
+    from kemm.encoders.vision import EfficientNetLite0, PictureEmbedder, open_image
+
+    if (out / "regions.tsv").is_file():
+        return
+    all_rows = [line.split("\t") for line in (data / "images.tsv").read_text().splitlines()[1:]]
+    chosen = [row for row in few(all_rows, photos) if row[3] == "train"]
+    known = np.eye(len(names := sorted({row[2] for row in all_rows if row[2]})), dtype=np.float32)
+    places = [(x / side, y / side, (x + 1) / side, (y + 1) / side) for y in range(side) for x in range(side)]
+    (out / "regions").mkdir(exist_ok=True)
+    encoder, lines = PictureEmbedder(EfficientNetLite0()), ["regions"]
+    for number, (path, _, coarse, _) in enumerate(chosen):
+        photo = open_image(data / path)
+        size = np.array([*photo.size, *photo.size])
+        crops = [photo.crop(tuple((size * place).round().astype(int).tolist())) for place in places]
+        classes = known[names.index(coarse)][None].repeat(len(places), 0)
+        file = f"regions/{number:04}.npz"
+        features = encoder.embed(crops) * encoder.dimension**0.5  # of length one before
+        np.savez(out / file, features=features, boxes=np.float32(places), classes=classes)
+        lines.append(file)
+    (out / "regions.tsv").write_text("\n".join(lines) + "\n")
+
+
 def make_sounds(stamps: Path, out: Path) -> None:
     """``sounds.tsv``: what stamps sound like, or else their names spoken in English, and these names as texts."""
     from kemm.data.stamps import read_stamps
@@ -299,47 +333,6 @@ def measure(row: Row, out: Path, steps: int | None = None) -> dict[str, Any]:
         world.close()
 
 
-def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: held-out loss before and after, accuracy beside chance."""
-    lines = [
-        "| objective | steps | held-out loss before | after | accuracy | chance | CPU s |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, one in found.items():
-        loss, curves = one["curves"]["loss"], one["curves"]
-        after = [f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")]
-        if "loss_of_the_mean" in curves:
-            after[1] = f"loss of the mean {curves['loss_of_the_mean'][-1][1]:.3f}"
-        cells = [name, str(one["steps"]), f"{loss[0][1]:.3f}", f"{loss[-1][1]:.3f}", *after, f"{one['seconds']:.0f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def page(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The curves of each objective, as one page without anything from outside."""
-    drawn = []
-    for name, one in found.items():
-        curves = "".join(
-            f"<figure>{metric}: {points[0][1]:.3f} → {points[-1][1]:.3f}<br>{_line(points)}</figure>"
-            for metric, points in one["curves"].items()
-        )
-        drawn.append(f"<section><h2>{name}</h2><div>{curves}</div></section>")
-    style = "body{font:15px sans-serif}div{display:flex;gap:2em}polyline{fill:none;stroke:#246}"
-    return (
-        f"<!doctype html><meta charset=utf-8><title>Objectives</title><style>{style}</style>"
-        f"<h1>Each objective alone, held out</h1>{''.join(drawn)}\n"
-    )
-
-
-def _line(points: list[list[float]], width: int = 220, height: int = 80) -> str:
-    """A curve as SVG, from its least to its greatest value."""
-    steps, values = zip(*points, strict=True)
-    low, span = min(values), (max(values) - min(values)) or 1.0
-    last = max(steps) or 1
-    at = " ".join(f"{width * s / last:.1f},{height - height * (v - low) / span:.1f}" for s, v in points)
-    return f'<svg width="{width}" height="{height + 4}"><polyline points="{at}"/></svg>'
-
-
 def _quiet(what: str, total: int) -> Any:
     return lambda n=1, note="": None
 
@@ -363,12 +356,14 @@ def main() -> None:
         build_world(row.world, given.data.resolve(), given.out / row.world)
         if row.table == "sounds.tsv":
             make_sounds(given.stamps, given.out / row.world)
+        if row.table == "regions.tsv":
+            make_regions(given.data.resolve(), given.out / row.world)
         found[name] = measure(row, given.out, given.steps)
         ordered = {name: found[name] for name in ROWS if name in found}
         kept.write_text(json.dumps(ordered, indent=1))
-        (given.out / "objectives.md").write_text(table(ordered))
-        (given.out / "objectives.html").write_text(page(ordered))
-        print(table({name: found[name]}).splitlines()[-1], flush=True)
+        (given.out / "objectives.md").write_text(report.table(ordered))
+        (given.out / "objectives.html").write_text(report.page(ordered))
+        print(report.table({name: found[name]}).splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":
