@@ -199,22 +199,22 @@ def make_films(data: Path, photos: list[list[str]], out: Path) -> None:
 
     (out / "films").mkdir(exist_ok=True)
     moved, named, spoken = ["frames\tlabel"], ["frames\ttext\tlabel"], ["frames\ttext\tspoken"]
-    before: tuple[str, list[Image.Image]] | None = None
+    done = [(at / (FRAMES - 1)) ** 2 for at in range(FRAMES)]
+    shown: list[tuple[str, list[Image.Image]]] = []
     for number, (path, iri, _, _) in enumerate(photos):
         motion = list(MOTIONS)[number % len(MOTIONS)]
-        done = [(at / (FRAMES - 1)) ** 2 for at in range(FRAMES)]
         with Image.open(data / path) as opened:
             photo = opened.convert("RGB").resize((2 * SIDE, 2 * SIDE))
         name = iri.rpartition("product_")[2].replace("_", " ")
         seen = [photo.resize((SIDE, SIDE), box=window(motion, share)) for share in done]
+        shown.append((name, seen))
         named.append(f"{_keep(seen, out, f'{number:04}')}\t{name}\t{name}")
         moved.append(f"{_keep([on_ground(photo, motion, share) for share in done], out, f'{number:04}m')}\t{motion}")
-        if before is not None and before[0] != name:
-            half = FRAMES // 2
-            file = _keep([*before[1][:half], *seen[half:]], out, f"{number:04}s")
+        other, first = shown[number * 37 % len(shown)]
+        if other != name:
+            file = _keep([*first[: FRAMES // 2], *seen[FRAMES // 2 :]], out, f"{number:04}s")
             is_first = number % 4 < 2  # not as the motions go
-            spoken.append(f"{file}\t{before[0] if is_first else name}\t{'0-0.5' if is_first else '0.5-1'}")
-        before = name, seen
+            spoken.append(f"{file}\t{other if is_first else name}\t{'0-0.5' if is_first else '0.5-1'}")
     for table, lines in (("films", moved), ("named_films", named), ("spoken_films", spoken)):
         (out / f"{table}.tsv").write_text("\n".join(lines) + "\n")
 
