@@ -86,7 +86,7 @@ ROWS: dict[str, Row] = {
     "mim": Row({"mim": {"target": "codes"}}),
     "mim, learned codes (BEiT v2)": Row({"mim": {"target": "codes", "tokenizer": "vq_kd", "codes": 128}}),
     "mim, pixels (MAE)": Row({"mim": {"target": "pixels", "rate": 0.75, "drop": True}}, train=SHOWN, towers=PIXELS),
-    "mim, gradients (MaskFeat)": Row({"mim": {"target": "hog"}}, train=SHOWN, towers=PIXELS),
+    "mim, gradients (MaskFeat)": Row({"mim": {"target": "hog"}}, train=SHOWN, towers=PIXELS, steps=200),
     "mim, of what a teacher attends to (UMT)": Row(
         {"mim": {"how": "unattended", "rate": 0.5, "drop": True, "said_of": "shown"}}, train=SHOWN, towers=PIXELS
     ),
