@@ -11,6 +11,7 @@ from torch import nn
 
 from kemm.data.parts import PartMaker
 from kemm.data.pictures import FeatureBank, LowerBank, lower_bank
+from kemm.encoders.timm_images import Timm
 from kemm.encoders.vision import EfficientNetLite0, Stage, VisionTower
 from kemm.fuse.entrances import TowerPictures
 from kemm.settings import Settings
@@ -59,7 +60,11 @@ def trained_gradients(tower: VisionTower, found: torch.Tensor) -> dict[str, torc
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
-@pytest.mark.parametrize("build", [Blocks, lambda: EfficientNetLite0(pretrained=False)], ids=["blocks", "lite0"])
+@pytest.mark.parametrize(
+    "build",
+    [Blocks, lambda: EfficientNetLite0(pretrained=False), lambda: Timm("vit_tiny_patch16_224", weights=None, size=32)],
+    ids=["blocks", "lite0", "timm"],
+)
 def test_kept_maps_give_the_outputs_and_gradients_of_whole_pictures(build, blocks: int) -> None:  # type: ignore[no-untyped-def]
     tower = build().requires_grad_(True).freeze(blocks).train()
     shown = pixels(2, tower.size)
@@ -70,7 +75,8 @@ def test_kept_maps_give_the_outputs_and_gradients_of_whole_pictures(build, block
     torch.manual_seed(0)
     cut = tower.upper(lower)
     found = trained_gradients(tower, cut)
-    assert not lower.requires_grad and tower.num_frozen == len(tower.stages()) - blocks - 1  # the head trains too
+    num_trained = len(tower.stages()) - tower.num_frozen  # with the head; timm's norm counts as of the last block
+    assert not lower.requires_grad and num_trained == blocks + 1 + isinstance(tower, Timm)
     assert torch.allclose(cut, whole, atol=1e-5) and found.keys() == wanted.keys() and len(found) > 2 * blocks
     for name, gradient in found.items():
         assert torch.allclose(gradient, wanted[name], rtol=1e-5, atol=1e-7), name
@@ -124,6 +130,7 @@ def test_a_step_runs_the_trained_blocks_alone(tmp_path: Path) -> None:
 def test_whole_pictures_are_given_where_maps_do_not_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lower_bank({}, None) is None  # no tuned tower
     assert lower_bank({"vision": TinyVision()}, None) is None  # no chain of stages
+    assert not Timm("resnet18", weights=None).freeze(1).stages()
     assert lower_bank({"vision": Blocks().requires_grad_(True)}, None) is None  # trains whole
     assert lower_bank({"vision": Blocks().freeze(1)}, None) is not None
     monkeypatch.setattr("kemm.data.pictures.MOST_BYTES", 6 * 8 * 8 * 4 - 1)
