@@ -76,8 +76,8 @@ class Kept(Generic[Source]):
         return self.rows[key]
 
     def _write(self, keys: list[str], made: np.ndarray) -> None:
-        self.rows.update(zip(keys, made, strict=True))
         if self.folder is None:
+            self.rows.update(zip(keys, made, strict=True))
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"{self.name}-{hashlib.blake2b(''.join(keys).encode(), digest_size=8).hexdigest()}"
@@ -85,3 +85,4 @@ class Kept(Generic[Source]):
         partial = self.folder / f"{name}.partial"
         partial.write_text(json.dumps({**self.made_by, "keys": keys}))
         partial.replace(self.folder / f"{name}.json")  # the shard counts only once this stands
+        self.rows.update(zip(keys, np.load(self.folder / f"{name}.npy", mmap_mode="r"), strict=True))

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kemm.data.pictures import FeatureBank, augment
+from kemm.data.pictures import FeatureBank, PictureBank, augment, lower_bank
 from kemm.data.samples import Part
 from kemm.data.sounds import SoundBank
 from kemm.data.text_bank import TextBank
+from kemm.encoders import tuned_towers
 from kemm.encoders.vision import open_image, to_array
 from kemm.settings import Settings
 from kg.errors import InputError
@@ -38,27 +39,35 @@ class PartMaker:
         is_told = (mim is not None and mim.is_told) or (teacher is not None and teacher.of == "vision")
         self.has_features = not self.has_pixels or is_told
         self.has_states = chosen.language.mode == "frozen"
+        self.lower = None
+        if chosen.vision.blocks and not settings.model.start and not (mim and mim.target in ("pixels", "hog")):
+            self.lower = lower_bank(tuned_towers(settings.model), features.folder)
         audio = chosen.audio
         self.sound_bank = SoundBank(features.folder, audio.frames, audio.size) if audio is not None else None
         self._pixels: dict[tuple[str, int], np.ndarray] = {}
 
     def keep(self, pictures: Sequence[str], sounds: Sequence[str]) -> None:
         """Make now what frozen towers and spectrograms give of these files, on disk for the next run."""
-        if self.has_features:
-            self.features.compute(pictures, 1)
+        for bank in self.banks:
+            bank.compute(pictures, 1)
         if self.sound_bank is not None:
             self.sound_bank.compute(sounds)
+
+    @property
+    def banks(self) -> list[PictureBank]:
+        """What the frozen tower, and the frozen part of a tuned one, give of pictures, where a batch has it."""
+        return ([self.features] if self.has_features else []) + ([self.lower] if self.lower else [])
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def picture(self, image: str | Path | Image.Image, view: int = 0) -> Shown:
-        """What the model is given of one picture: ``states`` (P, D_v) float16, ``raw`` (S, S, 3) uint8, or both."""
+        """What the model is given of one picture: ``states`` (P, D_v) float16, ``raw`` or both; see ``Part``."""
         found: Shown = {}
         if self.has_features:
             is_file = isinstance(image, str | Path)
             found["states"] = self.features.get(str(image), view) if is_file else self.features.encode(image)
         if self.has_pixels:
-            found["raw"] = self._decoded(str(image), view) if isinstance(image, str | Path) else self._sized(image)
+            found["raw"] = self._raw(image, view)
         return found
 
     def pictures(self, shown: Sequence[Shown | None]) -> Part:
@@ -66,14 +75,21 @@ class PartMaker:
         present = torch.tensor([each is not None for each in shown], dtype=torch.bool)
         shapes: dict[str, tuple[int, ...] | None] = {}
         shapes["states"] = self.features.shape if self.has_features else None
-        shapes["raw"] = (self.size, self.size, 3) if self.has_pixels else None
+        shapes["raw"] = self.lower.shape if self.lower else (self.size, self.size, 3) if self.has_pixels else None
         made = {}
         for name, shape in shapes.items():
             if shape is not None:
-                blank = np.zeros(shape, dtype=np.float32 if name == "states" else np.uint8)
+                is_float = name == "states" or self.lower is not None
+                blank = np.zeros(shape, dtype=np.float32 if is_float else np.uint8)
                 rows = [blank if each is None else each[name].astype(blank.dtype) for each in shown]
                 made[name] = torch.from_numpy(np.stack(rows))
         return Part(present, made.get("raw"), made.get("states"))
+
+    def _raw(self, image: str | Path | Image.Image, view: int) -> np.ndarray:
+        is_file = isinstance(image, str | Path)
+        if self.lower is not None:
+            return self.lower.get(str(image), view) if is_file else self.lower.encode(image)
+        return self._decoded(str(image), view) if is_file else self._sized(image)
 
     def _decoded(self, file: str, view: int) -> np.ndarray:
         if (file, view) not in self._pixels:

@@ -24,9 +24,10 @@ class Part(Movable):
 
     Attributes:
         present: (B,) bool; the rest of an absent row means nothing.
-        raw: pictures (B, S, S, 3) uint8; ids of words (B, T) int64; log-mel spectrograms (B, F, M) float; frames
-            (B, F, S, S, 3) uint8; regions (B, R, D_f + 4 + C) float, the detector's features, box as shares of
-            the picture, and chances of its classes. None where ``states`` stand for them.
+        raw: pictures (B, S, S, 3) uint8, or what enters the first trained block of their tower, (B, …) float; ids of
+            words (B, T) int64; log-mel spectrograms (B, F, M) float; frames (B, F, S, S, 3) uint8; regions (B, R,
+            D_f + 4 + C) float, the detector's features, box as shares of the picture, and chances of its classes.
+            None where ``states`` stand for them.
         states: (B, L, D_m), what a frozen tower made of them, from its cache. None: the model runs the tower, or has
             none.
         mask: (B, L) bool, true at real words, frames or regions; None: all are.

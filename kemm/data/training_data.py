@@ -107,11 +107,14 @@ class TrainingData:
     def _pictured(self, progress: Callable) -> tuple[list[str], PicturedEntities | None]:
         train = self.pictures["train"]
         files = [file for entity in train for file in train[entity]]
-        tick = progress("encode pictures", len(files) * (1 + self.settings.data.views))
+        views, lower = 1 + self.settings.data.views, self.world.parts.lower
+        banks = [self.world.features, *([lower] if lower is not None else [])]
+        tick = progress("encode pictures", len(files) * views * len(banks))
         seen = [file for entity in train if not self.world.holdout.entity(entity) for file in train[entity]]
-        self.world.features.compute(seen, 1 + self.settings.data.views, tick)
-        rest = [files for split in ("dev", "test") for files in self.pictures[split].values()]
-        self.world.features.compute([file for files in rest for file in files], 1, tick)
+        rest = [file for split in ("dev", "test") for files in self.pictures[split].values() for file in files]
+        for bank in banks:
+            bank.compute(seen, views, tick)
+            bank.compute(rest, 1, tick)
         if not train:
             return [], None
         return self.world.pictured_entities(train, training=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kemm.compat import mend_torchvision
 from kemm.encoders.encoder import Features
-from kemm.encoders.vision import VisionTower
+from kemm.encoders.vision import Stage, VisionTower
 from kg.errors import InputError
 
 Pooling = Literal["own", "mean", "cls"]
@@ -77,10 +77,28 @@ class Timm(VisionTower):
         self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1), persistent=False)
         self.eval()
 
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return (pixels.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std  # (B, 3, S, S)
+
     def _encode(self, pixels: Tensor) -> Tensor:
         """``(B, S, S, 3)`` uint8 → what the model gives before pooling."""
-        normalised = (pixels.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std
-        return self.body.forward_features(normalised)  # type: ignore[operator]
+        return self.body.forward_features(self._normalised(pixels))  # type: ignore[operator]
+
+    def stages(self) -> list[Stage]:
+        """Of plain Vision Transformers; other models of timm have forwards of many forms."""
+        from timm.models.vision_transformer import VisionTransformer
+
+        body: Any = self.body
+        if type(body) is not VisionTransformer:
+            return []
+        own = nn.ParameterList(weight for _, weight in body.named_parameters(recurse=False))  # class token, positions
+
+        def embed(pixels: Tensor) -> Tensor:
+            return body.norm_pre(body._pos_embed(body.patch_embed(self._normalised(pixels))))  # (B, L, D)
+
+        blocks = [Stage(block, [block]) for block in body.blocks]
+        head = Stage(lambda x: self._map(body.norm(x)), [body.norm])
+        return [Stage(embed, [own, body.patch_embed, body.norm_pre]), *blocks, head]
 
     def _map(self, encoded: Tensor) -> Tensor:
         """Tokens or map, channels anywhere → ``(B, D, h, w)``."""

@@ -7,10 +7,12 @@ in ``kemm.encoders.timm_images``. Whether they are frozen is the caller's choice
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -80,6 +82,17 @@ def to_array(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image, dtype=np.uint8)
 
 
+class Stage(NamedTuple):
+    """One step of a tower's way from pixels to the map, and the parts whose weights it reads."""
+
+    run: Callable[[Tensor], Tensor]
+    parts: Sequence[nn.Module] = ()
+
+    @property
+    def is_frozen(self) -> bool:
+        return not any(weight.requires_grad for part in self.parts for weight in part.parameters())
+
+
 class VisionTower(Encoder):
     """The contract of a vision tower: an ``Encoder`` whose forward gives the map that its tokens are.
 
@@ -95,6 +108,39 @@ class VisionTower(Encoder):
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode ``(B, size, size, 3)`` uint8 pixels as a feature map ``(B, D, h, w)``."""
         raise TypeError(f"{type(self).__name__} must define forward")
+
+    def stages(self) -> list[Stage]:
+        """The steps whose composition is ``forward``, where the tower is such a chain; else none."""
+        return []
+
+    @property
+    def num_frozen(self) -> int:
+        """How many of the first stages hold no weight that trains; 0 of a tower that is no chain, or trains whole.
+
+        A first stage that only normalises pixels doesn't count by itself: there is nothing to be saved.
+        """
+        stages = self.stages()
+        count = next((number for number, stage in enumerate(stages) if not stage.is_frozen), len(stages))
+        return count if any(stage.parts for stage in stages[:count]) else 0
+
+    @torch.no_grad()
+    def lower(self, pixels: Tensor) -> Tensor:
+        """What enters the first stage that trains, (B, …), of ``(B, size, size, 3)`` uint8: worth keeping."""
+        return _through(self.stages()[: self.num_frozen], pixels)
+
+    def upper(self, lower: Tensor) -> Tensor:
+        """The map of what ``lower`` gave: ``forward(pixels) = upper(lower(pixels))``, by gradients too."""
+        return _through(self.stages()[self.num_frozen :], lower)
+
+    def lower_digest(self) -> str:
+        """Stands for the weights that ``lower`` reads."""
+        found = hashlib.blake2b(digest_size=12)
+        for stage in self.stages()[: self.num_frozen]:
+            for part in stage.parts:
+                for name, weight in part.state_dict().items():
+                    found.update(f"{name} {tuple(weight.shape)}".encode())
+                    found.update(weight.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def features(self, pixels: Tensor) -> Features:  # type: ignore[override]
         """The map's cells as tokens, and their mean, of ``(B, size, size, 3)`` uint8 pixels."""
@@ -157,9 +203,29 @@ class EfficientNetLite0(VisionTower):
             _fold(block, _expand_conv="_bn0", _depthwise_conv="_bn1", _project_conv="_bn2")
         self.body.to(memory_format=torch.channels_last)
 
+    def stages(self) -> list[Stage]:
+        body = self.body
+
+        def stem(pixels: Tensor) -> Tensor:
+            normalised = (pixels.permute(0, 3, 1, 2).float() - 127.0) / 128.0  # (B, 3, S, S), channels last
+            return body._swish(body._conv_stem(normalised))
+
+        def block(number: int) -> Callable[[Tensor], Tensor]:
+            rate = (body._global_params.drop_connect_rate or 0.0) * number / len(body._blocks)
+            return lambda x: body._blocks[number](x, drop_connect_rate=rate)
+
+        blocks = [Stage(block(number), [part]) for number, part in enumerate(body._blocks)]
+        head = Stage(lambda x: body._swish(body._conv_head(x)), [body._conv_head])
+        return [Stage(stem, [body._conv_stem]), *blocks, head]
+
     def forward(self, pixels: Tensor) -> Tensor:
-        normalised = (pixels.permute(0, 3, 1, 2).float() - 127.0) / 128.0  # (B, 3, S, S), channels last
-        return self.body.extract_features(normalised)
+        return _through(self.stages(), pixels)
+
+
+def _through(stages: Sequence[Stage], x: Tensor) -> Tensor:
+    for stage in stages:
+        x = stage.run(x)
+    return x
 
 
 def lite0_weights() -> dict[str, Tensor]:
