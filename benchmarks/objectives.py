@@ -66,7 +66,7 @@ ROWS: dict[str, Row] = {
     "itc, rewritten and retrieved (UNIMO)": Row({"itc": {"rewritten": True, "retrieved": True}}),
     "itc, slow copy and queue (ALBEF)": Row({"itc": {"alpha": 0.4, "queue": 64}}),
     "itm": Row({"itm": {}}, steps=200),
-    "itm, past negatives": Row({"itm": {"negatives": "queue", "queue": 128}}),
+    "itm, past negatives": Row({"itm": {"negatives": "queue", "queue": 128}}, steps=200),
     "tag_matching, 2 ways (Oscar)": Row({"tag_matching": {"ways": 2}}),
     "tag_matching, 3 ways (VinVL)": Row({"tag_matching": {"ways": 3}}),
     "graph_matching, text": Row({"graph_matching": {}}, train=ASKED),
