@@ -1,9 +1,17 @@
-"""What ``benchmarks.objectives`` found, as a table and as a page of curves."""
+"""What ``benchmarks.objectives`` found, as a table and as a page of curves.
+
+    python -m benchmarks.objectives_report runs/objectives --table docs/results.md [--page FILE]
+
+Puts the table between its marks. Of several folders, whose rows were run side by side, a later one's rows count.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 Points = Sequence[Sequence[float]]  # of (step, value)
@@ -81,3 +89,38 @@ def _figure(metric: str, points: Points, base: Points | None) -> str:
         f"<line x1=0 x2={WIDTH} y1={HEIGHT + 4} y2={HEIGHT + 4} />{under}<polyline points='{place(points)}'/></svg>"
         "</figure>"
     )
+
+
+def part(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What stands in the page of results."""
+    return f"""## Each objective alone
+
+`python -m benchmarks.objectives --data FOLDER`, put here by `benchmarks.objectives_report`: a model of width 96
+with two layers learns one objective on Grocery with at most eight shop photos a product, one seed, and is measured on
+what is held out of it. Chance is the commonest answer, or one of the candidates; where nothing is chosen, the loss of
+always saying the mean stands in its place. These are checks that each objective learns, not what it brings: that is
+the ablation.
+
+{table(found)}"""
+
+
+def main() -> None:
+    from benchmarks.objectives import ROWS
+    from kemm.evaluate.results_page import put
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, help="that benchmarks.objectives wrote")
+    parser.add_argument("--table", type=Path, required=True, help="Markdown, in which the table is put")
+    parser.add_argument("--page", type=Path, help="HTML, of the curves")
+    given = parser.parse_args()
+    found: dict[str, Any] = {}
+    for folder in given.folders:
+        found |= json.loads((folder / "objectives.json").read_text())
+    ordered = {name: found[name] for name in ROWS if name in found}
+    given.table.write_text(put(given.table.read_text(), "benchmarks.objectives", part(ordered)))
+    if given.page is not None:
+        given.page.write_text(page(ordered))
+
+
+if __name__ == "__main__":
+    main()
