@@ -86,10 +86,9 @@ class PartMaker:
         return Part(present, made.get("raw"), made.get("states"))
 
     def _raw(self, image: str | Path | Image.Image, view: int) -> np.ndarray:
-        is_file = isinstance(image, str | Path)
-        if self.lower is not None:
-            return self.lower.get(str(image), view) if is_file else self.lower.encode(image)
-        return self._decoded(str(image), view) if is_file else self._sized(image)
+        if isinstance(image, str | Path):
+            return self._decoded(str(image), view) if self.lower is None else self.lower.get(str(image), view)
+        return self._sized(image) if self.lower is None else self.lower.encode(image)
 
     def _decoded(self, file: str, view: int) -> np.ndarray:
         if (file, view) not in self._pixels:
