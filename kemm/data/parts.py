@@ -15,7 +15,7 @@ from kemm.data.samples import Part
 from kemm.data.sounds import SoundBank
 from kemm.data.text_bank import TextBank
 from kemm.encoders import tuned_towers
-from kemm.encoders.vision import open_image, to_array
+from kemm.encoders.vision import VisionTower, open_image, to_array
 from kemm.settings import Settings
 from kg.errors import InputError
 
@@ -52,6 +52,11 @@ class PartMaker:
             bank.compute(pictures, 1)
         if self.sound_bank is not None:
             self.sound_bank.compute(sounds)
+
+    def take_tower(self, tower: VisionTower) -> None:
+        """Cut pictures' maps by this tower's frozen weights: those that a run was saved with, whatever came since."""
+        if self.lower is not None and self.lower.tower is not tower:
+            self.lower = lower_bank({"vision": tower}, self.features.folder)
 
     @property
     def banks(self) -> list[PictureBank]:
