@@ -6,10 +6,12 @@
 FOLDER has the Grocery Store data set as ``products.ttl``, ``images.tsv`` and the photos (Klasson et al., WACV 2019). A
 model of width 96 with two layers is trained on one objective at a time; held out are dev photos of known products,
 questions of the dev split, or descriptions of other entities. ``shop`` is Grocery with at most eight shop photos a
-product, ``glosses`` the first 4,000 synsets of WordNet. Films are those photos seen through a window that moves left,
-right, up, down, in or out, ever faster, so that their order can be told; a tenth of them is held out. Sounds are Tux
-Paint's stamps (``--stamps``). Writes ``objectives.json``, ``objectives.md`` and ``objectives.html`` with the curves.
-The steps and sizes were set once, and no setting was chosen by what comes out.
+product, ``glosses`` the first 4,000 synsets of WordNet. Films with names are those photos seen through a window that
+moves left, right, up, down, in or out; films to be put in order, and to tell the motion of, are photos that move so
+over a plain ground, ever faster; spoken films show one product and then another, one of which is named while it is
+seen. A tenth of them is held out. Sounds are Tux Paint's stamps (``--stamps``). Writes ``objectives.json``,
+``objectives.md`` and ``objectives.html`` with the curves. The steps and sizes were set once, and no setting was chosen
+by what comes out, but for films: see LOG.md.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks import objectives_report as report
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = 8
@@ -47,6 +51,7 @@ PIXELS = {"vision": {"mode": "scratch", "size": 64, "patch": 16}}
 SHOWN = {"pairs": 0, "pictures": 32}
 FILMS = {"video": {"mode": "scratch", "size": SIDE, "patch": 8, "frames": FRAMES}}
 SOUNDS = {"audio": {"mode": "scratch", "size": 48, "patch": 16, "frames": 192}}
+REGIONS = {"regions": {"features": 1280, "classes": 43, "most": 9}}
 TABLE = {"pairs": 0, "media": 24}
 SEEN = {"between": ["video", "language"]}
 
@@ -61,7 +66,7 @@ ROWS: dict[str, Row] = {
     "itc, rewritten and retrieved (UNIMO)": Row({"itc": {"rewritten": True, "retrieved": True}}),
     "itc, slow copy and queue (ALBEF)": Row({"itc": {"alpha": 0.4, "queue": 64}}),
     "itm": Row({"itm": {}}, steps=200),
-    "itm, past negatives": Row({"itm": {"negatives": "queue", "queue": 128}}),
+    "itm, past negatives": Row({"itm": {"negatives": "queue", "queue": 128}}, steps=200),
     "tag_matching, 2 ways (Oscar)": Row({"tag_matching": {"ways": 2}}),
     "tag_matching, 3 ways (VinVL)": Row({"tag_matching": {"ways": 3}}),
     "graph_matching, text": Row({"graph_matching": {}}, train=ASKED),
@@ -81,12 +86,16 @@ ROWS: dict[str, Row] = {
     "mim": Row({"mim": {"target": "codes"}}),
     "mim, learned codes (BEiT v2)": Row({"mim": {"target": "codes", "tokenizer": "vq_kd", "codes": 128}}),
     "mim, pixels (MAE)": Row({"mim": {"target": "pixels", "rate": 0.75, "drop": True}}, train=SHOWN, towers=PIXELS),
-    "mim, gradients (MaskFeat)": Row({"mim": {"target": "hog"}}, train=SHOWN, towers=PIXELS),
+    "mim, gradients (MaskFeat)": Row({"mim": {"target": "hog"}}, train=SHOWN, towers=PIXELS, steps=200),
     "mim, of what a teacher attends to (UMT)": Row(
         {"mim": {"how": "unattended", "rate": 0.5, "drop": True, "said_of": "shown"}}, train=SHOWN, towers=PIXELS
     ),
     "masked_audio (Audio-MAE)": Row({"masked_audio": {}}, train=TABLE, towers=SOUNDS, table="sounds.tsv"),
     "masked_video (VideoMAE)": Row({"masked_video": {}}, train=TABLE, towers=FILMS, table="films.tsv"),
+    "masked_regions, features (UNITER)": Row({"masked_regions": {}}, train=TABLE, towers=REGIONS, table="regions.tsv"),
+    "masked_regions, classes": Row(
+        {"masked_regions": {"target": "class"}}, train=TABLE, towers=REGIONS, table="regions.tsv"
+    ),
     "modality_masking": Row({"modality_masking": {}}),
     # written
     "captioning": Row({"captioning": {}}),
@@ -99,7 +108,12 @@ ROWS: dict[str, Row] = {
     "frame_order (HERO)": Row({"frame_order": {}}, train=TABLE, towers=FILMS, table="films.tsv", steps=200),
     "action, of films": Row({"action": {"classes": 6}}, train=TABLE, towers=FILMS, table="films.tsv", steps=200),
     "itc, films and names": Row({"itc": SEEN}, train=TABLE, towers=FILMS, table="named_films.tsv", steps=200),
-    "itm, films and names": Row({"itm": SEEN}, train=TABLE, towers=FILMS, table="named_films.tsv", steps=200),
+    "itm, films and names": Row(
+        {"itm": SEEN | {"wrong": "either"}}, train=TABLE, towers=FILMS, table="named_films.tsv", steps=200
+    ),
+    "video_subtitle (HERO)": Row(
+        {"video_subtitle": {}}, train=TABLE, towers=FILMS, table="spoken_films.tsv", steps=200
+    ),
     # knowledge
     "mem, of a thing's facts": Row({"mem": {"of": "samples"}}, train=TOLD),
     "masked_relation": Row({"masked_relation": {}}, train=TOLD),
@@ -121,19 +135,22 @@ ROWS: dict[str, Row] = {
     "mlm, by structure (ROSITA)": Row({"mlm": {"units": "structure", "rate": 0.15}}, train=TOLD),
     "mlm, entities (ERNIE of Baidu)": Row({"mlm": {"units": "entity"}}, train=TOLD),
     "mem": Row({"mem": {}}, train=ASKED),
+    "answering": Row({"answering": {}}, train=ASKED),
+    "reader_distillation, by attention": Row({"reader_distillation": {}}, train=ASKED),
+    "joint_retrieval (RA-VQA)": Row({"joint_retrieval": {}}, train=ASKED),
     "link_prediction": Row({"link_prediction": {"batch": 128}}, train={"pairs": 0}),
-    "entity_text": Row({"entity_text": {}}, train={"pairs": 0}),
+    "entity_text": Row({"entity_text": {}}, "glosses", {"pairs": 0}),
     "entity_image": Row({"entity_image": {}}, train={"pairs": 0}),
 }
 
 
-def few(rows: list[list[str]]) -> list[list[str]]:
-    """Of (path, entity, class, split) the iconic pictures, and at most ``PHOTOS`` shop photos a product."""
+def few(rows: list[list[str]], photos: int = PHOTOS) -> list[list[str]]:
+    """Of (path, entity, class, split) the iconic pictures, and at most ``photos`` shop photos a product."""
     kept: dict[str, int] = {}
     chosen = []
     for row in rows:
         kept[row[1]] = kept.get(row[1], 0) + (row[3] == "train")
-        if row[3] == "iconic" or (row[3] == "train" and kept[row[1]] <= PHOTOS):
+        if row[3] == "iconic" or (row[3] == "train" and kept[row[1]] <= photos):
             chosen.append(row)
     return chosen
 
@@ -166,33 +183,63 @@ def build_world(name: str, data: Path, out: Path) -> None:
 
 
 def make_tables(data: Path, photos: list[list[str]], out: Path) -> None:
-    """``media.tsv`` of photos with names and classes; of films of them, once, ``films.tsv`` and ``named_films.tsv``."""
+    """``media.tsv`` of photos with names and classes; of films of them, once, three tables."""
     lines = ["picture\ttext\tlabel"]
     for path, iri, coarse, _ in photos:
         lines.append(f"{data / path}\t{iri.rpartition('product_')[2].replace('_', ' ')}\t{coarse}")
     (out / "media.tsv").write_text("\n".join(lines) + "\n")
-    if not (out / "named_films.tsv").is_file():
+    if not (out / "spoken_films.tsv").is_file():
         make_films(data, photos, out)
 
 
 def make_films(data: Path, photos: list[list[str]], out: Path) -> None:
-    """A film of each photo, the motions by turns: ``films.tsv`` labelled by motion, ``named_films.tsv`` by product."""
+    """Films of each photo, the motions by turns: ``films.tsv`` says how it moves over a plain ground,
+    ``named_films.tsv`` what is seen through a moving window, ``spoken_films.tsv`` which of two photos is named when."""
     from PIL import Image
 
     (out / "films").mkdir(exist_ok=True)
-    moved, named = ["frames\tlabel"], ["frames\ttext\tlabel"]
+    moved, named, spoken = ["frames\tlabel"], ["frames\ttext\tlabel"], ["frames\ttext\tspoken"]
+    done = [(at / (FRAMES - 1)) ** 2 for at in range(FRAMES)]
+    shown: list[tuple[str, list[Image.Image]]] = []
     for number, (path, iri, _, _) in enumerate(photos):
         motion = list(MOTIONS)[number % len(MOTIONS)]
         with Image.open(data / path) as opened:
             photo = opened.convert("RGB").resize((2 * SIDE, 2 * SIDE))
-        frames = [photo.resize((SIDE, SIDE), box=window(motion, (at / (FRAMES - 1)) ** 2)) for at in range(FRAMES)]
-        file = f"films/{number:04}.webp"
-        frames[0].save(out / file, save_all=True, append_images=frames[1:], duration=100, quality=90)
         name = iri.rpartition("product_")[2].replace("_", " ")
-        moved.append(f"{file}\t{motion}")
-        named.append(f"{file}\t{name}\t{name}")
-    (out / "films.tsv").write_text("\n".join(moved) + "\n")
-    (out / "named_films.tsv").write_text("\n".join(named) + "\n")
+        seen = [photo.resize((SIDE, SIDE), box=window(motion, share)) for share in done]
+        shown.append((name, seen))
+        named.append(f"{_keep(seen, out, f'{number:04}')}\t{name}\t{name}")
+        moved.append(f"{_keep([on_ground(photo, motion, share) for share in done], out, f'{number:04}m')}\t{motion}")
+        other, first = shown[number * 37 % len(shown)]
+        if other != name:
+            file = _keep([*first[: FRAMES // 2], *seen[FRAMES // 2 :]], out, f"{number:04}s")
+            is_first = number % 4 < 2  # not as the motions go
+            spoken.append(f"{file}\t{other if is_first else name}\t{'0-0.5' if is_first else '0.5-1'}")
+    for table, lines in (("films", moved), ("named_films", named), ("spoken_films", spoken)):
+        (out / f"{table}.tsv").write_text("\n".join(lines) + "\n")
+
+
+def _keep(frames: list[Any], out: Path, name: str) -> str:
+    """Write a film; its path from ``out``."""
+    file = f"films/{name}.webp"
+    frames[0].save(out / file, save_all=True, append_images=frames[1:], duration=100, quality=90)
+    return file
+
+
+def on_ground(photo: Any, motion: str, done: float) -> Any:
+    """A photo of half a film's side on grey, where it has moved to; or growing and shrinking in the middle."""
+    from PIL import Image
+
+    across, along = MOTIONS[motion]
+    grown = {"in": 0.3 + 0.7 * done, "out": 1.0 - 0.7 * done}.get(motion, 0.5)
+    side = round(grown * SIDE)
+    room = (SIDE - side) / 2
+    frame = Image.new("RGB", (SIDE, SIDE), (128, 128, 128))
+    frame.paste(
+        photo.resize((side, side)),
+        (round(room * (1 + across * (2 * done - 1))), round(room * (1 + along * (2 * done - 1)))),
+    )
+    return frame
 
 
 def window(motion: str, done: float) -> tuple[float, float, float, float]:
@@ -203,6 +250,33 @@ def window(motion: str, done: float) -> tuple[float, float, float, float]:
     room = SIDE - size / 2  # between the window in the middle and an edge
     left, top = room * (1 + across * (2 * done - 1)), room * (1 + along * (2 * done - 1))
     return left, top, left + size, top + size
+
+
+def make_regions(data: Path, out: Path, photos: int = 4, side: int = 3) -> None:
+    """``regions.tsv``, once: ``side``² crops of up to ``photos`` photos a product, with what the frozen tower says of
+    each and the product's class in place of a detector's."""
+    import numpy as np
+
+    from kemm.encoders.vision import EfficientNetLite0, PictureEmbedder, open_image
+
+    if (out / "regions.tsv").is_file():
+        return
+    all_rows = [line.split("\t") for line in (data / "images.tsv").read_text().splitlines()[1:]]
+    chosen = [row for row in few(all_rows, photos) if row[3] == "train"]
+    known = np.eye(len(names := sorted({row[2] for row in all_rows if row[2]})), dtype=np.float32)
+    places = [(x / side, y / side, (x + 1) / side, (y + 1) / side) for y in range(side) for x in range(side)]
+    (out / "regions").mkdir(exist_ok=True)
+    encoder, lines = PictureEmbedder(EfficientNetLite0()), ["regions"]
+    for number, (path, _, coarse, _) in enumerate(chosen):
+        photo = open_image(data / path)
+        size = np.array([*photo.size, *photo.size])
+        crops = [photo.crop(tuple((size * place).round().astype(int).tolist())) for place in places]
+        classes = known[names.index(coarse)][None].repeat(len(places), 0)
+        file = f"regions/{number:04}.npz"
+        features = encoder.embed(crops) * encoder.dimension**0.5  # of length one before
+        np.savez(out / file, features=features, boxes=np.array(places, np.float32), classes=classes)
+        lines.append(file)
+    (out / "regions.tsv").write_text("\n".join(lines) + "\n")
 
 
 def make_sounds(stamps: Path, out: Path) -> None:
@@ -262,47 +336,6 @@ def measure(row: Row, out: Path, steps: int | None = None) -> dict[str, Any]:
         world.close()
 
 
-def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: held-out loss before and after, accuracy beside chance."""
-    lines = [
-        "| objective | steps | held-out loss before | after | accuracy | chance | CPU s |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, one in found.items():
-        loss, curves = one["curves"]["loss"], one["curves"]
-        after = [f"{curves[key][-1][1]:.3f}" if key in curves else "–" for key in ("accuracy", "chance")]
-        if "loss_of_the_mean" in curves:
-            after[1] = f"loss of the mean {curves['loss_of_the_mean'][-1][1]:.3f}"
-        cells = [name, str(one["steps"]), f"{loss[0][1]:.3f}", f"{loss[-1][1]:.3f}", *after, f"{one['seconds']:.0f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def page(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The curves of each objective, as one page without anything from outside."""
-    drawn = []
-    for name, one in found.items():
-        curves = "".join(
-            f"<figure>{metric}: {points[0][1]:.3f} → {points[-1][1]:.3f}<br>{_line(points)}</figure>"
-            for metric, points in one["curves"].items()
-        )
-        drawn.append(f"<section><h2>{name}</h2><div>{curves}</div></section>")
-    style = "body{font:15px sans-serif}div{display:flex;gap:2em}polyline{fill:none;stroke:#246}"
-    return (
-        f"<!doctype html><meta charset=utf-8><title>Objectives</title><style>{style}</style>"
-        f"<h1>Each objective alone, held out</h1>{''.join(drawn)}\n"
-    )
-
-
-def _line(points: list[list[float]], width: int = 220, height: int = 80) -> str:
-    """A curve as SVG, from its least to its greatest value."""
-    steps, values = zip(*points, strict=True)
-    low, span = min(values), (max(values) - min(values)) or 1.0
-    last = max(steps) or 1
-    at = " ".join(f"{width * s / last:.1f},{height - height * (v - low) / span:.1f}" for s, v in points)
-    return f'<svg width="{width}" height="{height + 4}"><polyline points="{at}"/></svg>'
-
-
 def _quiet(what: str, total: int) -> Any:
     return lambda n=1, note="": None
 
@@ -326,12 +359,14 @@ def main() -> None:
         build_world(row.world, given.data.resolve(), given.out / row.world)
         if row.table == "sounds.tsv":
             make_sounds(given.stamps, given.out / row.world)
+        if row.table == "regions.tsv":
+            make_regions(given.data.resolve(), given.out / row.world)
         found[name] = measure(row, given.out, given.steps)
         ordered = {name: found[name] for name in ROWS if name in found}
         kept.write_text(json.dumps(ordered, indent=1))
-        (given.out / "objectives.md").write_text(table(ordered))
-        (given.out / "objectives.html").write_text(page(ordered))
-        print(table({name: found[name]}).splitlines()[-1], flush=True)
+        (given.out / "objectives.md").write_text(report.table(ordered))
+        (given.out / "objectives.html").write_text(report.page(ordered))
+        print(report.table({name: found[name]}).splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":

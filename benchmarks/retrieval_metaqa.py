@@ -57,7 +57,7 @@ def _prepared(arguments: Arguments) -> tuple[Any, dict[str, tuple[tuple[int, boo
     from kemm.encoders import build_encoder
     from kg import KnowledgeGraph, ingest
     from retrieval.index.path_walk import PathWalk
-    from retrieval.path_supervision import meant_paths
+    from retrieval.path_supervision import mean_scores, meant_paths
     from retrieval.retriever import Retriever
     from retrieval.step_scorer import StepScorer
 
@@ -79,7 +79,7 @@ def _prepared(arguments: Arguments) -> tuple[Any, dict[str, tuple[tuple[int, boo
             for question in shuffled:
                 of_wording[question.wording].append(question)
             some = [one for several in of_wording.values() for one in several[:EACH]]
-            meant |= meant_paths(walk, [(one.wording, one.entity, one.answers) for one in some])
+            meant |= meant_paths(mean_scores(walk, [(one.wording, one.entity, one.answers) for one in some]))
         named = [[walk.steps[2 * relation + (not ahead)] for relation, ahead in path] for path in meant.values()]
         StepScorer.train(text, list(meant), named, walk.steps).save(work / "metaqa.safetensors")
         (work / "metaqa.json").write_text(json.dumps(meant))

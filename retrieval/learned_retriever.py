@@ -22,7 +22,7 @@ from retrieval.fact_supervision import answered, found_for, learn_fusion, learn_
 from retrieval.index.path_walk import PathWalk
 from retrieval.learned_parts import OF_FACTS, Learned, Towers, entity_vectors, require_parts
 from retrieval.linker_supervision import learn_linker
-from retrieval.path_supervision import Steps, meant_paths
+from retrieval.path_supervision import Steps, mean_scores, meant_paths
 from retrieval.question_figures import figures
 from retrieval.question_file import AskedQuestion
 from retrieval.retriever import Retriever
@@ -130,8 +130,9 @@ def _learn_paths(
     tried: list[dict[str, Any]] = []
     best: tuple[tuple[float, float], StepScorer, int] | None = None
     before: dict[str, Steps] | None = None
+    means = _mean_scores(walk, worded, progress)
     for least in _LEAST:
-        meant = _meant(walk, worded, least, progress)
+        meant = meant_paths(means, least)
         if not meant or meant == before:
             continue
         before = meant
@@ -172,10 +173,10 @@ def _parts(entities: Sequence[str]) -> tuple[list[int], list[int], list[int]]:
     return parts
 
 
-def _meant(walk: PathWalk, worded: Sequence[Worded], least: float, progress: Progress) -> dict[str, Steps]:
+def _mean_scores(walk: PathWalk, worded: Sequence[Worded], progress: Progress) -> dict[str, dict[Steps, float]]:
     of_wording: dict[str, list[Worded]] = defaultdict(list)
     for one in worded:
         if len(of_wording[one[0]]) < EACH:
             of_wording[one[0]].append(one)
     some = [one for several in of_wording.values() for one in several]
-    return meant_paths(walk, some, least, progress("paths from answers", len(some)))
+    return mean_scores(walk, some, progress("paths from answers", len(some)))

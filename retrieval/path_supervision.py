@@ -47,17 +47,15 @@ def path_scores(walk: PathWalk, entity: str, answers: Iterable[str]) -> dict[Ste
     return scores
 
 
-def meant_paths(
+def mean_scores(
     walk: PathWalk,
     questions: Iterable[tuple[str, str, Iterable[str]]],
-    least: float = 0.5,
     progress: Callable[[int], object] | None = None,
-) -> dict[str, Steps]:
-    """The path that each wording means.
+) -> dict[str, dict[Steps, float]]:
+    """The mean F1 of each path for each wording; paths that lead to none of its answers are left out.
 
     Args:
         questions: (wording, its mention replaced by "this"; the entity it is about; the answers).
-        least: a wording is left out whose best path has a lower mean F1.
     """
     total: dict[str, dict[Steps, float]] = defaultdict(lambda: defaultdict(float))
     asked: dict[str, int] = defaultdict(int)
@@ -67,9 +65,16 @@ def meant_paths(
             total[wording][steps] += score
         if progress is not None:
             progress(1)
+    return {
+        wording: {steps: score / asked[wording] for steps, score in scores.items()} for wording, scores in total.items()
+    }
+
+
+def meant_paths(means: dict[str, dict[Steps, float]], least: float = 0.5) -> dict[str, Steps]:
+    """The path that each wording means, by `mean_scores`; a wording is left out if its best has less than ``least``."""
     best = {}
-    for wording, scores in total.items():
+    for wording, scores in means.items():
         steps = max(scores, key=lambda path: (round(scores[path], 6), -len(path)))
-        if scores[steps] / asked[wording] >= least:
+        if scores[steps] >= least:
             best[wording] = steps
     return best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from retrieval.evidence import Evidence, Query
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from retrieval.retriever import Retriever
 
 
-def figures(retriever: Retriever, questions: Sequence[AskedQuestion], k: int) -> dict[str, float]:
+def figures(
+    retriever: Retriever,
+    questions: Sequence[AskedQuestion],
+    k: int,
+    tick: Callable[[int], object] = lambda _: None,
+) -> dict[str, float]:
     """Shares of questions, from their text alone.
 
     Returns:
@@ -28,6 +33,7 @@ def figures(retriever: Retriever, questions: Sequence[AskedQuestion], k: int) ->
         counts["linked"] += bool(anchor) and anchor == question.topic
         counts["recall"] += not question.answers.isdisjoint(held - {question.topic or anchor})
         counts["hits@1"] += not question.answers.isdisjoint(best_ends(evidence))
+        tick(1)
     shares = {name: count / max(len(questions), 1) for name, count in counts.items()}
     linked = {"linked": counts["linked"] / with_topic} if with_topic else {}
     return {"questions": len(questions), **linked, "recall": shares["recall"], "hits@1": shares["hits@1"]}

@@ -1,4 +1,4 @@
-"""The command ``retriever train``: what a retriever learns from questions with answers."""
+"""The commands ``retriever train`` and ``retriever measure``: learning from questions with answers, and how well."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from kemm.cli import screen
 from kemm.cli.screen import Json
 from kemm.cli.stores import Store
 
+Questions = Annotated[
+    Path,
+    typer.Argument(
+        help="TSV (question, answers joined by |, topic) or JSON lines (question, answers, topic)", show_default=False
+    ),
+]
+Index = Annotated[Path, typer.Option("--index", help="Folder that `kemm index` wrote")]
+Limit = Annotated[int, typer.Option("-k", min=1, help="Most facts, in the figures")]
+
 retriever_commands = typer.Typer(no_args_is_help=True, help="Retrievers that learn from questions with answers.")
 
 
@@ -21,15 +30,9 @@ def register(app: typer.Typer) -> None:
 
 @retriever_commands.command("train")
 def train(
-    questions: Annotated[
-        Path,
-        typer.Argument(
-            help="TSV (question, answers joined by |, topic) or JSON lines (question, answers, topic)",
-            show_default=False,
-        ),
-    ],
+    questions: Questions,
     store: Store,
-    index: Annotated[Path, typer.Option("--index", help="Folder that `kemm index` wrote")],
+    index: Index,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for what is learned; `kemm retrieve --retriever` takes it")
     ],
@@ -37,7 +40,7 @@ def train(
         str, typer.Option("--parts", help="What to learn, joined by commas: paths, linker, facts, fusion, cross")
     ] = "paths",
     hops: Annotated[int, typer.Option("--hops", min=1, max=4, help="Longest path from a question to its answer")] = 3,
-    limit: Annotated[int, typer.Option("-k", min=1, help="Most facts, in the figures")] = 32,
+    limit: Limit = 32,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Batches to learn for")] = 600,
     seed: Annotated[int, typer.Option("--seed", help="Of what is drawn")] = 0,
     json: Json = False,
@@ -60,6 +63,38 @@ def train(
             _beside(result["facts"])
         screen.line(
             f"{', '.join(result['learned'])} learned from {result['parts']['learn']:,} questions; kept in {out}"
+        )
+
+    screen.show(result, json, people)
+
+
+@retriever_commands.command("measure")
+def measure(
+    questions: Questions,
+    store: Store,
+    index: Index,
+    retriever: Annotated[
+        Path | None, typer.Option("--retriever", help="Folder that `kemm retriever train` wrote; else untrained")
+    ] = None,
+    limit: Limit = 32,
+    json: Json = False,
+) -> None:
+    """Ask questions with known answers; print the shares that were linked, answered among the facts, answered first.
+
+    Give questions about entities that the retriever has not learned from. Only those with a topic that the store has
+    count as linked or not. With an index of facts, how often a fact that answers is found by the question's text alone.
+    """
+    with screen.work(json):
+        from kemm import retriever_training
+
+        result = retriever_training.measure(questions, store, index, retriever, limit)
+
+    def people() -> None:
+        facts = result.get("facts", {})
+        screen.table(
+            ("asked", "figure", "value"),
+            [("retrieve", name, result[name]) for name in ("questions", "linked", "recall", "hits@1") if name in result]
+            + [("facts alone", name, value) for name, value in facts.items()],
         )
 
     screen.show(result, json, people)

@@ -272,7 +272,8 @@ def _check_question(question: str, image: Path | None, picture_suffices: bool = 
         raise InputError("empty question: say what to ask with --question")
     require_unicode(question)
     if image is not None and not image.is_file():
-        raise InputError(f"{image}: there is no such picture")
+        what = "a folder or device, not a readable picture; name a file" if image.exists() else "no such picture"
+        raise InputError(f"{image}: {what}")
 
 
 def _interval(row: dict[str, Any]) -> str:

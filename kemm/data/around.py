@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +85,21 @@ class Around:
                     following.update(self._heads.get((relation, at), ()))
             reached = following
         return reached
+
+    def shared(self, entities: Sequence[str]) -> np.ndarray:
+        """(L, L, R) bool: the relations of ``relations`` that join two entities, or say the same of both."""
+        number = {relation: place for place, relation in enumerate(self.relations)}
+        row = {entity: place for place, entity in enumerate(entities)}
+        said: dict[tuple[str, str | Literal], list[int]] = defaultdict(list)
+        found = np.zeros((len(entities), len(entities), len(number)), dtype=bool)
+        for entity, at in row.items():
+            for relation, tail in set(self.facts.get(entity, ())):
+                said[relation, tail].append(at)
+                if tail in row:
+                    found[[at, row[tail]], [row[tail], at], number[relation]] = True
+        for (relation, _), places in said.items():
+            found[np.ix_(places, places, [number[relation]])] = True
+        return found
 
     def walk(self, rng: np.random.Generator, start: str, is_held_out: bool) -> tuple[tuple[Step, ...], str] | None:
         """One or two random steps from an entity, the second on from there or back to another; None: nowhere to go.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kemm.pretrain.task import PretrainTask
 
 TEST_SHARE = 0.01  # of entity pairs; both directions of a pair are held out together, so an inverse gives nothing away
+TEST_LEAST, TEST_MOST = 32, 0.2  # of a small graph as many as this, but no greater share
 
 
 class GraphEdges:
@@ -41,13 +42,14 @@ class GraphEdges:
         self.relation_vectors = world.bank.embed([world.label(relation) for relation in relations])
         low, high = np.minimum(edges[:, 0], edges[:, 2]), np.maximum(edges[:, 0], edges[:, 2])
         mixed = (low * np.int64(1_000_003) + high * np.int64(7_919) + seed * np.int64(104_729)) % 1_000_003
-        held_out = mixed < TEST_SHARE * 1_000_003
+        held_out = mixed < _test_share(len(edges)) * 1_000_003
         self.train, self.test, self.all = edges[~held_out], edges[held_out], edges
         order = np.argsort(self.train[:, 0], kind="stable")
         self._tails = self.train[order, 2]
         self._start = np.searchsorted(self.train[order, 0], np.arange(len(self.entity_ids) + 1))
         connected = np.flatnonzero(np.diff(self._start))
-        is_held_out = (connected * np.int64(7_919) + seed) % 1_000_003 < TEST_SHARE * 1_000_003
+        mixed = (connected * np.int64(433_494_437) + seed * np.int64(104_729)) % 1_000_003
+        is_held_out = mixed < _test_share(len(connected)) * 1_000_003
         self._connected, self._held_out = connected[~is_held_out], connected[is_held_out]
 
     def sample(self, rng: np.random.Generator, edges: int, entities: int, is_held_out: bool = False) -> Edges:
@@ -115,3 +117,8 @@ class GraphEdges:
 
     def _of(self, entities: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.asarray(self.vectors[entities], dtype=np.float32))
+
+
+def _test_share(count: int) -> float:
+    """Of so many pairs or entities."""
+    return max(TEST_SHARE, min(TEST_MOST, TEST_LEAST / max(1, count)))

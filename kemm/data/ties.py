@@ -53,6 +53,7 @@ class Links(Movable):
         relations: (R, D_t) text vectors of relations and, in the second half, of their inverses.
         right: (M, L) bool, which rows the same steps from the same head lead to.
         types: (L, C) bool; ``classes``: (C, D_t) text vectors of the types.
+        shared: (L, L, R/2) bool, the relations that join two rows, or say the same of both.
     """
 
     rows: Tensor
@@ -63,6 +64,7 @@ class Links(Movable):
     right: Tensor
     types: Tensor
     classes: Tensor
+    shared: Tensor
 
     def shifted(self, rows: int) -> Links:
         """The same after so many rows of others."""

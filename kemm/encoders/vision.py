@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -47,7 +47,8 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
                     f"{name}: {image.width}×{image.height} pixels is too large; give at most 100 megapixels"
                 )
             image.draft("RGB", (512, 512))  # JPEG only: decode at the nearest smaller scale that still exceeds this
-            upright = ImageOps.exif_transpose(image)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            upright = ImageOps.exif_transpose(image) if turned else image  # either way a copy: 300 MB at the limit
             if upright.mode.startswith("I"):  # 16 bits a pixel, of which all but black would turn white
                 wide = np.asarray(upright).clip(0, 65535)
                 has_16 = upright.mode != "I" or wide.max(initial=0) > 255
@@ -55,7 +56,8 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
             if upright.has_transparency_data:  # else what is hidden there would show, most often black
                 shown = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
-            return upright.convert("RGB")
+            upright.load()
+            return upright if upright.mode == "RGB" else upright.convert("RGB")
     except FileNotFoundError:
         raise UnreadableImage(f"{source}: no such picture") from None
     except Image.DecompressionBombError:  # Pillow's own limit, 179 megapixels, also by the header

@@ -10,7 +10,7 @@ from torch import Tensor
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.retrieval import joint_retrieval
 from kemm.objectives.objective import Context, Objective
-from kemm.objectives.retriever_head import FactReader, FactRetriever
+from kemm.objectives.retriever_head import FactReader, FactRetriever, first_facts
 
 
 class JointRetrieval(Objective):
@@ -41,3 +41,10 @@ class JointRetrieval(Objective):
             questions.pointer_targets[answered],
             questions.facts.mask[answered],
         )
+
+    def metrics(self, encoded: Encoded) -> dict[str, float]:
+        """How often the first fact answers: of the retriever, and of the reader."""
+        questions = self.require(encoded.batch.questions, "questions")
+        if questions.facts is None:
+            return {}
+        return first_facts(self.retriever(questions), self.reader(encoded.asked), questions)

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from kemm.data.ties import Links
 from kemm.fuse.encoded import Encoded
-from kemm.objectives.losses.candidates import choice_loss
 from kemm.objectives.losses.entities import entity_typing
 from kemm.objectives.losses.paths import follow, path_completion
 from kemm.objectives.losses.triples import negative_sampling, transe_distance
@@ -144,37 +143,43 @@ class EntityTyping(Linked):
 class PictureRelation(Linked):
     """What do two pictured things share? (``picture_relation``)
 
-        L = CE(⟨v_i ∘ v_j, r⟩ / √D) over pairs of pictures that the graph joins, even over all that join them
+        L = mean over pairs i < j and relations r of BCE(σ(⟨v_i ∘ v_j, r⟩ / √D + w · r), whether r joins i and j)
 
-    Relation prediction between pictures, scored as DistMult; a pair is joined by a fact, or by two with one tail (made
-    by the same firm), which the relation of the first step names.
+    Relation prediction between pictures, scored as DistMult, with how common a relation is told from its text. A pair
+    is joined by a fact, or by two that say the same of both (made by the same firm); most pairs share several.
     """
 
     modality = "vision"
 
+    def __init__(self, settings: Any, context: Context) -> None:
+        super().__init__(settings, context)
+        self.common = nn.Linear(context.width, 1)
+
     def compared(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Logits (P, R), which are right (P, R); P pairs."""
+        """Logits (P, R) of P pairs of pictures, and which relations join them (P, R)."""
         links = self.links(encoded)
-        has = encoded.samples.present("vision")[links.rows]
-        v = self.entities(encoded, links)
-        rows = (has[links.head] & has[links.tail]).nonzero().squeeze(1)
-        head, tail, step = links.head[rows], links.tail[rows], links.steps[rows, 0]
-        names = links.relations[: len(links.relations) // 2]  # without the inverses: no first step is one
-        logits = (v[head] * v[tail]) @ self.relation(names * names.shape[1] ** 0.5).T / v.shape[1] ** 0.5
-        pair = head * len(links.rows) + tail
-        said = F.one_hot(step, len(names)).bool()
-        right = ((pair[:, None] == pair[None, :])[..., None] & said[None]).any(1)
-        return logits, right
+        rows = encoded.samples.present("vision")[links.rows].nonzero().squeeze(1)
+        v = self.entities(encoded, links)[rows]  # (N, D)
+        names = links.relations[: len(links.relations) // 2]  # without the inverses
+        relations = self.relation(names * names.shape[1] ** 0.5)
+        head, tail = torch.triu_indices(len(rows), len(rows), 1, device=rows.device)
+        logits = (v[head] * v[tail]) @ relations.T / v.shape[1] ** 0.5 + self.common(relations)[:, 0]
+        return logits, links.shared[rows[head], rows[tail]]
 
     def forward(self, encoded: Encoded) -> Tensor:
-        return choice_loss(*self.compared(encoded))
+        logits, right = self.compared(encoded)
+        if not len(logits):
+            return logits.sum()
+        return F.binary_cross_entropy_with_logits(logits.float(), right.float())
 
     def metrics(self, encoded: Encoded) -> dict[str, float]:
+        """How often yes or no is right, over pairs and relations; ``chance`` says of each relation what is commoner."""
         logits, right = self.compared(encoded)
         if not len(logits):
             return {}
-        hits = right.gather(1, logits.argmax(1, keepdim=True))
-        return {"accuracy": hits.float().mean().item(), "chance": right.float().mean(0).max().item()}
+        share = right.float().mean(0)
+        hits = (logits > 0) == right
+        return {"accuracy": hits.float().mean().item(), "chance": torch.maximum(share, 1 - share).mean().item()}
 
 
 def _nearest(scores: Tensor, right: Tensor) -> dict[str, float]:

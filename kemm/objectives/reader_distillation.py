@@ -12,7 +12,7 @@ from kemm.fuse.encoded import Encoded
 from kemm.fuse.readings import Readings
 from kemm.objectives.losses.retrieval import distillation, log_chance, reader_loss
 from kemm.objectives.objective import Context, Objective
-from kemm.objectives.retriever_head import FactReader, FactRetriever
+from kemm.objectives.retriever_head import FactReader, FactRetriever, first_facts
 
 #: Of what the reader's probability drops by: a share of e² for each factor of e.
 TEMPERATURE = 0.5
@@ -52,6 +52,13 @@ class ReaderDistillation(Objective):
         reader, retriever = self.reader(fused)[answered], self.retriever(questions)[answered]
         used = self.drops(encoded, questions)[answered] / TEMPERATURE if self.by_drop else reader
         return reader_loss(reader, right, is_fact) + distillation(used, retriever, is_fact)
+
+    def metrics(self, encoded: Encoded) -> dict[str, float]:
+        """How often the first fact answers: of the retriever, and of the reader."""
+        questions = self.require(encoded.batch.questions, "questions")
+        if questions.facts is None:
+            return {}
+        return first_facts(self.retriever(questions), self.reader(encoded.asked), questions)
 
     @torch.no_grad()
     def drops(self, encoded: Encoded, questions: Questions) -> Tensor:

@@ -51,3 +51,18 @@ class FactReader(nn.Module):
         """Logits (B, K); those of facts that aren't there mean nothing."""
         summary, tokens = fused["language"][:, 0], fused["knowledge"]  # (B, D), (B, K, D)
         return (torch.einsum("bd,bkd->bk", self.query(summary), self.key(tokens)) / summary.shape[1] ** 0.5).float()
+
+
+def first_facts(retriever: Tensor, reader: Tensor, questions: Questions) -> dict[str, float]:
+    """How often either's first fact (of logits (B, K)) answers, of questions that a fact answers; ``chance`` is that of
+    any of their facts."""
+    facts, right = questions.facts, questions.pointer_targets
+    answered = right.any(1)
+    if facts is None or not answered.any():
+        return {}
+    hits = [
+        right.gather(1, logits.masked_fill(~facts.mask, -torch.inf).argmax(1, keepdim=True))[answered].float().mean()
+        for logits in (retriever, reader)
+    ]
+    share = right.sum(1)[answered] / facts.mask.sum(1)[answered]
+    return {"accuracy": hits[0].item(), "reader_accuracy": hits[1].item(), "chance": share.mean().item()}

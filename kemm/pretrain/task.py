@@ -148,7 +148,8 @@ def kinds_of(batch: Batch) -> list[frozenset[str]]:
     found = []
     if batch.samples is not None:
         samples = batch.samples
-        names = [*samples.parts, *samples.further, "label", *(("knowledge",) if samples.facts is not None else ())]
+        names = [*samples.parts, *samples.further, "label", "span"]
+        names += ["knowledge"] if samples.facts is not None else []
         present = torch.stack([samples.present(name) for name in names], dim=1)
 
         def of(rows: torch.Tensor) -> list[frozenset[str]]:

@@ -121,11 +121,13 @@ def paint(kind: str, folder: Path) -> Path:
         header(path, 20_000, 10_000)
     elif kind == "110 megapixels":
         header(path, 11_000, 10_000)
+    elif kind == "folder":
+        path.mkdir()
     elif kind == "no picture":
         path.write_bytes(bytes(range(256)) * 16)
-    else:
+    elif kind == "empty":
         path.write_bytes(b"")
-    return path
+    return path  # "missing": nothing is there
 
 
 @every_command
@@ -145,6 +147,8 @@ def test_a_strange_picture_is_looked_at(
         ("truncated", "not a readable picture"),
         ("no picture", "not a readable picture"),
         ("empty", "not a readable picture"),
+        ("folder", "a folder or device, not a readable picture; name a file"),
+        ("missing", "no such picture"),
         ("200 megapixels", "at most 100 megapixels"),
         ("110 megapixels", "at most 100 megapixels"),
     ],

@@ -210,7 +210,7 @@ def test_link_finds_the_mentioned_entities(world: Path, ok: Ok) -> None:
 def test_an_empty_question_and_a_missing_picture_are_refused(command: list[str], refused: Refused) -> None:
     assert refused(*command, "--question", "  ") == "empty question: say what to ask with --question"
     missing = refused(*command, "--question", "Who?", "--image", "nowhere.jpg")
-    assert missing == "nowhere.jpg: there is no such picture"
+    assert missing == "nowhere.jpg: no such picture"
 
 
 def test_config_show_tells_where_each_value_came_from(world: Path, ok: Ok, refused: Refused) -> None:

@@ -64,6 +64,17 @@ def test_paths_end_where_the_graph_says(data: TrainingData) -> None:
     assert toy in same and {maker_of(each) for each in same} == {maker_of(toy)}
 
 
+def test_two_things_share_what_is_said_of_both_and_what_joins_them(data: TrainingData) -> None:
+    around = data.around
+    assert around is not None
+    toys = [toy for toy in around.facts if toy.startswith("toy:") and MADE_BY in dict(around.facts[toy])]
+    same = next(other for other in toys[1:] if maker_of(other) == maker_of(toys[0]))
+    other = next(other for other in toys[1:] if maker_of(other) != maker_of(toys[0]))
+    shared = around.shared([toys[0], same, other, f"maker:{maker_of(toys[0])}"])[..., around.relations.index(MADE_BY)]
+    assert shared[0].tolist() == [True, True, False, True] and shared[2, 3] == shared[2, 0] == False  # noqa: E712
+    assert (shared == shared.T).all()
+
+
 def test_the_tail_of_a_link_is_among_its_right_ends(data: TrainingData) -> None:
     samples = LinkedDescriptions(data).sample(np.random.default_rng(1), 12)
     links = samples.links

@@ -52,6 +52,16 @@ def test_the_retriever_is_pulled_to_what_the_reader_used_and_the_reader_not_to_t
     assert not retriever.grad[1].any()  # no fact answers the second question
 
 
+@pytest.mark.parametrize("name", ["reader_distillation", "joint_retrieval"])
+def test_held_out_it_counts_how_often_the_first_fact_answers_where_one_does(name: str) -> None:
+    reader, retriever = torch.tensor([[0.0, 3.0, 1.0]] * 2), torch.tensor([[2.0, 0.0, 1.0]] * 2)
+    objective = made(name, reader, retriever)
+    found = objective.metrics(encoded([[True, False, False], [True, True, False]]))
+    assert found == pytest.approx({"accuracy": 1.0, "reader_accuracy": 0.5, "chance": (1 / 3 + 2 / 3) / 2})
+    found = objective.metrics(encoded([[False, False, False], [False, True, False]]))
+    assert found == pytest.approx({"accuracy": 0.0, "reader_accuracy": 1.0, "chance": 1 / 3})
+
+
 def test_by_drop_a_fact_counts_by_what_the_reader_loses_without_it() -> None:
     batch = tiny_batch.batch()
     task = tiny_batch.task_of(reader_distillation={"by": "drop"})

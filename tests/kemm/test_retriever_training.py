@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kemm.progress import silent
-from kemm.retriever_training import train
+from kemm.retriever_training import measure, train
 from kemm.settings import Settings
 from kg import KnowledgeGraph
 from kg.errors import FormatError, IndexStale, InputError
@@ -60,6 +60,23 @@ def test_paths_are_learned_from_answers_and_measured_on_toys_unseen(trained: tup
     assert report["wordings"] == 3 and report["unlinked"] == 0
     assert report["figures"] == {"questions": 12, "linked": 1.0, "recall": 1.0, "hits@1": 1.0}
     assert report["untrained"]["hits@1"] < 1.0
+
+
+def test_a_retriever_is_measured_on_another_file_with_and_without_what_it_learned(
+    tiny_settings: Settings, trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    toy, other = TOYS[:2]
+    asked = [
+        f"Who put [{LABELS[toy]}] together?\t{maker_of(toy)}",  # its topic is marked
+        f"From which place does {LABELS[other]} come?\ttown:{town_of(other)}",  # two steps
+        f"Who put {LABELS[toy]} together?\tAtlantis\t{other}",  # a wrong answer, and about something else
+    ]
+    (tmp_path / "asked.tsv").write_text("\n".join(asked), encoding="utf-8")
+    place = tmp_path / "asked.tsv", tiny_settings.data.store, tiny_settings.data.index
+    found = measure(*place, trained[0], k=4, progress=silent, **TOWERS)
+    assert (found["questions"], found["k"]) == (3, 4) and "facts" not in found  # the index has none
+    assert (found["linked"], found["recall"], found["hits@1"]) == pytest.approx((1 / 2, 2 / 3, 2 / 3))
+    assert measure(*place, k=1, progress=silent, **TOWERS)["recall"] < found["recall"]
 
 
 def test_the_folder_is_used_by_a_retriever(tiny_settings: Settings, trained: tuple[Path, dict[str, Any]]) -> None:
@@ -184,6 +201,9 @@ def test_the_command_learns_and_retrieve_takes_what_it_wrote(
     assert main([*asked, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["evidence"]
     assert found[0]["tail"] == f"maker:{maker_of(TOYS[5])}" and {fact["hop"] for fact in found} == {1}
+    assert main(["retriever", "measure", "questions", *place, "--retriever", "learned", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert (measured["questions"], measured["linked"]) == (72, 1.0)
     assert main([*asked[:3], *place, "--retriever", "nowhere"]) == 2
     assert "run `kemm retriever train` first" in capsys.readouterr().err
 

@@ -162,6 +162,9 @@ def told(generator: torch.Generator) -> Samples:
     Each has a sound, a film of four frames (the third of three), and three regions (the third picture two).
     """
     mentions = Mentions(*torch.tensor([[0, 1, 1, 3], [1, 1, 2, 1], [2, 1, 2, 1], [0, 4, 8, 17], [0, 0, 2, 2]]))
+    shared = torch.zeros(4, 4, 3, dtype=torch.bool)
+    for one, other, relation in ((0, 1, 0), (1, 2, 1), (2, 3, 1), (0, 3, 0), (0, 3, 2)):
+        shared[[one, other], [other, one], relation] = True
     links = Links(
         rows=torch.arange(4),
         head=torch.tensor([0, 0, 1, 2, 3]),
@@ -171,6 +174,7 @@ def told(generator: torch.Generator) -> Samples:
         right=F.one_hot(torch.tensor([1, 2, 3, 3, 0]), 4).bool(),
         types=torch.tensor([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]]).bool(),
         classes=unit(3, TEXT_WIDTH, generator=generator),
+        shared=shared,
     )
     known = pairs(generator)
     frames = torch.randint(0, 256, (4, 4, 4, 4, 3), generator=generator, dtype=torch.uint8)

@@ -12,7 +12,7 @@ from kg.errors import InputError
 from retrieval.evidence import Query
 from retrieval.index.path_walk import PathWalk, Trail
 from retrieval.packing import evidence_facts, pack
-from retrieval.path_supervision import meant_paths, path_scores
+from retrieval.path_supervision import mean_scores, meant_paths, path_scores
 from retrieval.retriever import Retriever
 from retrieval.step_scorer import Reading, StepScorer
 from tests.retrieval.small_world import LABEL, HashedWords
@@ -144,7 +144,7 @@ def test_a_path_is_learned_from_answers_alone(walk: PathWalk) -> None:
     assert scores[tuple(steps(walk, "borders", "capital"))] == 1.0
     assert scores[tuple(steps(walk, "^borders", "capital"))] == pytest.approx(2 / 3)  # Paris alone: 2 · 1 / (1 + 2)
     asked = [("next to this, what is the capital?", "c:it", ["p:paris", "p:bern"]), ("how many?", "c:it", ["58940000"])]
-    meant = meant_paths(walk, [*asked, ("who knows?", "c:it", ["nobody"])])
+    meant = meant_paths(mean_scores(walk, [*asked, ("who knows?", "c:it", ["nobody"])]))
     assert meant == {
         asked[0][0]: tuple(steps(walk, "borders", "capital")),
         asked[1][0]: tuple(steps(walk, "population")),

@@ -85,6 +85,7 @@ class LinkedDescriptions:
             right=torch.from_numpy(right),
             types=torch.from_numpy(types),
             classes=classes,
+            shared=torch.from_numpy(self.around.shared(list(row))),
         )
 
     def _texts(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -173,15 +173,36 @@ def test_of_an_untyped_thing_nothing_is_learned() -> None:
     torch.testing.assert_close(part(made.encode(batch, generator())), expected)
 
 
-def test_two_pictures_that_share_two_things_may_be_told_either() -> None:
+def test_all_pairs_of_pictures_are_asked_for_all_that_they_share() -> None:
     made, batch = task(picture_relation={}), told()
     part = made.objectives["picture_relation"]
-    assert isinstance(part, PictureRelation) and batch.samples is not None and batch.samples.links is not None
-    links = batch.samples.links
-    twice = replace(links, head=links.head.index_fill(0, torch.tensor([1]), 0), tail=torch.tensor([1, 1, 3, 3, 0]))
-    both = replace(batch, samples=replace(batch.samples, links=twice))
-    _, right = part.compared(made.encode(both, generator()))
-    assert right.int().tolist() == [[1, 1, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    assert isinstance(part, PictureRelation) and batch.samples is not None
+    encoded = made.encode(batch, generator())
+    logits, right = part.compared(encoded)
+    pairs = {
+        (0, 1): [1, 0, 0],
+        (0, 2): [0, 0, 0],
+        (0, 3): [1, 0, 1],
+        (1, 2): [0, 1, 0],
+        (1, 3): [0] * 3,
+        (2, 3): [0, 1, 0],
+    }
+    assert right.int().tolist() == list(pairs.values())
+    expected = F.binary_cross_entropy_with_logits(logits, right.float())
+    torch.testing.assert_close(part(encoded), expected)
+    chance = part.metrics(encoded)["chance"]  # of three relations 2, 2 and 1 pairs of six
+    assert chance == pytest.approx((4 / 6 + 4 / 6 + 5 / 6) / 3)
+
+
+def test_a_picture_without_another_shares_nothing() -> None:
+    made, batch = task(picture_relation={}), told()
+    assert batch.samples is not None
+    seen = batch.samples.parts["vision"]
+    one = replace(seen, present=torch.tensor([True, False, False, False]))
+    alone = replace(batch, samples=replace(batch.samples, parts={**batch.samples.parts, "vision": one}))
+    loss = made.objectives["picture_relation"](made.encode(alone, generator()))
+    loss.backward()
+    assert loss.item() == 0.0
 
 
 def test_ernie_chooses_among_the_entities_of_the_same_text() -> None:

@@ -109,3 +109,9 @@ def test_a_span_that_is_none_is_named_with_its_line(spoken: str) -> None:
 def test_a_span_without_its_film_or_its_text_is_refused() -> None:
     with pytest.raises(InputError, match=r"^films\.tsv:3: .*give frames and text"):
         spoken_share({"spoken": "0-1", "frames": "", "text": "t"}, "films.tsv:3")
+
+
+def test_held_out_subtitles_are_measured() -> None:
+    made, _ = objective()
+    found = made.evaluate(tiny_batch.batch(is_told=True), generator())
+    assert found["video_subtitle"].keys() >= {"loss", "accuracy", "film_accuracy"}
