@@ -15,7 +15,7 @@ from kemm.data.samples import Part
 from kemm.data.sounds import SoundBank
 from kemm.data.text_bank import TextBank
 from kemm.encoders import tuned_towers
-from kemm.encoders.vision import open_image, to_array
+from kemm.encoders.vision import VisionTower, open_image, to_array
 from kemm.settings import Settings
 from kg.errors import InputError
 
@@ -53,6 +53,11 @@ class PartMaker:
         if self.sound_bank is not None:
             self.sound_bank.compute(sounds)
 
+    def take_tower(self, tower: VisionTower) -> None:
+        """Cut pictures' maps by this tower's frozen weights: those that a run was saved with, whatever came since."""
+        if self.lower is not None and self.lower.tower is not tower:
+            self.lower = lower_bank({"vision": tower}, self.features.folder)
+
     @property
     def banks(self) -> list[PictureBank]:
         """What the frozen tower, and the frozen part of a tuned one, give of pictures, where a batch has it."""
@@ -86,10 +91,9 @@ class PartMaker:
         return Part(present, made.get("raw"), made.get("states"))
 
     def _raw(self, image: str | Path | Image.Image, view: int) -> np.ndarray:
-        is_file = isinstance(image, str | Path)
-        if self.lower is not None:
-            return self.lower.get(str(image), view) if is_file else self.lower.encode(image)
-        return self._decoded(str(image), view) if is_file else self._sized(image)
+        if isinstance(image, str | Path):
+            return self._decoded(str(image), view) if self.lower is None else self.lower.get(str(image), view)
+        return self._sized(image) if self.lower is None else self.lower.encode(image)
 
     def _decoded(self, file: str, view: int) -> np.ndarray:
         if (file, view) not in self._pixels:

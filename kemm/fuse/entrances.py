@@ -103,8 +103,9 @@ class TowerPictures(Entrance):
         if part.states is not None and self.tower is None:
             return part.states
         pixels = super().read(part, raw)
-        is_lower = pixels.is_floating_point() and self.tower is not None  # what enters the first trained block
-        found = self.tower.upper(pixels) if is_lower else self.run(pixels.device, pixels)  # (B, D_m, h, w)
+        tower: Any = self.tower
+        is_lower = tower is not None and pixels.is_floating_point()  # what enters the first trained block
+        found = tower.upper(pixels) if is_lower else self.run(pixels.device, pixels)  # (B, D_m, h, w)
         return F.adaptive_avg_pool2d(found.float(), self.grid).flatten(2).transpose(1, 2)  # (B, P, D_m)
 
     def forward(self, states: Tensor, hidden: Tensor | None = None) -> Tensor:

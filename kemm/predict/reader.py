@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from kemm.data.fact_table import FactTable, tabulate, texts_of
 from kemm.data.parts import Shown
 from kemm.data.questions import NOT_KNOWN, Question
 from kemm.data.world import PATH_SCORER, World
+from kemm.encoders.vision import VisionTower
 from kemm.fuse.readings import read_once
 from kemm.objectives.answering import Answering
 from kemm.objectives.retriever_head import FactRetriever
@@ -124,6 +125,8 @@ class Reader:
             world.retriever.path_scorer = PathScorer.open(run / PATH_SCORER, world.bank)
         task = build_task(settings, world, saved["vocabulary"])
         load_weights(run / "checkpoint", task)
+        if world.parts.lower is not None:
+            world.parts.take_tower(cast(VisionTower, task.model.entrance("vision").tower))
         return cls(task, world, saved["vocabulary"], Calibration.read(saved["calibration"]))
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────

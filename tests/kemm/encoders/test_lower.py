@@ -12,7 +12,7 @@ from torch import nn
 from kemm.data.parts import PartMaker
 from kemm.data.pictures import FeatureBank, LowerBank, lower_bank
 from kemm.encoders.timm_images import Timm
-from kemm.encoders.vision import EfficientNetLite0, Stage, VisionTower
+from kemm.encoders.vision import EfficientNetLite0, Stage, VisionTower, open_image
 from kemm.fuse.entrances import TowerPictures
 from kemm.settings import Settings
 from tests.kemm.tiny_towers import TinyVision, paint
@@ -157,3 +157,19 @@ def test_runs_that_need_pixels_or_start_from_other_weights_are_given_whole_pictu
     assert (maker.lower is not None) == is_kept
     shown = maker.picture(paint(tmp_path / "red.png", (200, 30, 30)))["raw"]
     assert shown.dtype == (np.float32 if is_kept else np.uint8)
+
+
+def test_pictures_are_cut_by_the_weights_that_a_run_was_saved_with(tmp_path: Path) -> None:
+    file = paint(tmp_path / "red.png", (200, 30, 30))
+    tower, saved = Blocks().freeze(2), Blocks().freeze(2)
+    with torch.no_grad():
+        saved.stem.bias += 0.5
+    maker = PartMaker.__new__(PartMaker)
+    maker.features = FeatureBank(TinyVision(), tmp_path / "kept", 2)
+    maker.has_features, maker.has_pixels, maker.lower = False, True, lower_bank({"vision": tower}, tmp_path / "kept")
+    before = maker.picture(file)["raw"]
+    maker.take_tower(saved)
+    array = torch.from_numpy(tower.array(open_image(file)))[None]
+    assert np.allclose(maker.picture(file)["raw"], saved.lower(array)[0]) and not np.allclose(
+        maker.picture(file)["raw"], before
+    )
