@@ -25,12 +25,14 @@ Overrides = Annotated[
 RunStore = Annotated[str | None, typer.Option("--store", help="Another store than the run's settings name")]
 RunIndex = Annotated[Path | None, typer.Option("--index", help="Another index than the run's settings name")]
 
+Vision = Annotated[str, typer.Option("--vision", help="The picture tower, such as tuned:FOLDER of `kemm tune-tower`")]
+
 config_commands = typer.Typer(no_args_is_help=True, help="Settings files.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
-    for command in (index, retrieve, pretrain, evaluate, ablate, predict):
+    for command in (index, retrieve, tune_tower, pretrain, evaluate, ablate, predict):
         app.command()(command)
     app.add_typer(config_commands, name="config")
     app.command()(quickstart)
@@ -47,13 +49,14 @@ def index(
     facts: Annotated[
         bool, typer.Option("--facts", help="Embed facts as well: a question alone finds its fact")
     ] = False,
+    vision: Vision = "efficientnet-lite0",
     json: Json = False,
 ) -> None:
     """Embed a store's texts and pictures and index them for retrieval."""
     with screen.work(json):
         from kemm.indexing import build
 
-        result = build(store, out, update=update, labels_only=labels_only, facts=facts)
+        result = build(store, out, update=update, vision=vision, labels_only=labels_only, facts=facts)
     screen.show(result, json)
 
 
@@ -68,6 +71,7 @@ def retrieve(
     ] = None,
     hops: Annotated[int | None, typer.Option("--hops", min=1, help="Longest path; by default as learned, or 2")] = None,
     language: Languages = [],  # noqa: B006 - typer hands over a fresh list
+    vision: Vision = "efficientnet-lite0",
     json: Json = False,
 ) -> None:
     """Find the facts to answer a question with, best first."""
@@ -76,9 +80,9 @@ def retrieve(
         from kemm.indexing import open_retriever
         from retrieval import Query
 
-        evidence = open_retriever(store, index, learned=retriever, hops=hops, languages=language).retrieve(
-            Query(text=question, image=image), k=limit
-        )
+        evidence = open_retriever(
+            store, index, vision=vision, learned=retriever, hops=hops, languages=language
+        ).retrieve(Query(text=question, image=image), k=limit)
     result: dict[str, Any] = {
         "evidence": [
             {**screen.fact(fact.statement, evidence.labels), "score": fact.score, "hop": fact.hop}
@@ -102,6 +106,25 @@ def retrieve(
         screen.line(f"KG version {evidence.kg_version}")
 
     screen.show(result, json, people)
+
+
+def tune_tower(
+    config: Settings,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tower; `model.vision: tuned:FOLDER` takes it")],
+    blocks: Annotated[int, typer.Option("--blocks", min=1, help="How many of its last blocks learn")] = 2,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Times that every picture is seen")] = 12,
+    views: Annotated[int, typer.Option("--views", min=0, help="Augmented views of each picture")] = 2,
+    overrides: Overrides = [],  # noqa: B006
+    json: Json = False,
+) -> None:
+    """Tune a picture tower to a store's pictures of entities; index and pre-train with it afterwards."""
+    with screen.work(json):
+        from kemm.config import load
+        from kemm.settings import Settings as RunSettings
+        from kemm.tower_tuning import tune
+
+        result = tune(load(config, RunSettings, overrides).settings, out, blocks, epochs, views)
+    screen.show(result, json)
 
 
 def pretrain(

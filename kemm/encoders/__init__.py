@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-#: name → "module:Class" of a tower; ``timm:NAME`` and ``transformers:PATH_OR_NAME`` take any model of those libraries.
+#: name → "module:Class" of a tower; ``timm:NAME`` and ``transformers:PATH_OR_NAME`` take any model of those libraries,
+#: ``tuned:FOLDER`` what ``kemm tune-tower`` wrote.
 ENCODERS = {
     "efficientnet-lite0": "kemm.encoders.vision:EfficientNetLite0",
     "timm": "kemm.encoders.timm_images:Timm",
+    "tuned": "kemm.encoders.tuned:open_tower",
     "vit": "kemm.encoders.patch_transformer:PictureTransformer",
     "minilm": "kemm.encoders.text:MiniLM",
     "transformers": "kemm.encoders.text:HuggingFaceText",
@@ -39,9 +41,10 @@ def build_encoder(name: str, **options: Any) -> Any:
         right = name.replace("timm/", "timm:", 1).replace("hf/", "transformers:", 1)
         raise InputError(f"there is no encoder '{name}'; did you mean '{right}'?")
     tower = resolve(ENCODERS, family, "encoder")
-    if family in ("timm", "transformers"):
+    if family in ("timm", "transformers", "tuned"):
         if not model:
-            raise InputError(f"the encoder '{name}' needs a model: '{family}:NAME'")
+            what = "a folder: 'tuned:FOLDER'" if family == "tuned" else f"a model: '{family}:NAME'"
+            raise InputError(f"the encoder '{name}' needs {what}")
         return tower(model, **options)
     if colon:
         raise InputError(f"the encoder '{family}' takes no model; write '{family}' without ':{model}'")

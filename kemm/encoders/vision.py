@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import importlib.util
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,13 +134,11 @@ class VisionTower(Encoder):
 
     def lower_digest(self) -> str:
         """Stands for the weights that ``lower`` reads."""
-        found = hashlib.blake2b(digest_size=12)
-        for stage in self.stages()[: self.num_frozen]:
-            for part in stage.parts:
-                for name, weight in part.state_dict().items():
-                    found.update(f"{name} {tuple(weight.shape)}".encode())
-                    found.update(weight.cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+        return _digest(part for stage in self.stages()[: self.num_frozen] for part in stage.parts)
+
+    def digest(self) -> str:
+        """Stands for all weights."""
+        return _digest([self])
 
     def features(self, pixels: Tensor) -> Features:  # type: ignore[override]
         """The map's cells as tokens, and their mean, of ``(B, size, size, 3)`` uint8 pixels."""
@@ -220,6 +218,15 @@ class EfficientNetLite0(VisionTower):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return _through(self.stages(), pixels)
+
+
+def _digest(parts: Iterable[nn.Module]) -> str:
+    found = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        for name, weight in part.state_dict().items():
+            found.update(f"{name} {tuple(weight.shape)}".encode())
+            found.update(weight.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _through(stages: Sequence[Stage], x: Tensor) -> Tensor:

@@ -1,0 +1,87 @@
+"""A picture tower tuned to a graph's pictures: it links more of them, opens again, and leaves the rest as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from kemm.encoders import ENCODERS, build_encoder
+from kemm.encoders.vision import Stage, VisionTower
+from kemm.progress import silent
+from kemm.settings import Settings
+from kemm.tower_tuning import tune
+from kg.errors import InputError
+
+
+class Stripes(VisionTower):
+    """Three 1 × 1 convolutions, of which the last hardly lets anything through until it is tuned."""
+
+    name, width, size = "stripes", 12, 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.stem = nn.Conv2d(3, 16, 1)
+        self.blocks = nn.ModuleList([nn.Conv2d(16, 16, 1), nn.Conv2d(16, 12, 1)])
+        with torch.no_grad():
+            self.blocks[1].weight.mul_(0.02)
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage(lambda x: torch.sin(3 * self.stem(x.permute(0, 3, 1, 2).float() / 255.0)), [self.stem]),
+            *(Stage(lambda x, b=b: torch.tanh(b(x)), [b]) for b in self.blocks),
+        ]
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        for stage in self.stages():
+            pixels = stage.run(pixels)
+        return pixels
+
+
+@pytest.fixture
+def settings(tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    monkeypatch.setitem(ENCODERS, "stripes", f"{__name__}:Stripes")
+    made = tiny_settings.model_copy(deep=True)
+    made.model.vision, made.run = "stripes", tmp_path / "run"
+    yield made
+
+
+def test_a_tuned_tower_links_more_pictures_and_opens_as_it_was_kept(settings: Settings, tmp_path: Path) -> None:
+    found = tune(settings, tmp_path / "tower", blocks=1, epochs=8, views=1, batch=8, rate=3e-2, progress=silent)
+    assert found["dev"] > 0 and found["after"] >= found["before"] and found["after"] == max(found["by_epoch"])
+    assert found["by_epoch"][found["epoch"]] == found["after"] > 0.5
+    tower, base = build_encoder(f"tuned:{tmp_path / 'tower'}"), build_encoder("stripes")
+    assert tower.name.startswith("stripes~") and tower.name == build_encoder(f"tuned:{tmp_path / 'tower'}").name
+    assert torch.equal(tower.stem.weight, base.stem.weight)  # below the trained block nothing has changed
+    assert torch.equal(tower.blocks[0].weight, base.blocks[0].weight)
+    assert torch.equal(tower.blocks[1].weight, base.blocks[1].weight) == (found["epoch"] == 0)
+
+
+def test_entities_that_are_held_out_are_not_learned_from(settings: Settings, tmp_path: Path) -> None:
+    whole = tune(settings, tmp_path / "a", blocks=1, epochs=1, views=0, progress=silent)
+    settings.questions.held_out_entities = 0.6
+    part = tune(settings, tmp_path / "b", blocks=1, epochs=1, views=0, progress=silent)
+    assert part["entities"] < whole["entities"] and part["pictures"] < whole["pictures"]
+
+
+def test_a_tower_that_is_no_chain_and_a_folder_without_one_are_refused(settings: Settings, tmp_path: Path) -> None:
+    settings.model.vision = "tiny-colours"
+    with pytest.raises(InputError, match=r"tiny-colours"):
+        tune(settings, tmp_path / "tower", progress=silent)
+    assert not (tmp_path / "tower").exists()
+    with pytest.raises(InputError, match=r"there is no tuned tower; `kemm tune-tower"):
+        build_encoder(f"tuned:{tmp_path}")
+    with pytest.raises(InputError, match=r"needs a folder: 'tuned:FOLDER'"):
+        build_encoder("tuned")
+    (tmp_path / "tower.json").write_text(json.dumps([]))
+    with pytest.raises(InputError, match=r"tower\.json is damaged"):
+        build_encoder(f"tuned:{tmp_path}")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "words").write_text("mine")
+    with pytest.raises(InputError, match="holds something else"):
+        tune(settings, tmp_path / "full", progress=silent)
