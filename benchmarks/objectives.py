@@ -10,8 +10,8 @@ product, ``glosses`` the first 4,000 synsets of WordNet. Films with names are th
 moves left, right, up, down, in or out; films to be put in order, and to tell the motion of, are photos that move so
 over a plain ground, ever faster; spoken films show one product and then another, one of which is named while it is
 seen. A tenth of them is held out. Sounds are Tux Paint's stamps (``--stamps``). Writes ``objectives.json``,
-``objectives.md`` and ``objectives.html`` with the curves. The steps and sizes were set once, and no setting was chosen
-by what comes out, but for films: see LOG.md.
+``objectives.md`` and ``objectives.html`` with the curves. The steps and sizes were set once,
+and no setting was chosen by what comes out, but for films and for the rows of 200 steps: see LOG.md.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ class TrainingData:
         for chosen in (objectives, *((objectives.adversarial.of,) if objectives.adversarial else ())):
             roles |= {"tags"} if chosen.tag_matching else set()
             roles |= {role for role in ("retrieved", "rewritten") if chosen.itc and getattr(chosen.itc, role)}
+            roles |= {chosen.seq2seq.source} & {"tags", "rewritten"} if chosen.seq2seq else set()
             if chosen.next_sentence:
                 roles |= {"next", "linked"} if chosen.next_sentence.links else {"next"}
         return frozenset(roles)

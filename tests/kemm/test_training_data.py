@@ -54,6 +54,14 @@ def asked_of(batch: Batch) -> Questions:
 # ── further texts of a picture ────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("source", ["tags", "rewritten"])
+def test_what_is_written_from_other_texts_is_given_them(data: TrainingData, source: str) -> None:
+    changed = copy.copy(data)
+    objectives = Objectives.model_validate({"seq2seq": {"source": source}})
+    changed.settings = data.settings.model_copy(update={"objectives": objectives})
+    assert CaptionedPictures(changed).modalities == {"vision", "language", source}
+
+
 def test_beside_a_caption_stand_the_things_name_another_caption_and_a_wrong_one(data: TrainingData) -> None:
     reading = {"itc": {"rewritten": True, "retrieved": True}, "tag_matching": {}, "next_sentence": {}}
     changed = copy.copy(data)
