@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from retrieval.learned_parts import Towers
     from retrieval.retriever import Retriever
 
+LITE0 = "efficientnet-lite0"
 TOKENS = 12  # of "label: description" are embedded; the lexical index has all of it
 FACT_TOKENS = 24  # of a fact's text
 
@@ -21,7 +22,7 @@ def build(
     out: Path,
     update: bool = False,
     text: str = "minilm",
-    vision: str = "efficientnet-lite0",
+    vision: str | None = None,
     labels_only: bool = False,
     facts: bool = False,
     progress: Progress | None = None,
@@ -31,6 +32,7 @@ def build(
     Args:
         out: the index's folder.
         update: embed only what changed since.
+        vision: the picture tower; `LITE0` if not given, or for an update the index's own.
         labels_only: embed the labels of entities without their descriptions, several times faster; the lexical index
             has both in any case. An update goes on as the index was built.
         facts: embed every fact, too, so that a question alone finds the fact that answers it.
@@ -51,13 +53,17 @@ def build(
     from kemm.encoders.vision import PictureEmbedder
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import build_index, update_index
+    from retrieval.entity_index import tower_of
 
     started = time.perf_counter()
+    vision = vision or (tower_of(out) if update else None) or LITE0
+    if vision.startswith("tuned:"):  # remembered for whoever asks the index from another folder
+        vision = f"tuned:{Path(vision.removeprefix('tuned:')).resolve()}"
     with KnowledgeGraph.open(store, create=False) as graph:
         has_pictures = next(iter(graph.pictures()), None) is not None
         tower = build_encoder(text)
         texts, longer = TextEmbedder(tower, TOKENS), TextEmbedder(tower, FACT_TOKENS)
-        images = PictureEmbedder(build_encoder(vision)) if has_pictures else None
+        images = PictureEmbedder(build_encoder(vision), built_as=vision) if has_pictures else None
         if update:
             made = update_index(graph, out, texts, images, staged(progress), facts=longer)
         else:
@@ -84,7 +90,7 @@ def open_retriever(
     store: str,
     index: Path,
     text: str = "minilm",
-    vision: str = "efficientnet-lite0",
+    vision: str | None = None,
     learned: Path | None = None,
     hops: int | None = None,
     languages: Sequence[str] = (),
@@ -92,6 +98,7 @@ def open_retriever(
     """A retriever over a store and its index.
 
     Args:
+        vision: the picture tower; that of the index if not given.
         learned: a folder that `kemm.retriever_training` wrote.
         hops: the longest path; by default that of ``learned``, or 2.
         languages: of the names that questions are looked through for; all by default.
@@ -105,13 +112,13 @@ def open_retriever(
     from kemm.picture_linking import linker_for
     from kg import EntityLinker
     from kg.store.graph import KnowledgeGraph
-    from retrieval.catalogue import EntityIndex
+    from retrieval.entity_index import EntityIndex, tower_of
     from retrieval.learned_folder import open_learned
     from retrieval.retriever import Retriever
 
     graph = KnowledgeGraph.open(store, create=False)
     found = EntityIndex.open(index, graph)
-    bank, tower = TextBank(build_encoder(text), 64), build_encoder(vision)
+    bank, tower = TextBank(build_encoder(text), 64), build_encoder(vision or tower_of(index) or LITE0)
     facts = found.fact_index(graph, bank) if found.manifest.get("facts") else None
     plain = Retriever(
         graph,

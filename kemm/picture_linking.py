@@ -84,20 +84,21 @@ class PictureNaming:
         return sorted(found, key=lambda region: -region.score)
 
 
-def open_naming(graph: KnowledgeGraph, index: Path | None = None, vision: str = "efficientnet-lite0") -> PictureNaming:
+def open_naming(graph: KnowledgeGraph, index: Path | None = None, vision: str | None = None) -> PictureNaming:
     """Name pictures' entities in a store that is open.
 
     Args:
         index: folder of an index of the store, to look among its pictures too.
+        vision: the picture tower; that of the index if not given, or EfficientNet-lite0.
 
     Raises:
         InputError, IndexStale: with what to do.
     """
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
-    from retrieval.entity_index import EntityIndex
+    from retrieval.entity_index import EntityIndex, tower_of
 
-    tower = build_encoder(vision)
+    tower = build_encoder(vision or (tower_of(index) if index is not None else None) or "efficientnet-lite0")
     found = EntityIndex.open(index, graph) if index is not None else None
     if found is not None and found.pictures:
         made, name = found.manifest["images"]["name"], PictureEmbedder(tower).name

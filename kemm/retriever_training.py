@@ -21,7 +21,7 @@ def train(
     seed: int = 0,
     progress: Progress | None = None,
     text: str = "minilm",
-    vision: str = "efficientnet-lite0",
+    vision: str | None = None,
 ) -> dict[str, Any]:
     """Learn from a file of questions and write the folder that `kemm.indexing.open_retriever` takes.
 
@@ -66,7 +66,7 @@ def measure(
     k: int = 32,
     progress: Progress | None = None,
     text: str = "minilm",
-    vision: str = "efficientnet-lite0",
+    vision: str | None = None,
 ) -> dict[str, Any]:
     """Figures of a retriever on a file of questions that it has not learned from.
 

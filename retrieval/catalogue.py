@@ -193,7 +193,7 @@ class _Generation:
             "store": graph.uuid,
             "kg_version": version,
             "text": {"name": text.name, "dimension": text.dimension},
-            "images": {"name": images.name, "dimension": images.dimension} if images else None,
+            "images": _described(images) if images else None,
             "labels_only": labels_only,
             "entities": num_entities,
             "facts": len(FactTable(self.folder / "facts")) if (self.folder / "facts").exists() else None,
@@ -262,3 +262,9 @@ def _try_lock(file: TextIO) -> bool:
     except OSError:
         return False
     return True
+
+
+def _described(images: Embedder) -> dict[str, Any]:
+    """Whose vectors the pictures' are, and, where the embedder says so, how its tower is built again."""
+    tower = getattr(images, "built_as", None)
+    return {"name": images.name, "dimension": images.dimension, **({"tower": tower} if tower else {})}

@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 FORMAT = 2  # 1 cut words of non-Latin scripts apart at their marks
 
 
+def tower_of(out: Path) -> str | None:
+    """How the tower of an index's pictures is built again (`PictureEmbedder.built_as`); None where it doesn't say."""
+    try:
+        images = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["images"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # opening the index says what is wrong
+    return (images or {}).get("tower")
+
+
 class EntityIndex:
     """An index opened for searching. Entities are KG term ids; vectors have length 1."""
 

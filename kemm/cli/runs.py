@@ -25,8 +25,6 @@ Overrides = Annotated[
 RunStore = Annotated[str | None, typer.Option("--store", help="Another store than the run's settings name")]
 RunIndex = Annotated[Path | None, typer.Option("--index", help="Another index than the run's settings name")]
 
-Vision = Annotated[str, typer.Option("--vision", help="The picture tower, such as tuned:FOLDER of `kemm tune-tower`")]
-
 config_commands = typer.Typer(no_args_is_help=True, help="Settings files.")
 
 
@@ -49,7 +47,10 @@ def index(
     facts: Annotated[
         bool, typer.Option("--facts", help="Embed facts as well: a question alone finds its fact")
     ] = False,
-    vision: Vision = "efficientnet-lite0",
+    vision: Annotated[
+        str | None,
+        typer.Option("--vision", help="The picture tower, such as tuned:FOLDER of `kemm tune-tower`; it is remembered"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Embed a store's texts and pictures and index them for retrieval."""
@@ -71,7 +72,6 @@ def retrieve(
     ] = None,
     hops: Annotated[int | None, typer.Option("--hops", min=1, help="Longest path; by default as learned, or 2")] = None,
     language: Languages = [],  # noqa: B006 - typer hands over a fresh list
-    vision: Vision = "efficientnet-lite0",
     json: Json = False,
 ) -> None:
     """Find the facts to answer a question with, best first."""
@@ -80,9 +80,9 @@ def retrieve(
         from kemm.indexing import open_retriever
         from retrieval import Query
 
-        evidence = open_retriever(
-            store, index, vision=vision, learned=retriever, hops=hops, languages=language
-        ).retrieve(Query(text=question, image=image), k=limit)
+        evidence = open_retriever(store, index, learned=retriever, hops=hops, languages=language).retrieve(
+            Query(text=question, image=image), k=limit
+        )
     result: dict[str, Any] = {
         "evidence": [
             {**screen.fact(fact.statement, evidence.labels), "score": fact.score, "hop": fact.hop}

@@ -261,12 +261,15 @@ def _fold(module: nn.Module, **norms: str) -> None:
 class PictureEmbedder:
     """One L2-normalised vector a picture, for indexing: the mean of its patch features.
 
+    Args:
+        built_as: what ``build_encoder`` makes the tower of; an index remembers it.
+
     Attributes:
         name, dimension: as ``retrieval.embed.Embedder`` asks.
     """
 
-    def __init__(self, tower: VisionTower, batch: int = 32) -> None:
-        self.tower, self.batch = tower, batch
+    def __init__(self, tower: VisionTower, batch: int = 32, built_as: str | None = None) -> None:
+        self.tower, self.batch, self.built_as = tower, batch, built_as
         self.name, self.dimension = f"{tower.name}/mean", tower.width
 
     def embed(self, items: Sequence[str | Path | Image.Image]) -> np.ndarray:

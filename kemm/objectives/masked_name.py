@@ -22,11 +22,11 @@ class MaskedName(Objective):
 
     def compared(self, encoded: Encoded) -> tuple[Tensor, Tensor, Tensor] | None:
         """What is said of hidden ones (H, D_t), candidates (N, D_t), which are right (H, N); None: none is hidden."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define compared")
 
     def chance(self, right: Tensor) -> Tensor:
         """The accuracy that needs no reading, of ``right`` (H, N) as numbers."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define chance")
 
     def forward(self, encoded: Encoded) -> Tensor:
         found = self.compared(encoded)

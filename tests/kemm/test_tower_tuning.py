@@ -8,46 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from kemm.encoders import ENCODERS, build_encoder
-from kemm.encoders.vision import Stage, VisionTower
+from kemm.indexing import build, open_retriever
 from kemm.progress import silent
 from kemm.settings import Settings
 from kemm.tower_tuning import tune
 from kg.errors import InputError
-
-
-class Stripes(VisionTower):
-    """Three 1 × 1 convolutions, of which the last hardly lets anything through until it is tuned."""
-
-    name, width, size = "stripes", 12, 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(5)
-        self.stem = nn.Conv2d(3, 16, 1)
-        self.blocks = nn.ModuleList([nn.Conv2d(16, 16, 1), nn.Conv2d(16, 12, 1)])
-        with torch.no_grad():
-            self.blocks[1].weight.mul_(0.02)
-
-    def stages(self) -> list[Stage]:
-        return [
-            Stage(lambda x: torch.sin(3 * self.stem(x.permute(0, 3, 1, 2).float() / 255.0)), [self.stem]),
-            *(Stage(lambda x, b=b: torch.tanh(b(x)), [b]) for b in self.blocks),
-        ]
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        for stage in self.stages():
-            pixels = stage.run(pixels)
-        return pixels
+from retrieval.entity_index import tower_of
+from tests.kemm.tiny_towers import Blocks
 
 
 @pytest.fixture
 def settings(tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    monkeypatch.setitem(ENCODERS, "stripes", f"{__name__}:Stripes")
+    monkeypatch.setitem(ENCODERS, "blocks", f"{Blocks.__module__}:Blocks")
     made = tiny_settings.model_copy(deep=True)
-    made.model.vision, made.run = "stripes", tmp_path / "run"
+    made.model.vision, made.run = "blocks", tmp_path / "run"
     yield made
 
 
@@ -55,11 +31,25 @@ def test_a_tuned_tower_links_more_pictures_and_opens_as_it_was_kept(settings: Se
     found = tune(settings, tmp_path / "tower", blocks=1, epochs=8, views=1, batch=8, rate=3e-2, progress=silent)
     assert found["dev"] > 0 and found["after"] >= found["before"] and found["after"] == max(found["by_epoch"])
     assert found["by_epoch"][found["epoch"]] == found["after"] > 0.5
-    tower, base = build_encoder(f"tuned:{tmp_path / 'tower'}"), build_encoder("stripes")
-    assert tower.name.startswith("stripes~") and tower.name == build_encoder(f"tuned:{tmp_path / 'tower'}").name
+    tower, base = build_encoder(f"tuned:{tmp_path / 'tower'}"), build_encoder("blocks")
+    assert tower.name.startswith("blocks~") and tower.name == build_encoder(f"tuned:{tmp_path / 'tower'}").name
     assert torch.equal(tower.stem.weight, base.stem.weight)  # below the trained block nothing has changed
     assert torch.equal(tower.blocks[0].weight, base.blocks[0].weight)
-    assert torch.equal(tower.blocks[1].weight, base.blocks[1].weight) == (found["epoch"] == 0)
+    assert torch.equal(tower.head.weight, base.head.weight) == (found["epoch"] == 0)
+
+
+def test_an_index_remembers_the_tower_that_it_was_made_with(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(settings, tmp_path / "tower", blocks=1, epochs=1, views=0, progress=silent)
+    monkeypatch.chdir(tmp_path)
+    build(settings.data.store, tmp_path / "index", text="tiny-text", vision="tuned:tower", progress=silent)
+    monkeypatch.chdir("/")
+    retriever = open_retriever(settings.data.store, tmp_path / "index", text="tiny-text")
+    tower = build_encoder(f"tuned:{tmp_path / 'tower'}")
+    assert retriever.images is not None and retriever.images.name == f"{tower.name}/mean"
+    build(settings.data.store, tmp_path / "index", update=True, text="tiny-text", progress=silent)
+    assert tower_of(tmp_path / "index") == f"tuned:{tmp_path / 'tower'}" and tower_of(tmp_path) is None
 
 
 def test_entities_that_are_held_out_are_not_learned_from(settings: Settings, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from kemm.data.lexicon import Lexicon
 from kemm.encoders.text import HuggingFaceText
-from kemm.encoders.vision import VisionTower
+from kemm.encoders.vision import Stage, VisionTower
 
 PAD, MASK, START, END, FIRST_WORD = 0, 1, 2, 3, 4
 
@@ -77,6 +77,36 @@ class TinyVision(VisionTower):
     def forward(self, pixels: Tensor) -> Tensor:
         colours = F.avg_pool2d(pixels.permute(0, 3, 1, 2).float() / 255.0, 2)  # (B, 3, 4, 4)
         return torch.cat([colours, torch.cos(torch.einsum("wc,bcyx->bwyx", self.waves, colours))], dim=1)
+
+
+class Blocks(VisionTower):
+    """Five 1 × 1 convolutions over 8 × 8 pixels, a tanh after each: a stem, three blocks and a head."""
+
+    name, width, size = "blocks", 6, 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.stem = nn.Conv2d(3, 6, 1)
+        self.blocks = nn.ModuleList(nn.Conv2d(6, 6, 1) for _ in range(3))
+        self.head = nn.Conv2d(6, 6, 1)
+        self.num_stems = 0
+
+    def _stem(self, pixels: Tensor) -> Tensor:
+        self.num_stems += len(pixels)
+        return torch.tanh(self.stem(pixels.permute(0, 3, 1, 2).float() / 255.0))
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage(self._stem, [self.stem]),
+            *(Stage(lambda x, b=b: torch.tanh(b(x)), [b]) for b in (*self.blocks, self.head)),
+        ]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self._stem(pixels)
+        for block in (*self.blocks, self.head):
+            x = torch.tanh(block(x))
+        return x
 
 
 def paint(path: Path, colour: tuple[int, int, int], side: int = 12) -> str:

@@ -7,45 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from kemm.data.parts import PartMaker
 from kemm.data.pictures import FeatureBank, LowerBank, lower_bank
 from kemm.encoders.timm_images import Timm
-from kemm.encoders.vision import EfficientNetLite0, Stage, VisionTower, open_image
+from kemm.encoders.vision import EfficientNetLite0, VisionTower, open_image
 from kemm.fuse.entrances import TowerPictures
 from kemm.settings import Settings
-from tests.kemm.tiny_towers import TinyVision, paint
-
-
-class Blocks(VisionTower):
-    """Five 1 × 1 convolutions over 8 × 8 pixels, a tanh after each: a stem, three blocks and a head."""
-
-    name, width, size = "blocks", 6, 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(3)
-        self.stem = nn.Conv2d(3, 6, 1)
-        self.blocks = nn.ModuleList(nn.Conv2d(6, 6, 1) for _ in range(3))
-        self.head = nn.Conv2d(6, 6, 1)
-        self.num_stems = 0
-
-    def _stem(self, pixels: torch.Tensor) -> torch.Tensor:
-        self.num_stems += len(pixels)
-        return torch.tanh(self.stem(pixels.permute(0, 3, 1, 2).float() / 255.0))
-
-    def stages(self) -> list[Stage]:
-        return [
-            Stage(self._stem, [self.stem]),
-            *(Stage(lambda x, b=b: torch.tanh(b(x)), [b]) for b in (*self.blocks, self.head)),
-        ]
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = self._stem(pixels)
-        for block in (*self.blocks, self.head):
-            x = torch.tanh(block(x))
-        return x
+from tests.kemm.tiny_towers import Blocks, TinyVision, paint
 
 
 def pixels(count: int, size: int) -> torch.Tensor:
