@@ -55,6 +55,32 @@ class _Product(torch.autograd.Function):
         return to_query, gradient_of_rows(rows, values, k.shape, context.sparse), None, None
 
 
+def rows_and_table(table: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows of a table and the table, (E, D), (B,) → (B, D), (E, D), whose gradients are added in place.
+
+    Where all of the table is used beside a few of its rows, autograd would make a second table for the rows' gradient
+    and a third for the sum. The table's gradient must be new, as that of a product is: the rows' is written into it.
+    """
+    found: tuple[Tensor, Tensor] = _RowsAndTable.apply(table, numbers)
+    return found
+
+
+class _RowsAndTable(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, table: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        context.save_for_backward(numbers)
+        return table.index_select(0, numbers), table.view_as(table)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        to_rows, to_table = gradients
+        (numbers,) = context.saved_tensors
+        distinct, which = torch.unique(numbers, return_inverse=True)
+        # A row that comes twice is summed first, as autograd would: the same to the last bit.
+        summed = to_rows.new_zeros(len(distinct), to_rows.shape[1]).index_add_(0, which, to_rows)
+        return to_table.index_add_(0, distinct, summed), None
+
+
 def gradient_of_rows(rows: np.ndarray, values: Tensor, shape: torch.Size, sparse: bool) -> Tensor:
     """Return the gradient of a table from that of distinct rows, sparse or dense."""
     index = torch.from_numpy(rows)

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kg.embeddings.gathered import rows_and_table
+
 
 class KGEModel(nn.Module, abc.ABC):
     """The contract of embedding models.
@@ -81,6 +83,12 @@ class KGEModel(nn.Module, abc.ABC):
     def table(self) -> Tensor:
         """Return the vectors of all entities, (E, De), as ``entity`` gives them."""
         return self.entities
+
+    def entities_and_table(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``entity(numbers)`` and ``table()``, (B, De) and (E, De), for a loss that uses both."""
+        if type(self).entity is KGEModel.entity and type(self).table is KGEModel.table and not self.sparse:
+            return rows_and_table(self.entities, numbers)
+        return self.entity(numbers), self.table()
 
     def relation(self, numbers: Tensor) -> Tensor:
         """Return the vectors of relations, (…, Dr)."""

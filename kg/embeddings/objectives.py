@@ -111,10 +111,11 @@ class OneVsAll(Objective):
         arrays = self._answers[places], counts, which, rows[:, 0].copy(), rows[:, 1].copy()
         answers, num, of_row, entities, relations = (torch.from_numpy(array).to(model.device) for array in arrays)
         more = bool(self.weight or self.relation_prediction)
-        # One look-up for both ends, so that the table's gradient is made once.
-        ends = model.entity(torch.cat([entities, answers]) if more else entities)  # (B + N, De)
+        # One look-up for both ends and all entities, so that the table's gradient is made once.
+        ends, table = model.entities_and_table(torch.cat([entities, answers]) if more else entities)  # (B + N, De)
         given, asked, r = ends[: len(rows)], ends[len(rows) :], model.relation(relations)
-        loss = self._cross_entropy(side, model.dropout(given), model.dropout(r), of_row, answers) * len(answers)
+        kept = model.dropout(given), model.dropout(r)
+        loss = self._cross_entropy(side, *kept, table, of_row, answers) * len(answers)
         if self.relation_prediction:
             assert isinstance(model, ProductModel)
             h, t = (given[of_row], asked) if side == 0 else (asked, given[of_row])
@@ -127,13 +128,15 @@ class OneVsAll(Objective):
             loss = loss + self.weight * penalty(factors, self.regularizer, weights)
         return loss
 
-    def _cross_entropy(self, side: int, given: Tensor, r: Tensor, which: Tensor, answers: Tensor) -> Tensor:
+    def _cross_entropy(
+        self, side: int, given: Tensor, r: Tensor, table: Tensor, which: Tensor, answers: Tensor
+    ) -> Tensor:
         model = self.model
         if not isinstance(model, ProductModel):
             scores = model.against_tails(given, r, None) if side == 0 else model.against_heads(r, given, None)
             return torch.nn.functional.cross_entropy(scores[which], answers)
         query = model.tail_query(given, r) if side == 0 else model.head_query(r, given)
-        keys = (model.tail_keys if side == 0 else model.head_keys)(model.table())
+        keys = (model.tail_keys if side == 0 else model.head_keys)(table)
         return cross_entropy_of_products(query, keys, which, answers, model.bias(), self.precision)
 
 
