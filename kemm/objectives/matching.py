@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kemm.data.samples import Samples
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.matching import match_cross_entropy
 from kemm.objectives.masked_language import commonest
-from kemm.objectives.negatives import Candidates, Past, right_pairs, wrong_pairs
+from kemm.objectives.negatives import Past, entering, right_pairs, wrong_pairs
 from kemm.objectives.objective import Context, Objective
 
 
@@ -21,9 +22,9 @@ class Matching(Objective):
         (``wrong: either``: half of each)
 
     ALBEF (Li et al., 2021, arXiv:2107.07651); ``kemm.objectives.negatives`` says how negatives are drawn and where that
-    differs. They are of the batch, of the batches of all processes (VLMo), or of the last steps too, as these were
-    encoded then. With ``hidden`` all pairs have words and patches hidden, so that the right ones are those that ``mlm``
-    and ``mim`` read, as in FLAVA (Singh et al., 2022, arXiv:2112.04482).
+    differs. They are of the batch, of the batches of all processes (VLMo), or of the last steps too, read anew.
+    With ``hidden`` all pairs have words and patches hidden, so that the right ones are those that ``mlm`` and ``mim``
+    read, as in FLAVA (Singh et al., 2022, arXiv:2112.04482).
     """
 
     def __init__(self, settings: Any, context: Context) -> None:
@@ -31,7 +32,7 @@ class Matching(Objective):
         self.needs = self.between = tuple(settings.between)
         self.head = nn.Linear(context.width, 2)
         self.past = {name: Past(settings.queue) for name in self.between} if settings.negatives == "queue" else None
-        self._seen: dict[str, Candidates] = {}
+        self._seen: dict[str, tuple[Samples, Tensor, Tensor]] = {}
 
     def judge(self, fused: dict[str, Tensor]) -> Tensor:
         """(N, 2)."""
@@ -45,7 +46,7 @@ class Matching(Objective):
         chosen = self.settings
         wrong = wrong_pairs(encoded, self.between, chosen.negatives, self.past, is_hidden, chosen.wrong)
         if self.past is not None and self.training:
-            self._seen = {name: Candidates.of(encoded, name, rows, is_hidden=is_hidden) for name in self.between}
+            self._seen = {name: entering(encoded, name, rows) for name in self.between}
         return matched, self.judge(wrong.states) if wrong is not None else matched[:0]
 
     def forward(self, encoded: Encoded) -> Tensor:
@@ -55,7 +56,7 @@ class Matching(Objective):
     def after_step(self) -> None:
         for name, seen in self._seen.items():
             assert self.past is not None
-            self.past[name].take_in(seen)
+            self.past[name].take_in(*seen)
         self._seen = {}
 
     def metrics(self, encoded: Encoded) -> dict[str, float]:

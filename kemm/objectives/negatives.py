@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kemm.data.samples import UNKNOWN
+from kemm.data.samples import UNKNOWN, Samples, join
 from kemm.fuse.encoded import Encoded
+from kemm.fuse.readings import Readings
 from kemm.objectives.contrastive import positives
 from kemm.objectives.gathering import gather
 from kemm.objectives.losses.matching import hard_negatives
@@ -19,7 +20,8 @@ TEMPERATURE = 0.1  # of the cosines that negatives are drawn by
 
 class Candidates(NamedTuple):
     """C things of one modality, the batch's own first: ``tokens`` (C, S + L, D), ``mask`` (C, S + L) of what is there,
-    ``pooled`` (C, D_m) by which they are alike, ``entity`` (C,) what it shows.
+    ``pooled`` (C, D_m) by which they are alike, ``entity`` (C,) what it shows. Past ones have
+    tokens once they are read.
     """
 
     tokens: Tensor
@@ -48,28 +50,58 @@ class Candidates(NamedTuple):
             return own
         return cls(gather(own.tokens), gather(own.mask), gather(own.pooled), gather(own.entity, UNKNOWN))
 
-    def with_past(self, past: Candidates) -> Candidates:
-        """These, then those of earlier steps."""
-        length = max(self.tokens.shape[1], past.tokens.shape[1])
-        return Candidates(
-            torch.cat([_pad(self.tokens, length), _pad(past.tokens, length).to(self.tokens)]),
-            torch.cat([_pad(self.mask, length), _pad(past.mask, length)]),
-            torch.cat([self.pooled, past.pooled]),
-            torch.cat([self.entity, past.entity]),
-        )
-
 
 class Past:
-    """The last ``size`` things of a modality that a step has seen, as they were then; a resumed run starts anew."""
+    """The last ``size`` things of a modality that steps have seen; a resumed run starts anew.
+
+    Kept is what enters the model: a step reads those it draws by its own weights, and trains the modality by them. Were
+    tokens kept as they came out, a modality's own would be trained by two wrong pairs for each right one, and soon all
+    pairs are called wrong (LOG.md, 2026-11-23).
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.held: Candidates | None = None
+        self.samples: Samples | None = None
+        self.mask, self.pooled = torch.zeros(0, 0, dtype=torch.bool), torch.zeros(0, 0)
 
-    @torch.no_grad()
-    def take_in(self, new: Candidates) -> None:
-        both = new if self.held is None else new.with_past(self.held)
-        self.held = Candidates(*(value[: self.size].detach() for value in both))
+    def take_in(self, samples: Samples, mask: Tensor, pooled: Tensor) -> None:
+        """N samples of this modality alone, what of them was there (N, S + L), by which vectors they are alike."""
+        if self.samples is not None:
+            length = max(mask.shape[1], self.mask.shape[1])
+            mask = torch.cat([_pad(mask, length), _pad(self.mask, length)])
+            pooled = torch.cat([pooled, self.pooled])
+            samples = _joined(samples, self.samples)
+        kept = torch.arange(min(self.size, len(samples)), device=mask.device)
+        self.samples, self.mask, self.pooled = samples.take(kept), mask[kept], pooled[kept].detach()
+
+    def listed(self, own: Candidates) -> Candidates:
+        """Things of the batch, and these to draw among."""
+        if self.samples is None:
+            return own
+        entity = torch.cat([own.entity, self.samples.shown])
+        return own._replace(pooled=torch.cat([own.pooled, self.pooled]), entity=entity)
+
+    def read(self, encoded: Encoded, name: str, own: Candidates, drawn: Tensor) -> tuple[Candidates, Tensor]:
+        """Things of the batch and those of these that are drawn (M,), read now; and the numbers drawn, among both."""
+        is_past = drawn >= len(own.tokens)
+        if self.samples is None or not bool(is_past.any()):
+            return own, drawn
+        distinct, which = torch.unique(drawn[is_past] - len(own.tokens), return_inverse=True)
+        tokens = Readings(encoded.model, self.samples.take(distinct), encoded.calls).tokens(name)
+        mask = self.mask[distinct, : tokens.shape[1]]
+        length = max(own.tokens.shape[1], tokens.shape[1])
+        both = own._replace(
+            tokens=torch.cat([_pad(own.tokens, length), _pad(tokens, length)]),
+            mask=torch.cat([_pad(own.mask, length), _pad(mask, length)]),
+        )
+        return both, drawn.masked_scatter(is_past, which + len(own.tokens))
+
+
+def entering(encoded: Encoded, name: str, rows: Tensor) -> tuple[Samples, Tensor, Tensor]:
+    """What ``Past.take_in`` takes, of the samples' ``rows`` (N,)."""
+    samples = encoded.samples
+    alone = Samples({name: samples.parts[name]}, samples.entity, samples.label)
+    return alone.take(rows), encoded.read.mask(name)[rows], encoded.pooled(name, rows).detach().float()
 
 
 class Pairs(NamedTuple):
@@ -141,18 +173,17 @@ def wrong_pairs(
     key = ("wrong", names, among, None if past is None else id(past), is_hidden, wrong)
 
     def compute() -> Pairs | None:
-        rows, found = encoded.rows(*names), {}
-        for name in names:
-            found[name] = Candidates.of(encoded, name, rows, among == "global", is_hidden)
-            held = past[name].held if past is not None else None
-            if held is not None:
-                found[name] = found[name].with_past(held)
-        drawn = encoded.drawn(key, lambda: draw_pairs(found, len(rows), encoded.generator, wrong))
+        rows = encoded.rows(*names)
+        found = {name: Candidates.of(encoded, name, rows, among == "global", is_hidden) for name in names}
+        listed = {name: past[name].listed(own) if past is not None else own for name, own in found.items()}
+        drawn = encoded.drawn(key, lambda: draw_pairs(listed, len(rows), encoded.generator, wrong))
         if not len(drawn[names[0]]):
             return None
-        mask = {name: found[name].mask[chosen] for name, chosen in drawn.items()}
-        states = encoded.together({name: found[name].tokens[chosen] for name, chosen in drawn.items()}, mask)
-        return Pairs(states, mask)
+        tokens, mask = {}, {}
+        for name, chosen in drawn.items():
+            things, places = past[name].read(encoded, name, found[name], chosen) if past else (found[name], chosen)
+            tokens[name], mask[name] = things.tokens[places], things.mask[places]
+        return Pairs(encoded.together(tokens, mask), mask)
 
     return encoded.once(("wrong pairs", key), compute)
 
@@ -163,6 +194,12 @@ def _tokens(encoded: Encoded, name: str, is_hidden: bool) -> tuple[Tensor, Tenso
         return encoded.read.tokens(name), encoded.read.mask(name)
     tokens, masks, _ = encoded.hidden_tokens()
     return tokens[name], masks[name]
+
+
+def _joined(first: Samples, second: Samples) -> Samples:
+    both = join([first, second])
+    assert both is not None
+    return both
 
 
 def _pad(values: Tensor, length: int) -> Tensor:

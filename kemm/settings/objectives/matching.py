@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kemm.settings.objectives.base import ObjectiveSettings, Schedule
 
@@ -19,6 +19,12 @@ class Matching(ObjectiveSettings):
         "both", description="a wrong picture and a wrong text for each pair (ALBEF), or one of them in turn"
     )
     hidden: bool = Field(False, description="judge what mlm and mim read, right pairs and wrong ones alike (FLAVA)")
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Matching:
+        if self.negatives == "queue" and (self.hidden or "knowledge" in self.between):
+            raise ValueError("negatives: queue keeps whole things of one modality: neither hidden ones nor facts")
+        return self
 
 
 class TagMatching(ObjectiveSettings):

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from kemm.data.samples import Part
+from kemm.data.samples import Part, Samples
 from kemm.objectives.graph_matching import GraphMatching
 from kemm.objectives.matching import Matching
-from kemm.objectives.negatives import Candidates, Past
+from kemm.objectives.negatives import Past
 from kemm.objectives.next_sentence import NextSentence
 from kemm.objectives.objective import MissingModality
 from kemm.objectives.tag_matching import TagMatching
@@ -29,17 +29,49 @@ def generator(seed: int = 0) -> torch.Generator:
 # ── past things as negatives ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def things(count: int, length: int, first: int) -> Candidates:
-    tokens = torch.arange(first, first + count).float()[:, None, None].expand(-1, length, 8)
-    return Candidates(tokens, torch.ones(count, length) > 0, tokens[:, 0], torch.arange(first, first + count))
+def things(count: int, length: int, first: int) -> tuple[Samples, torch.Tensor, torch.Tensor]:
+    there = torch.ones(count, length) > 0
+    numbers = torch.arange(first, first + count)
+    words = Part(torch.ones(count) > 0, raw=numbers[:, None].expand(-1, length), mask=there)
+    return Samples({"language": words}, numbers), there, numbers[:, None].float()
 
 
 def test_the_last_things_are_kept_newest_first_and_shorter_ones_are_padded() -> None:
     past = Past(5)
-    past.take_in(things(3, 4, first=0))
-    past.take_in(things(3, 6, first=10))
-    assert past.held is not None and past.held.entity.tolist() == [10, 11, 12, 0, 1]
-    assert past.held.mask.sum(1).tolist() == [6, 6, 6, 4, 4] and not past.held.tokens.requires_grad
+    past.take_in(*things(3, 4, first=0))
+    past.take_in(*things(3, 6, first=10))
+    assert past.samples is not None and past.samples.entity.tolist() == [10, 11, 12, 0, 1]
+    assert past.mask.sum(1).tolist() == [6, 6, 6, 4, 4] and past.pooled[:, 0].tolist() == [10, 11, 12, 0, 1]
+    assert past.samples.parts["language"].mask is not None
+    assert torch.equal(past.samples.parts["language"].mask, past.mask)
+
+
+def test_past_things_are_read_by_todays_weights_and_train_them() -> None:
+    made = task(itm={"negatives": "queue", "queue": 8}).train()
+    itm = made.objectives["itm"]
+    assert isinstance(itm, Matching)
+    both = made.encode(rows(tiny_batch.batch(), [0, 1]), generator())
+    itm.logits(made.encode(rows(tiny_batch.batch(), [1]), generator()))
+    itm.after_step()
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter.mul_(1.1)
+    _, wrong = itm.logits(made.encode(rows(tiny_batch.batch(), [0]), generator()))
+    swapped = {"vision": torch.tensor([1, 0]), "language": torch.tensor([0, 1])}
+    torch.testing.assert_close(wrong, itm.judge(both.pair(swapped)))
+    for name in ("vision", "language"):
+        weights = [each for each in made.model.entrance(name).parameters() if each.requires_grad]
+        one, two = (
+            torch.autograd.grad(found.sum(), weights, retain_graph=True, allow_unused=True)
+            for found in (wrong, itm.judge(both.pair(swapped)))
+        )
+        torch.testing.assert_close(one, two)
+
+
+def test_a_queue_keeps_neither_hidden_things_nor_facts() -> None:
+    for wish in ({"hidden": True}, {"between": ("vision", "knowledge")}):
+        with pytest.raises(ValueError, match="negatives: queue"):
+            task(itm={"negatives": "queue"} | wish)
 
 
 def test_a_batch_of_one_finds_its_wrong_partners_among_past_ones() -> None:
@@ -52,8 +84,8 @@ def test_a_batch_of_one_finds_its_wrong_partners_among_past_ones() -> None:
     matched, wrong = itm.logits(made.encode(rows(tiny_batch.batch(1), [1]), generator()))
     assert (len(matched), len(wrong)) == (1, 2)  # a wrong picture and a wrong text, of the step before
     itm.after_step()
-    assert itm.past is not None and itm.past["vision"].held is not None
-    assert itm.past["vision"].held.entity.tolist() == [1, 0]
+    assert itm.past is not None and itm.past["vision"].samples is not None
+    assert itm.past["vision"].samples.entity.tolist() == [1, 0]
     matched, wrong = itm.logits(made.encode(rows(tiny_batch.batch(2), [1]), generator()))
     assert len(wrong) == 2  # entity 1 is itself; 0 is left
 
@@ -64,7 +96,7 @@ def test_held_out_batches_leave_no_trace_in_the_past() -> None:
     assert isinstance(itm, Matching) and itm.past is not None
     itm(made.encode(tiny_batch.batch(), generator()))
     itm.after_step()
-    assert itm.past["vision"].held is None
+    assert itm.past["vision"].samples is None
 
 
 # ── tags ──────────────────────────────────────────────────────────────────────────────────────────────────────────
