@@ -26,6 +26,8 @@ from kg.errors import InputError
 
 SCALE, SMOOTHING = 16.0, 0.1
 READ = 64  # pictures at a time where nothing is learned
+BLENDS = (0.25, 0.5, 0.75)  # shares of tuned weights
+FEWEST = 4  # pictures of an entity of which some are kept apart
 
 
 class Photos(NamedTuple):
@@ -33,6 +35,19 @@ class Photos(NamedTuple):
 
     files: Sequence[str]
     entity: np.ndarray
+
+    def some(self, chosen: np.ndarray) -> Photos:
+        """Those for which ``chosen`` (N,) is true."""
+        return Photos([file for file, is_one in zip(self.files, chosen, strict=True) if is_one], self.entity[chosen])
+
+
+class Choice(NamedTuple):
+    """Weights: how many pictures they link, after which epoch, what share of them is tuned."""
+
+    linked: float
+    epoch: int
+    share: float
+    weights: dict[str, Any]
 
 
 def tune(
@@ -50,8 +65,10 @@ def tune(
         L = CE(s · cos(v̄, w_e)), v̄ the mean feature of a picture, w_e learned for each entity from its pictures' mean
 
     with s = 16 and labels smoothed by 0.1 (NormFace, Wang et al., 2017, arXiv:1704.06369). Entities that the settings
-    hold out, and ``dev`` and test pictures, are not learned from; the weights kept are those by which the most ``dev``
-    pictures are nearest the mean of their entity's training pictures, the untuned ones included.
+    hold out, and ``dev`` and test pictures, are not learned from. Neither is a group of each entity's training pictures
+    that are alike and unlike its others, taken another day or elsewhere: kept are the weights by which the most of
+    these are nearest the mean of their entity's pictures, among those after each epoch, the last ones blended with the
+    untuned (WiSE-FT, Wortsman et al., 2022, arXiv:2109.01903) and the untuned.
 
     Args:
         settings: of the run to come: its store, its split of pictures, its held-out entities.
@@ -61,7 +78,8 @@ def tune(
         rate: AdamW's learning rate, falling as a cosine.
 
     Returns:
-        Counts; ``before`` and ``after``, shares of ``dev`` pictures that are linked rightly; the epoch kept; seconds.
+        Counts; ``before`` and ``after``, shares of the groups' pictures that are linked rightly, ``dev_before`` and
+        ``dev_after``, of ``dev`` pictures; the ``epoch`` kept, and the ``share`` of its weights in the blend; seconds.
 
     Raises:
         StoreMissing, InputError: there are no pictures to learn from, or the tower can't be trained in part.
@@ -84,8 +102,15 @@ def tune(
     tick = progress("encode pictures", len(train.files) * (1 + views) + len(dev.files))
     bank.compute(train.files, 1 + views, tick)
     bank.compute(dev.files, 1, tick)
-    linked = [_linked(tower, bank, train, dev, len(names))]
-    best, at = copy.deepcopy(tower.state_dict()), 0
+    is_apart = apart(_pooled(tower, bank, train.files).numpy(), train.entity)
+    every, train, others = train, train.some(~is_apart), train.some(is_apart)
+
+    def measured(known: Photos, asked: Photos) -> float:
+        return _linked(tower, bank, known, asked, len(names))
+
+    dev_before, linked = measured(every, dev), [measured(train, others)]
+    untuned = copy.deepcopy(tower.state_dict())
+    best = Choice(linked[0], 0, 0.0, untuned)
     heads = nn.Parameter(_means(tower, bank, train, len(names)))
     chosen = [weight for weight in tower.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -111,18 +136,29 @@ def tune(
             optimizer.step()
             schedule.step()
             tick(1, f"loss {loss.item():.2f}")
-        linked.append(_linked(tower, bank, train, dev, len(names)))
-        if linked[-1] > linked[at]:
-            best, at = copy.deepcopy(tower.state_dict()), epoch
-    tower.load_state_dict(best)
+        linked.append(measured(train, others))
+        if linked[-1] > best.linked:
+            best = Choice(linked[-1], epoch, 1.0, copy.deepcopy(tower.state_dict()))
+    last, blended = copy.deepcopy(tower.state_dict()), {}
+    for share in BLENDS:
+        tower.load_state_dict(_blend(untuned, last, share))
+        blended[share] = measured(train, others)
+        if blended[share] > best.linked:
+            best = Choice(blended[share], epochs, share, copy.deepcopy(tower.state_dict()))
+    tower.load_state_dict(best.weights)
     found = {
         "entities": len(names),
         "pictures": len(train.files),
+        "apart": len(others.files),
         "dev": len(dev.files),
         "before": round(linked[0], 4),
-        "after": round(linked[at], 4),
-        "epoch": at,
+        "after": round(best.linked, 4),
+        "epoch": best.epoch,
+        "share": best.share,
         "by_epoch": [round(share, 4) for share in linked],
+        "by_share": {str(share): round(value, 4) for share, value in blended.items()},
+        "dev_before": round(dev_before, 4),
+        "dev_after": round(measured(every, dev), 4),
     }
     with written_whole(out, ABOUT, "a tuned tower") as folder:
         save_tower(tower, base, folder, {"blocks": blocks, "seed": settings.train.seed, **found})
@@ -148,6 +184,43 @@ def _photos(settings: Settings) -> tuple[Photos, Photos, list[str]]:
         return Photos([file for file, _ in rows], np.array([number for _, number in rows]))
 
     return photos(split["train"]), photos(split["dev"]), names
+
+
+def apart(pooled: np.ndarray, entity: np.ndarray) -> np.ndarray:
+    """Which pictures to judge by: of each entity with four or more a group that is unlike its others, (N,) bool.
+
+    Of the tree of its pictures (average linkage of the cosine distances of their features) that branch is taken which
+    has an eighth to a half of them and is the longest: alike within, far from the rest.
+
+    Args:
+        pooled: (N, D) features. entity: (N,) numbers.
+    """
+    from scipy.cluster.hierarchy import linkage
+
+    chosen = np.zeros(len(entity), dtype=bool)
+    for number in np.unique(entity):
+        rows = np.flatnonzero(entity == number)
+        if len(rows) < FEWEST:
+            continue
+        groups, heights = [[row] for row in rows], [0.0] * len(rows)
+        longest, best = -1.0, rows[:0].tolist()
+        for one, two, height, _ in linkage(pooled[rows], "average", "cosine"):
+            for child in (int(one), int(two)):
+                size = len(groups[child])
+                if len(rows) / 8 <= size <= len(rows) / 2 and height - heights[child] > longest:
+                    longest, best = height - heights[child], groups[child]
+            groups.append(groups[int(one)] + groups[int(two)])
+            heights.append(height)
+        chosen[best] = True
+    return chosen
+
+
+def _blend(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights between two, ``share`` of the second; whole numbers are the second's."""
+    return {
+        name: torch.lerp(first[name], value, share) if value.is_floating_point() else value
+        for name, value in second.items()
+    }
 
 
 def _maps(bank: LowerBank, files: Sequence[str], views: Sequence[int]) -> Tensor:

@@ -30,6 +30,8 @@ ENCODERS: list[dict[str, Any]] = [
     {"kind": "hgt", "layers": 2, "heads": 2, "dropout": 0.1},
 ]
 DECODER_OPTIONS: dict[str, dict[str, Any]] = {"conve": {"height": 2, "channels": 2}, "convtranse": {"channels": 2}}
+#: Of convolutions: the batch norm that follows takes shifts away. Rounding moves them, or not, by the processor.
+SHIFTS = ("filters.0.bias", "filters.2.bias", "hidden.0.bias")
 OBJECTIVES: list[dict[str, Any]] = [
     {"kind": "1-vs-all", "group": 4},
     {"kind": "k-vs-all"},
@@ -75,7 +77,7 @@ def test_it_takes_a_step_that_moves_every_parameter(
     optimizer.step()
     assert torch.isfinite(loss)
     still = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
-    assert still == set()
+    assert still <= {name for name in before if name.startswith("decoder.") and name.endswith(SHIFTS)}
     ranks = rank(model.eval(), triples)
     assert ranks.num_nan == 0 and ((ranks.realistic >= 1) & (ranks.realistic <= ranks.candidates)).all()
 

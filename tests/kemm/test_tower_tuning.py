@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ from kemm.encoders import ENCODERS, build_encoder
 from kemm.indexing import build, open_retriever
 from kemm.progress import silent
 from kemm.settings import Settings
-from kemm.tower_tuning import tune
+from kemm.tower_tuning import apart, tune
 from kg.errors import InputError
 from retrieval.entity_index import tower_of
 from tests.kemm.tiny_towers import Blocks
@@ -29,13 +30,22 @@ def settings(tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_tuned_tower_links_more_pictures_and_opens_as_it_was_kept(settings: Settings, tmp_path: Path) -> None:
     found = tune(settings, tmp_path / "tower", blocks=1, epochs=8, views=1, batch=8, rate=3e-2, progress=silent)
-    assert found["dev"] > 0 and found["after"] >= found["before"] and found["after"] == max(found["by_epoch"])
-    assert found["by_epoch"][found["epoch"]] == found["after"] > 0.5
+    assert found["apart"] > 0 and found["after"] == max(*found["by_epoch"], *found["by_share"].values()) > 0.5
+    kept = found["by_share"][str(found["share"])] if 0 < found["share"] < 1 else found["by_epoch"][found["epoch"]]
+    assert kept == found["after"] and 0 <= found["dev_after"] <= 1
     tower, base = build_encoder(f"tuned:{tmp_path / 'tower'}"), build_encoder("blocks")
     assert tower.name.startswith("blocks~") and tower.name == build_encoder(f"tuned:{tmp_path / 'tower'}").name
     assert torch.equal(tower.stem.weight, base.stem.weight)  # below the trained block nothing has changed
     assert torch.equal(tower.blocks[0].weight, base.blocks[0].weight)
     assert torch.equal(tower.head.weight, base.head.weight) == (found["epoch"] == 0)
+
+
+def test_a_group_of_each_entitys_pictures_that_is_unlike_its_others_is_kept_apart() -> None:
+    random = np.random.default_rng(0)
+    days = np.array([0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 2, 2, 2, 0, 0, 0])
+    entity = np.array([0] * 8 + [1] * 5 + [2] * 3)  # the third has too few
+    pooled = np.eye(4)[days] * 3 + np.eye(4)[3] + 0.02 * random.normal(size=(16, 4))
+    assert np.flatnonzero(apart(pooled, entity)).tolist() == [5, 6, 8, 9]
 
 
 def test_an_index_remembers_the_tower_that_it_was_made_with(

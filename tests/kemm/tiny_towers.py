@@ -97,10 +97,8 @@ class Blocks(VisionTower):
         return torch.tanh(self.stem(pixels.permute(0, 3, 1, 2).float() / 255.0))
 
     def stages(self) -> list[Stage]:
-        return [
-            Stage(self._stem, [self.stem]),
-            *(Stage(lambda x, b=b: torch.tanh(b(x)), [b]) for b in (*self.blocks, self.head)),
-        ]
+        later = [self.blocks[0], self.blocks[1], self.blocks[2], self.head]
+        return [Stage(self._stem, [self.stem]), *(Stage(nn.Sequential(one, nn.Tanh()), [one]) for one in later)]
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self._stem(pixels)
