@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kemm.data.samples import Samples
 from kemm.fuse.encoded import Encoded
 from kemm.objectives.losses.matching import match_cross_entropy
 from kemm.objectives.masked_language import commonest
-from kemm.objectives.negatives import Past, entering, right_pairs, wrong_pairs
+from kemm.objectives.negatives import Past, Seen, right_pairs, wrong_pairs
 from kemm.objectives.objective import Context, Objective
 
 
@@ -32,7 +31,7 @@ class Matching(Objective):
         self.needs = self.between = tuple(settings.between)
         self.head = nn.Linear(context.width, 2)
         self.past = {name: Past(settings.queue) for name in self.between} if settings.negatives == "queue" else None
-        self._seen: dict[str, tuple[Samples, Tensor, Tensor]] = {}
+        self._seen: dict[str, Seen] = {}
 
     def judge(self, fused: dict[str, Tensor]) -> Tensor:
         """(N, 2)."""
@@ -46,7 +45,7 @@ class Matching(Objective):
         chosen = self.settings
         wrong = wrong_pairs(encoded, self.between, chosen.negatives, self.past, is_hidden, chosen.wrong)
         if self.past is not None and self.training:
-            self._seen = {name: entering(encoded, name, rows) for name in self.between}
+            self._seen = {name: Seen.of(encoded, name, rows) for name in self.between}
         return matched, self.judge(wrong.states) if wrong is not None else matched[:0]
 
     def forward(self, encoded: Encoded) -> Tensor:
@@ -56,7 +55,7 @@ class Matching(Objective):
     def after_step(self) -> None:
         for name, seen in self._seen.items():
             assert self.past is not None
-            self.past[name].take_in(*seen)
+            self.past[name].take_in(seen)
         self._seen = {}
 
     def metrics(self, encoded: Encoded) -> dict[str, float]:

@@ -20,8 +20,7 @@ TEMPERATURE = 0.1  # of the cosines that negatives are drawn by
 
 class Candidates(NamedTuple):
     """C things of one modality, the batch's own first: ``tokens`` (C, S + L, D), ``mask`` (C, S + L) of what is there,
-    ``pooled`` (C, D_m) by which they are alike, ``entity`` (C,) what it shows. Past ones have
-    tokens once they are read.
+    ``pooled`` (C, D_m) by which they are alike, ``entity`` (C,) what it shows. Past ones have tokens once read.
     """
 
     tokens: Tensor
@@ -51,57 +50,73 @@ class Candidates(NamedTuple):
         return cls(gather(own.tokens), gather(own.mask), gather(own.pooled), gather(own.entity, UNKNOWN))
 
 
+class Seen(NamedTuple):
+    """N things of one modality as they enter the model: ``samples`` of that modality alone, ``mask`` (N, S + L) of what
+    was there, ``pooled`` (N, D_m) by which they are alike.
+    """
+
+    samples: Samples
+    mask: Tensor
+    pooled: Tensor
+
+    @classmethod
+    def of(cls, encoded: Encoded, name: str, rows: Tensor) -> Seen:
+        samples = encoded.samples
+        alone = Samples({name: samples.parts[name]}, samples.entity, samples.label)
+        return cls(alone.take(rows), encoded.read.mask(name)[rows], encoded.pooled(name, rows).detach().float())
+
+    def take(self, rows: Tensor) -> Seen:
+        return Seen(self.samples.take(rows), self.mask[rows], self.pooled[rows])
+
+
 class Past:
     """The last ``size`` things of a modality that steps have seen; a resumed run starts anew.
 
     Kept is what enters the model: a step reads those it draws by its own weights, and trains the modality by them. Were
     tokens kept as they came out, a modality's own would be trained by two wrong pairs for each right one, and soon all
     pairs are called wrong (LOG.md, 2026-11-23).
+
+    Attributes:
+        steps: the newest first.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.samples: Samples | None = None
-        self.mask, self.pooled = torch.zeros(0, 0, dtype=torch.bool), torch.zeros(0, 0)
+        self.steps: list[Seen] = []
 
-    def take_in(self, samples: Samples, mask: Tensor, pooled: Tensor) -> None:
-        """N samples of this modality alone, what of them was there (N, S + L), by which vectors they are alike."""
-        if self.samples is not None:
-            length = max(mask.shape[1], self.mask.shape[1])
-            mask = torch.cat([_pad(mask, length), _pad(self.mask, length)])
-            pooled = torch.cat([pooled, self.pooled])
-            samples = _joined(samples, self.samples)
-        kept = torch.arange(min(self.size, len(samples)), device=mask.device)
-        self.samples, self.mask, self.pooled = samples.take(kept), mask[kept], pooled[kept].detach()
+    def take_in(self, new: Seen) -> None:
+        steps, self.steps, room = [new, *self.steps], [], self.size
+        for seen in steps:
+            rows = torch.arange(len(seen.pooled), device=seen.mask.device)[:room]
+            if len(rows):
+                self.steps.append(seen if len(rows) == len(seen.pooled) else seen.take(rows))
+            room -= len(rows)
 
     def listed(self, own: Candidates) -> Candidates:
         """Things of the batch, and these to draw among."""
-        if self.samples is None:
-            return own
-        entity = torch.cat([own.entity, self.samples.shown])
-        return own._replace(pooled=torch.cat([own.pooled, self.pooled]), entity=entity)
+        pooled, entity = [seen.pooled for seen in self.steps], [seen.samples.shown for seen in self.steps]
+        return own._replace(pooled=torch.cat([own.pooled, *pooled]), entity=torch.cat([own.entity, *entity]))
 
     def read(self, encoded: Encoded, name: str, own: Candidates, drawn: Tensor) -> tuple[Candidates, Tensor]:
         """Things of the batch and those of these that are drawn (M,), read now; and the numbers drawn, among both."""
         is_past = drawn >= len(own.tokens)
-        if self.samples is None or not bool(is_past.any()):
+        distinct, which = torch.unique(drawn[is_past], return_inverse=True)
+        parts, first = [], len(own.tokens)
+        for seen in self.steps:
+            end = first + len(seen.pooled)
+            parts.append(seen.take(distinct[(distinct >= first) & (distinct < end)] - first))
+            first = end
+        samples = join([part.samples for part in parts])
+        if samples is None:
             return own, drawn
-        distinct, which = torch.unique(drawn[is_past] - len(own.tokens), return_inverse=True)
-        tokens = Readings(encoded.model, self.samples.take(distinct), encoded.calls).tokens(name)
-        mask = self.mask[distinct, : tokens.shape[1]]
-        length = max(own.tokens.shape[1], tokens.shape[1])
+        tokens = Readings(encoded.model, samples, encoded.calls).tokens(name)
+        masks = [own.mask, *(part.mask for part in parts)]
+        length = max(each.shape[1] for each in (tokens, *masks))
         both = own._replace(
-            tokens=torch.cat([_pad(own.tokens, length), _pad(tokens, length)]),
-            mask=torch.cat([_pad(own.mask, length), _pad(mask, length)]),
+            tokens=torch.cat([_pad(each, length) for each in (own.tokens, tokens)]),
+            mask=torch.cat([_pad(each, length) for each in masks]),
         )
         return both, drawn.masked_scatter(is_past, which + len(own.tokens))
-
-
-def entering(encoded: Encoded, name: str, rows: Tensor) -> tuple[Samples, Tensor, Tensor]:
-    """What ``Past.take_in`` takes, of the samples' ``rows`` (N,)."""
-    samples = encoded.samples
-    alone = Samples({name: samples.parts[name]}, samples.entity, samples.label)
-    return alone.take(rows), encoded.read.mask(name)[rows], encoded.pooled(name, rows).detach().float()
 
 
 class Pairs(NamedTuple):
@@ -194,12 +209,6 @@ def _tokens(encoded: Encoded, name: str, is_hidden: bool) -> tuple[Tensor, Tenso
         return encoded.read.tokens(name), encoded.read.mask(name)
     tokens, masks, _ = encoded.hidden_tokens()
     return tokens[name], masks[name]
-
-
-def _joined(first: Samples, second: Samples) -> Samples:
-    both = join([first, second])
-    assert both is not None
-    return both
 
 
 def _pad(values: Tensor, length: int) -> Tensor:

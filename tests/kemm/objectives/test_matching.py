@@ -12,7 +12,7 @@ import torch
 from kemm.data.samples import Part, Samples
 from kemm.objectives.graph_matching import GraphMatching
 from kemm.objectives.matching import Matching
-from kemm.objectives.negatives import Past
+from kemm.objectives.negatives import Candidates, Past, Seen
 from kemm.objectives.next_sentence import NextSentence
 from kemm.objectives.objective import MissingModality
 from kemm.objectives.tag_matching import TagMatching
@@ -29,21 +29,44 @@ def generator(seed: int = 0) -> torch.Generator:
 # ── past things as negatives ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def things(count: int, length: int, first: int) -> tuple[Samples, torch.Tensor, torch.Tensor]:
+def things(count: int, length: int, first: int) -> Seen:
     there = torch.ones(count, length) > 0
     numbers = torch.arange(first, first + count)
     words = Part(torch.ones(count) > 0, raw=numbers[:, None].expand(-1, length), mask=there)
-    return Samples({"language": words}, numbers), there, numbers[:, None].float()
+    return Seen(Samples({"language": words}, numbers), there, numbers[:, None].float())
 
 
-def test_the_last_things_are_kept_newest_first_and_shorter_ones_are_padded() -> None:
+def shown(past: Past) -> list[int]:
+    return [entity for seen in past.steps for entity in seen.samples.entity.tolist()]
+
+
+def test_the_last_things_are_kept_newest_first() -> None:
     past = Past(5)
-    past.take_in(*things(3, 4, first=0))
-    past.take_in(*things(3, 6, first=10))
-    assert past.samples is not None and past.samples.entity.tolist() == [10, 11, 12, 0, 1]
-    assert past.mask.sum(1).tolist() == [6, 6, 6, 4, 4] and past.pooled[:, 0].tolist() == [10, 11, 12, 0, 1]
-    assert past.samples.parts["language"].mask is not None
-    assert torch.equal(past.samples.parts["language"].mask, past.mask)
+    past.take_in(things(3, 4, first=0))
+    past.take_in(things(3, 6, first=10))
+    assert shown(past) == [10, 11, 12, 0, 1]
+    assert [seen.mask.sum(1).tolist() for seen in past.steps] == [[6, 6, 6], [4, 4]]
+    past.take_in(things(7, 4, first=20))
+    assert shown(past) == [20, 21, 22, 23, 24]
+
+
+def test_past_texts_of_several_steps_are_padded_and_read_in_the_order_drawn() -> None:
+    made, past, every = task(itm={}).eval(), Past(8), torch.arange(4)
+    encoded = made.encode(tiny_batch.batch(), generator())
+    whole, own = Seen.of(encoded, "language", every), Candidates.of(encoded, "language", every)
+    least = int(own.mask.sum(1).argmin())
+    short = whole.take(torch.tensor([least]))
+    words, length = short.samples.parts["language"], int(own.mask[least].sum())
+    assert words.raw is not None and words.states is not None and words.mask is not None
+    assert length < own.mask.shape[1]
+    cut = Part(words.present, *(each[:, : length - 1] for each in (words.raw, words.states, words.mask)))  # no summary
+    past.take_in(Seen(replace(short.samples, parts={"language": cut}), short.mask[:, :length], short.pooled))
+    past.take_in(whole)
+    assert len(past.listed(own).entity) == len(past.listed(own).pooled) == 9
+    both, places = past.read(encoded, "language", own, torch.tensor([8, 1, 6, 8]))
+    rows = [least, 1, 2, least]
+    assert torch.equal(both.mask[places], own.mask[rows])
+    torch.testing.assert_close(both.tokens[places][own.mask[rows]], own.tokens[rows][own.mask[rows]])
 
 
 def test_past_things_are_read_by_todays_weights_and_train_them() -> None:
@@ -84,8 +107,7 @@ def test_a_batch_of_one_finds_its_wrong_partners_among_past_ones() -> None:
     matched, wrong = itm.logits(made.encode(rows(tiny_batch.batch(1), [1]), generator()))
     assert (len(matched), len(wrong)) == (1, 2)  # a wrong picture and a wrong text, of the step before
     itm.after_step()
-    assert itm.past is not None and itm.past["vision"].samples is not None
-    assert itm.past["vision"].samples.entity.tolist() == [1, 0]
+    assert itm.past is not None and shown(itm.past["vision"]) == [1, 0]
     matched, wrong = itm.logits(made.encode(rows(tiny_batch.batch(2), [1]), generator()))
     assert len(wrong) == 2  # entity 1 is itself; 0 is left
 
@@ -96,7 +118,7 @@ def test_held_out_batches_leave_no_trace_in_the_past() -> None:
     assert isinstance(itm, Matching) and itm.past is not None
     itm(made.encode(tiny_batch.batch(), generator()))
     itm.after_step()
-    assert itm.past["vision"].samples is None
+    assert not itm.past["vision"].steps
 
 
 # ── tags ──────────────────────────────────────────────────────────────────────────────────────────────────────────
