@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
 
@@ -9,6 +11,22 @@ from torch import Tensor, distributed
 def is_alone() -> bool:
     """Whether no other process trains with this one."""
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
+
+
+class _AllGather(torch.autograd.Function):
+    """All processes' tensors of one shape; this one's gradient is the sum of what every process's loss asks of it."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> tuple[Tensor, ...]:
+        found = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(found, own)
+        return tuple(found)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = torch.stack(gradients)
+        distributed.all_reduce(total)
+        return total[distributed.get_rank()]
 
 
 def gather(values: Tensor, fill: float = 0) -> Tensor:
@@ -19,20 +37,14 @@ def gather(values: Tensor, fill: float = 0) -> Tensor:
     """
     if is_alone():
         return values
-    from torch.distributed.nn.functional import all_gather
-
     own = torch.tensor(values.shape, device=values.device)
     shapes = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
     distributed.all_gather(shapes, own)
     most = torch.stack(shapes).amax(0).tolist()
-    is_float = values.is_floating_point()
-    grown = torch.full(most, fill, dtype=values.dtype if is_float else torch.long, device=values.device)
+    dtype = values.dtype if values.is_floating_point() else torch.long
+    grown = torch.full(most, fill, dtype=dtype, device=values.device)
     grown[tuple(slice(size) for size in values.shape)] = values
-    if is_float:
-        found = list(all_gather(grown))
-    else:
-        found = [torch.zeros_like(grown) for _ in shapes]
-        distributed.all_gather(found, grown)
+    found = _AllGather.apply(grown)
     rank = distributed.get_rank()
     order = [rank, *(other for other in range(len(found)) if other != rank)]
     return torch.cat([found[number][: int(shapes[number][0])] for number in order]).to(values.dtype)
