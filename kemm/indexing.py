@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from retrieval.learned_parts import Towers
     from retrieval.retriever import Retriever
 
-LITE0 = "efficientnet-lite0"
 TOKENS = 12  # of "label: description" are embedded; the lexical index has all of it
 FACT_TOKENS = 24  # of a fact's text
 
@@ -32,7 +31,7 @@ def build(
     Args:
         out: the index's folder.
         update: embed only what changed since.
-        vision: the picture tower; `LITE0` if not given, or for an update the index's own.
+        vision: the picture tower; EfficientNet-lite0 if not given, or for an update the index's own.
         labels_only: embed the labels of entities without their descriptions, several times faster; the lexical index
             has both in any case. An update goes on as the index was built.
         facts: embed every fact, too, so that a question alone finds the fact that answers it.
@@ -51,12 +50,12 @@ def build(
     from kemm.encoders import build_encoder
     from kemm.encoders.text import TextEmbedder
     from kemm.encoders.vision import PictureEmbedder
+    from kemm.picture_linking import picture_tower
     from kg.store.graph import KnowledgeGraph
     from retrieval.catalogue import build_index, update_index
-    from retrieval.entity_index import tower_of
 
     started = time.perf_counter()
-    vision = vision or (tower_of(out) if update else None) or LITE0
+    vision = picture_tower(vision, out if update else None)
     if vision.startswith("tuned:"):  # remembered for whoever asks the index from another folder
         vision = f"tuned:{Path(vision.removeprefix('tuned:')).resolve()}"
     with KnowledgeGraph.open(store, create=False) as graph:
@@ -109,16 +108,16 @@ def open_retriever(
     from kemm.data.text_bank import TextBank
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
-    from kemm.picture_linking import linker_for
+    from kemm.picture_linking import linker_for, picture_tower
     from kg import EntityLinker
     from kg.store.graph import KnowledgeGraph
-    from retrieval.entity_index import EntityIndex, tower_of
+    from retrieval.entity_index import EntityIndex
     from retrieval.learned_folder import open_learned
     from retrieval.retriever import Retriever
 
     graph = KnowledgeGraph.open(store, create=False)
     found = EntityIndex.open(index, graph)
-    bank, tower = TextBank(build_encoder(text), 64), build_encoder(vision or tower_of(index) or LITE0)
+    bank, tower = TextBank(build_encoder(text), 64), build_encoder(picture_tower(vision, index))
     facts = found.fact_index(graph, bank) if found.manifest.get("facts") else None
     plain = Retriever(
         graph,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kg.store.graph import KnowledgeGraph
     from retrieval.entity_index import EntityIndex
 
+LITE0 = "efficientnet-lite0"
 #: Of first links into WordNet, fitted on Caltech-101's validation part (benchmarks/retrieval_pictures.py): of its test
 #: photos that a class tells anything of, 66 % are linked, 62 % of these truly; of the others 65 % are refused.
 ZERO_SHOT = Confidence(chance=0.771, offset=-0.509, threshold=0.357)
@@ -84,21 +85,28 @@ class PictureNaming:
         return sorted(found, key=lambda region: -region.score)
 
 
+def picture_tower(vision: str | None, index: Path | None) -> str:
+    """The name of the tower to see with: that which is asked for, that of an index, or `LITE0`."""
+    from retrieval.entity_index import tower_of
+
+    return vision or (tower_of(index) if index is not None else None) or LITE0
+
+
 def open_naming(graph: KnowledgeGraph, index: Path | None = None, vision: str | None = None) -> PictureNaming:
     """Name pictures' entities in a store that is open.
 
     Args:
         index: folder of an index of the store, to look among its pictures too.
-        vision: the picture tower; that of the index if not given, or EfficientNet-lite0.
+        vision: the picture tower, as `picture_tower` chooses it.
 
     Raises:
         InputError, IndexStale: with what to do.
     """
     from kemm.encoders import build_encoder
     from kemm.encoders.vision import PictureEmbedder
-    from retrieval.entity_index import EntityIndex, tower_of
+    from retrieval.entity_index import EntityIndex
 
-    tower = build_encoder(vision or (tower_of(index) if index is not None else None) or "efficientnet-lite0")
+    tower = build_encoder(picture_tower(vision, index))
     found = EntityIndex.open(index, graph) if index is not None else None
     if found is not None and found.pictures:
         made, name = found.manifest["images"]["name"], PictureEmbedder(tower).name

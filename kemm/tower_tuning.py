@@ -36,10 +36,6 @@ class Photos(NamedTuple):
     files: Sequence[str]
     entity: np.ndarray
 
-    def some(self, chosen: np.ndarray) -> Photos:
-        """Those for which ``chosen`` (N,) is true."""
-        return Photos([file for file, is_one in zip(self.files, chosen, strict=True) if is_one], self.entity[chosen])
-
 
 class Choice(NamedTuple):
     """Weights: how many pictures they link, after which epoch, what share of them is tuned."""
@@ -102,16 +98,22 @@ def tune(
     tick = progress("encode pictures", len(train.files) * (1 + views) + len(dev.files))
     bank.compute(train.files, 1 + views, tick)
     bank.compute(dev.files, 1, tick)
-    is_apart = apart(_pooled(tower, bank, train.files).numpy(), train.entity)
-    every, train, others = train, train.some(~is_apart), train.some(is_apart)
+    pooled = _pooled(tower, bank, train.files)
+    is_apart = apart(pooled.numpy(), train.entity)
+    learned = np.flatnonzero(~is_apart)
 
-    def measured(known: Photos, asked: Photos) -> float:
-        return _linked(tower, bank, known, asked, len(names))
+    def judged(features: Tensor) -> float:
+        """Share of the pictures kept apart that are nearest their own entity."""
+        means = _means(features[learned], train.entity[learned], len(names))
+        return _linked(means, features[is_apart], train.entity[is_apart])
 
-    dev_before, linked = measured(every, dev), [measured(train, others)]
+    def dev_linked(features: Tensor) -> float:
+        return _linked(_means(features, train.entity, len(names)), _pooled(tower, bank, dev.files), dev.entity)
+
+    dev_before, linked = dev_linked(pooled), [judged(pooled)]
     untuned = copy.deepcopy(tower.state_dict())
     best = Choice(linked[0], 0, 0.0, untuned)
-    heads = nn.Parameter(_means(tower, bank, train, len(names)))
+    heads = nn.Parameter(_means(pooled[learned], train.entity[learned], len(names)))
     chosen = [weight for weight in tower.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(
         [
@@ -119,16 +121,15 @@ def tune(
             {"params": [heads], "lr": 10 * rate, "weight_decay": 0.0},
         ]
     )
-    steps = math.ceil(len(train.files) / batch)
+    steps = math.ceil(len(learned) / batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _falling(epochs * steps))
     random = np.random.default_rng(settings.train.seed)
     tick = progress("tune", epochs * steps)
     for epoch in range(1, epochs + 1):
         tower.train()
-        for rows in np.array_split(random.permutation(len(train.files)), steps):
+        for rows in np.array_split(random.permutation(learned), steps):
             maps = _maps(bank, [train.files[row] for row in rows], random.integers(0, 1 + views, len(rows)).tolist())
-            pooled = tower.upper(maps).mean((2, 3))
-            logits = SCALE * F.normalize(pooled, dim=-1) @ F.normalize(heads, dim=-1).T
+            logits = SCALE * F.normalize(tower.upper(maps).mean((2, 3)), dim=-1) @ F.normalize(heads, dim=-1).T
             loss = F.cross_entropy(logits, torch.from_numpy(train.entity[rows]), label_smoothing=SMOOTHING)
             optimizer.zero_grad()
             loss.backward()
@@ -136,20 +137,20 @@ def tune(
             optimizer.step()
             schedule.step()
             tick(1, f"loss {loss.item():.2f}")
-        linked.append(measured(train, others))
+        linked.append(judged(_pooled(tower, bank, train.files)))
         if linked[-1] > best.linked:
             best = Choice(linked[-1], epoch, 1.0, copy.deepcopy(tower.state_dict()))
     last, blended = copy.deepcopy(tower.state_dict()), {}
     for share in BLENDS:
         tower.load_state_dict(_blend(untuned, last, share))
-        blended[share] = measured(train, others)
+        blended[share] = judged(_pooled(tower, bank, train.files))
         if blended[share] > best.linked:
             best = Choice(blended[share], epochs, share, copy.deepcopy(tower.state_dict()))
     tower.load_state_dict(best.weights)
     found = {
         "entities": len(names),
-        "pictures": len(train.files),
-        "apart": len(others.files),
+        "pictures": len(learned),
+        "apart": int(is_apart.sum()),
         "dev": len(dev.files),
         "before": round(linked[0], 4),
         "after": round(best.linked, 4),
@@ -158,7 +159,7 @@ def tune(
         "by_epoch": [round(share, 4) for share in linked],
         "by_share": {str(share): round(value, 4) for share, value in blended.items()},
         "dev_before": round(dev_before, 4),
-        "dev_after": round(measured(every, dev), 4),
+        "dev_after": round(dev_linked(_pooled(tower, bank, train.files)), 4),
     }
     with written_whole(out, ABOUT, "a tuned tower") as folder:
         save_tower(tower, base, folder, {"blocks": blocks, "seed": settings.train.seed, **found})
@@ -238,18 +239,17 @@ def _pooled(tower: VisionTower, bank: LowerBank, files: Sequence[str]) -> Tensor
     return found
 
 
-def _means(tower: VisionTower, bank: LowerBank, photos: Photos, entities: int) -> Tensor:
-    """(E, D) the mean over each entity's pictures."""
-    pooled, own = _pooled(tower, bank, photos.files), torch.from_numpy(photos.entity)
+def _means(pooled: Tensor, entity: np.ndarray, entities: int) -> Tensor:
+    """(N, D) features of pictures and the entities they show → (E, D) the mean over each entity's pictures."""
+    own = torch.from_numpy(entity)
     counts = own.bincount(minlength=entities).clamp(min=1)
     return pooled.new_zeros(entities, pooled.shape[1]).index_add_(0, own, pooled) / counts[:, None]
 
 
-def _linked(tower: VisionTower, bank: LowerBank, train: Photos, dev: Photos, entities: int) -> float:
-    """Share of the dev pictures that are nearest to their own entity."""
-    means = F.normalize(_means(tower, bank, train, entities), dim=-1)
-    nearest = (F.normalize(_pooled(tower, bank, dev.files), dim=-1) @ means.T).argmax(1).numpy()
-    return float((nearest == dev.entity).mean())
+def _linked(means: Tensor, pooled: Tensor, entity: np.ndarray) -> float:
+    """Share of pictures (N, D) whose nearest of the means (E, D) is their own entity's."""
+    nearest = (F.normalize(pooled, dim=-1) @ F.normalize(means, dim=-1).T).argmax(1).numpy()
+    return float((nearest == entity).mean())
 
 
 def _falling(steps: int) -> Any:

@@ -124,7 +124,7 @@ def test_a_picture_to_calibrate_on_is_left_out_of_what_its_entity_looks_like(tin
     others = np.mean([mean(file) for file in pictures["train"][entity]], 0)[None]
     encoded = [linker.task.model.entity(pictures=torch.from_numpy(x)) for x in (shown, others)]
     found = linker.left_out(shown, [entity])[0]
-    cosine = float(torch.cosine_similarity(*encoded))
+    cosine = torch.cosine_similarity(*encoded).item()
     assert found.entities[0] == entity and found.strength == pytest.approx(cosine, abs=1e-6)
     assert linker.candidates(shown)[0].strength > found.strength  # of its own mean it is a part
 

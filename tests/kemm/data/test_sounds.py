@@ -92,4 +92,4 @@ def test_sounds_of_a_batch_are_read_in_the_first_epoch_alone_and_not_by_the_next
     assert read == [file]
     for part in epochs:
         assert part.present.tolist() == [True, False]
-        assert part.raw is not None and torch.equal(part.raw[0], torch.from_numpy(maker.sound_bank.get(file)))  # type: ignore[union-attr]
+        assert part.raw is not None and torch.equal(part.raw[0], torch.from_numpy(maker.sound_bank.get(file).copy()))  # type: ignore[union-attr]

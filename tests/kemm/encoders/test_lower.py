@@ -138,7 +138,7 @@ def test_pictures_are_cut_by_the_weights_that_a_run_was_saved_with(tmp_path: Pat
     maker.has_features, maker.has_pixels, maker.lower = False, True, lower_bank({"vision": tower}, tmp_path / "kept")
     before = maker.picture(file)["raw"]
     maker.take_tower(saved)
-    array = torch.from_numpy(tower.array(open_image(file)))[None]
+    array = torch.from_numpy(tower.array(open_image(file)).copy())[None]
     assert np.allclose(maker.picture(file)["raw"], saved.lower(array)[0]) and not np.allclose(
         maker.picture(file)["raw"], before
     )
