@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -74,17 +74,17 @@ def test_names_of_parts_in_tables_point_the_same_way() -> None:
 
 
 def best_of_three(code: str) -> float:
-    """The least seconds that ``code`` takes in a fresh interpreter, its start included."""
+    """The least processor seconds that ``code`` takes in a fresh interpreter, its start included."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = sum(os.times()[2:4])  # of children, so that other work on the machine does not count
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=60)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(sum(os.times()[2:4]) - start)
     return min(seconds)
 
 
 def test_importing_kg_takes_at_most_half_a_second() -> None:
-    assert best_of_three("import kg") <= 2 * 0.5  # twice the promise: the machine may be busy
+    assert best_of_three("import kg") <= 2 * 0.5  # twice the promise: a machine may be slower
 
 
 def test_the_commands_help_takes_at_most_a_second() -> None:
