@@ -133,7 +133,10 @@ def pretrain(
     resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint")] = True,
     json: Json = False,
 ) -> None:
-    """Pre-train a model as a settings file says; Ctrl-C stops after a checkpoint, the same command goes on."""
+    """Pre-train a model as a settings file says; Ctrl-C stops after a checkpoint, the same command goes on.
+
+    On several GPUs: torchrun --nproc_per_node N -m kemm pretrain CONFIG, a batch of the settings' size on each.
+    """
     from kemm.config import load
     from kemm.settings import Settings as AllSettings
 
@@ -142,7 +145,8 @@ def pretrain(
         from kemm.pretrain import run
 
         result = run(settings, resume=resume)
-    screen.show(result, json)
+    if result:  # of several processes the first speaks
+        screen.show(result, json)
 
 
 def evaluate(

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from kemm import processes
 from kemm.data.around import Around
 from kemm.data.batch import PicturedEntities
 from kemm.data.captions import captions
@@ -152,8 +153,9 @@ class TrainingData:
             return
         targets = paths.rows([path_text([(self.world.label(relation), True) for relation in q.path]) for q in asked])
         scorer = PathScorer.train(self.world.bank, list(asked.values()), targets.tolist(), paths, seed=self.seed)
-        self.settings.run.mkdir(parents=True, exist_ok=True)
-        scorer.save(self.settings.run / PATH_SCORER)
+        if processes.is_first():
+            self.settings.run.mkdir(parents=True, exist_ok=True)
+            scorer.save(self.settings.run / PATH_SCORER)
         self.world.retriever.path_scorer = scorer
 
     def _evidence(

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
+_apart = False
+
 
 def is_alone() -> bool:
     """Whether no other process trains with this one."""
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
+    is_one = not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
+    return is_one or _apart
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Gather nothing here: this process measures what the others do not."""
+    global _apart
+    was, _apart = _apart, True
+    try:
+        yield
+    finally:
+        _apart = was
 
 
 class _AllGather(torch.autograd.Function):

@@ -11,6 +11,8 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from kemm import processes
+
 if TYPE_CHECKING:
     from kemm.data.training_data import TrainingData
     from kemm.data.world import World
@@ -22,22 +24,25 @@ def run(settings: Settings, resume: bool = True, progress: Progress | None = Non
     """Train a run, or go on with it, calibrate it, and describe it in ``run.json``.
 
     Returns:
-        What ``run.json`` holds besides the curves: steps, seconds, parameters, questions by split, final losses.
+        What ``run.json`` holds besides the curves: steps, seconds, parameters, questions by split, final losses. Of
+        several processes (`kemm.processes`) the first alone calibrates, describes and returns it, the others {}.
 
     Raises:
         KemmError: store, index, pictures or settings don't allow it; says what to do.
     """
-    from kemm.progress import bars
+    from kemm.progress import bars, silent
 
     if progress is None:
         with bars() as shown:
-            return run(settings, resume, shown)
+            return run(settings, resume, shown if processes.is_first() else silent)
 
-    world, data = prepare(settings, progress)
+    with processes.first_alone():
+        world, data = prepare(settings, progress)
     try:
         return train(world, data, resume, progress)
     finally:
         world.close()
+        processes.leave()
 
 
 def prepare(settings: Settings, progress: Progress) -> tuple[World, TrainingData]:
@@ -50,9 +55,10 @@ def prepare(settings: Settings, progress: Progress) -> tuple[World, TrainingData
 
     world = World(settings)
     data = TrainingData(world, progress)
-    settings.run.mkdir(parents=True, exist_ok=True)
-    (settings.run / "settings.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
-    save_questions(data.questions, settings.run / "questions.jsonl")
+    if processes.is_first():
+        settings.run.mkdir(parents=True, exist_ok=True)
+        (settings.run / "settings.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+        save_questions(data.questions, settings.run / "questions.jsonl")
     return world, data
 
 
@@ -81,9 +87,11 @@ def train(world: World, data: TrainingData, resume: bool, progress: Progress) ->
         shown_until = step
 
     trained = fit(task, data.batch, settings.train, settings.run / "checkpoint", resume, show, held_out)
+    if not processes.is_first():
+        return {}
     reader = Reader(task, world, data.vocabulary, Calibration()) if "answering" in task.objectives else None
     calibration = calibrate(reader, data) if reader is not None else Calibration()
-    samples = (trained["steps"] - trained["first"]) * data.batch.size
+    samples = (trained["steps"] - trained["first"]) * data.batch.size * processes.count()
     described = {
         "vocabulary": list(data.vocabulary),
         "calibration": asdict(calibration),

@@ -16,6 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from kemm.data.ahead import Ahead
 from kemm.data.batch import Batch
+from kemm.objectives.gathering import alone
 from kemm.pretrain.checkpoint import load_state, save_state
 from kemm.pretrain.optimizer import build_optimizer, learning_rate
 from kemm.pretrain.task import PretrainTask
@@ -36,11 +37,11 @@ def fit(
     progress: Callable[[int, dict[str, float]], object] = lambda step, losses: None,
     held_out: Sequence[Batch] = (),
 ) -> dict[str, Any]:
-    """Train, in one process or under ``accelerate launch``; resume from ``folder`` where there is a checkpoint.
+    """Train, in one process or several (`kemm.processes`); resume from ``folder`` where there is a checkpoint.
 
     Args:
         batch_of: the batch of a step; depends on its number alone, and is called in a thread beside the step. With
-            several processes, each takes its own.
+            several processes, each takes its own, and gradients are their mean.
         progress: told of every step.
         held_out: batches that are never trained on; losses and metrics on them are recorded at intervals.
 
@@ -63,7 +64,8 @@ def fit(
     module, optimizer = accelerator.prepare(task, optimizer)
     module.train()
     started, step = time.perf_counter(), first
-    if held_out and settings.held_out_every and not first:
+    is_measured = bool(held_out and settings.held_out_every and accelerator.is_main_process)
+    if is_measured and not first:
         record(curves, 0, task, held_out, accelerator.device, settings.seed)
 
     def checkpoint() -> None:
@@ -106,12 +108,14 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             task.after_step()
             step += 1
-            if held_out and settings.held_out_every and (step % settings.held_out_every == 0 or step == settings.steps):
+            if is_measured and (step % settings.held_out_every == 0 or step == settings.steps):
                 record(curves, step, task, held_out, accelerator.device, settings.seed)
             if step % settings.log_every == 0 or step == settings.steps:
                 for name, value in values.items():
                     losses.setdefault(name, []).append([step, round(value, 5)])
             progress(step, values)
+            if each > 1:  # all stop after the same step, whichever was told
+                stop = bool(accelerator.reduce(torch.tensor(float(stop), device=accelerator.device)).item())
             if stop:
                 checkpoint()
                 raise KeyboardInterrupt
@@ -145,7 +149,9 @@ def record(
     found: dict[tuple[str, str], list[float]] = {}
     for number, batch in enumerate(batches):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-        for name, figures in task.evaluate(batch.to(device), generator).items():
+        with alone():
+            measured = task.evaluate(batch.to(device), generator)
+        for name, figures in measured.items():
             for metric, value in figures.items():
                 found.setdefault((name, metric), []).append(value)
     for (name, metric), values in found.items():
