@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor
 
 from kg.devices import is_compiled
+from kg.kernels import njit, prange
 
 #: Comparisons that plain torch holds at a time.
 _BLOCK = 1 << 26

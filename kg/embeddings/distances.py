@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor, nn
 
 from kg.devices import is_compiled
 from kg.embeddings.gathered import FAST, gradient_of_rows, grouped
+from kg.kernels import njit, prange
 
 Norm = Literal[1, 2, "modulus"]
 _CODES: dict[Norm, int] = {1: 1, 2: 2, "modulus": 3}

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor, nn
 
 from kg.devices import is_compiled
+from kg.kernels import njit, prange
 
 #: Sums may be reordered and multiplications fused; NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz", "arcp"}

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import nn
 
 from kg.devices import is_compiled
 from kg.embeddings.gathered import FAST, grouped
 from kg.embeddings.model import KGEModel
+from kg.kernels import njit, prange
 
 #: What an optimiser keeps of every number.
 KEPT = {"adagrad": ("sum",), "adam": ("mean", "square")}

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor
 
 from kg.devices import is_compiled
 from kg.gnn import plain
 from kg.gnn.plan import EdgePlan
+from kg.kernels import njit, prange
 
 #: Sums may be reordered and multiplications fused; NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz", "arcp"}

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
 from torch import Tensor
 
 from kg.devices import is_compiled
 from kg.gnn import plain
 from kg.gnn.messages import FAST, full
 from kg.gnn.plan import EdgePlan
+from kg.kernels import njit, prange
 
 
 def spread_of_products(
