@@ -5,14 +5,20 @@
 The things are Tux Paint's stamps outside ``symbols/`` with a picture, a sound and a meaning in WordNet
 (``kemm.data.stamps``); a sound is what the thing sounds like or its name spoken in one of a dozen languages. Pictures
 go through EfficientNet-lite0 and names through MiniLM, both frozen and computed once; sounds through a small
-``SpectrogramTransformer``, learned from nothing; then each through a matrix into one space. Loss: InfoNCE of each pair
-of modalities that is learned, one recording a thing and step. With knowledge the name is followed by what it is a kind
-of and by its definition (K-LITE).
+``SpeechConvolution``, learned from nothing; then each through a matrix into one space. Loss: InfoNCE of each pair of
+modalities that is learned, one recording a thing and step.
+
+Knowledge is what the graph says of the things: what each is a kind of and its definition, which follow the name
+(K-LITE), and its names as they are spelled in the languages that are spoken. Where sounds and texts are learned with
+knowledge, the ear also spells what it hears (CTC), and a sound and a text are compared by how probable any of the
+thing's names is, among those of all things of the graph (``known_name_posterior``). Pictures and sounds are then
+compared by the names that both may have, log Σ_k P(k | picture) P(k | sound).
 
 Two questions are asked of each model. *New things*: 20 % of the things, split by what they are, each with all its
-recordings (their mean); which of the pictures, names or sounds of new things belongs to it? *New recordings*: a sixth
-of the recordings of learned things is never heard in training; which learned thing is it? Steps are chosen on
-validation things (10 %) by MRR of what the model learns; test things and new recordings are ranked once, at the end.
+recordings (their mean); which of the pictures, names or sounds of new things belongs to it? The graph knows their
+names; no picture or sound of them was learned from. *New recordings*: a sixth of the recordings of learned things is
+never heard in training; which learned thing is it? Steps are chosen on validation things (10 %) by MRR of what the
+model learns; test things and new recordings are ranked once, at the end.
 """
 
 from __future__ import annotations
@@ -21,118 +27,47 @@ import argparse
 import itertools
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kemm.data.pictures import FeatureBank
-from kemm.data.stamp_facts import Nouns, knowledge_text, split_of
-from kemm.data.stamps import FOLDER, read_stamps
-from kemm.data.wordings import share
-from kemm.encoders.audio import SpectrogramTransformer
-from kemm.encoders.sound import read_wave
-from kemm.encoders.text import MiniLM, TextEmbedder
-from kemm.encoders.vision import EfficientNetLite0
+from benchmarks.three_modalities_data import FRAMES, MELS, Things, prepare
+from kemm.data.spelling import Alphabet
+from kemm.data.stamps import FOLDER
+from kemm.encoders.speech import SpeechConvolution
 from kemm.objectives.losses.contrastive import info_nce
+from kemm.objectives.losses.spelling import known_name_posterior, name_log_probabilities, spelling_loss
 
 #: (learned, with knowledge, question, direction) → ranks (Q,) of each seed.
 Results = dict[tuple[str, bool, str, str], list[np.ndarray]]
+Way = tuple[str, str]
 KINDS = ("image", "sound", "text")
 PAIRS = tuple(itertools.combinations(KINDS, 2))
-FRAMES, MELS, SPACE = 192, 48, 128
-RECORDINGS = 8  # most of one thing
-SIZES = {"width": 64, "layers": 2, "heads": 4}
-STEPS, LOOK_EVERY, BATCH, RATE = 160, 40, 128, 1e-3
-
-
-class Things(NamedTuple):
-    """What is known of N things: features of pictures (N, 1280) and texts (N, 384), S spectrograms (S, T, M)."""
-
-    keys: list[str]
-    split: np.ndarray  # (N,) of str
-    image: Tensor
-    text: dict[bool, Tensor]  # with knowledge or without
-    sound: Tensor  # (S, T, M)
-    owner: np.ndarray  # (S,) the thing of each recording
-    is_new: np.ndarray  # (S,) never heard in training
-    is_noise: np.ndarray  # (S,) what the thing sounds like, not its name
-
-
-def prepare(stamps: Path, folder: Path) -> Things:
-    """Read and encode, or take what an earlier run left in ``folder`` (remove it after a change of the stamps)."""
-    kept = folder / "things.npz"
-    if kept.is_file():
-        saved = np.load(kept)
-        text = {knows: torch.from_numpy(saved[f"text{int(knows)}"]) for knows in (False, True)}
-        image, sound = torch.from_numpy(saved["image"]), torch.from_numpy(saved["sound"].astype(np.float32))
-        rest = (saved[name] for name in ("owner", "is_new", "is_noise"))
-        return Things(saved["keys"].tolist(), saved["split"], image, text, sound, *rest)
-    nouns = Nouns()
-    found = []
-    names: set[str] = set()
-    for thing in read_stamps(stamps):
-        meaning = nouns.meaning(thing)
-        usable = thing.picture and thing.sounds and meaning and thing.kinds[0] != "symbols"
-        if usable and thing.name not in names:  # of two things with one name, nobody could tell which is meant
-            names.add(thing.name)
-            found.append((thing, meaning))
-    folder.mkdir(parents=True, exist_ok=True)
-    bank = FeatureBank(EfficientNetLite0(), folder / "pictures", 1)
-    pictures = [str(thing.picture) for thing, _ in found]
-    bank.compute(pictures, 1)
-    embedder = TextEmbedder(MiniLM(), max_tokens=64)
-    plain = [thing.name for thing, _ in found]
-    texts = {
-        False: torch.from_numpy(embedder.embed(plain)),
-        True: torch.from_numpy(
-            embedder.embed([f"{n}; {knowledge_text(m)}" for n, (_, m) in zip(plain, found, strict=True)])
-        ),
-    }
-    chosen = [
-        (owner, file, file == thing.sound)
-        for owner, (thing, _) in enumerate(found)
-        for file in sorted(thing.sounds, key=lambda f: (f != thing.sound, share(0, "recording", f.name)))[:RECORDINGS]
-    ]
-    things = Things(
-        [thing.key for thing, _ in found],
-        np.array([split_of(thing, meaning) for thing, meaning in found]),
-        torch.from_numpy(np.stack([bank.get(file)[0] for file in pictures]).astype(np.float32)),
-        texts,
-        spectrograms([file for _, file, _ in chosen]),
-        np.array([owner for owner, _, _ in chosen]),
-        np.array([share(1, "new", str(file.relative_to(stamps))) < 1 / 6 for _, file, _ in chosen]),
-        np.array([is_noise for _, _, is_noise in chosen]),
-    )
-    arrays = {name: getattr(things, name) for name in ("keys", "split", "image", "owner", "is_new", "is_noise")}
-    half = things.sound.numpy().astype(np.float16)
-    np.savez(kept, sound=half, **{f"text{int(knows)}": rows for knows, rows in texts.items()}, **arrays)
-    return things
-
-
-def spectrograms(files: list[Path]) -> Tensor:
-    """Log-mel energies (S, T, M) of the start of each file, after the silence that it may begin with."""
-    tower = SpectrogramTransformer(FRAMES, MELS, width=8, layers=1, heads=1)
-    rows = []
-    for file in files:
-        wave = read_wave(file, longest=FRAMES / 100 + 0.5)
-        loud = (wave.abs() > 0.02 * wave.abs().max()).nonzero()[:1, 0] if len(wave) else []
-        rows.append(tower.prepare([wave[int(loud[0]) :] if len(loud) else wave])[0].half())
-    return torch.stack(rows).float()
+SPACE = 128
+SIZES = {"width": 128, "layers": 6, "kernel": 15}
+LOOKS, BATCH, RATE, EAR_RATE = 4, 64, 5e-4, 2e-3
+STEPS = {False: 320, True: 640}  # letters are learned more slowly than pairs, which by then know their things by heart
+BACKGROUND = 200  # learned recordings that say what a name would get from any
 
 
 class Towers(nn.Module):
-    """Each modality's features → vectors of length 1 in one space, (B, 128)."""
+    """Each modality's features → vectors of length 1 in one space, (B, 128); what is heard → letters.
 
-    def __init__(self, learned: tuple[tuple[str, str], ...]) -> None:
+    Args:
+        learned: pairs of modalities.
+        alphabet: of the names, where the ear learns to spell.
+    """
+
+    def __init__(self, learned: tuple[Way, ...], alphabet: Alphabet | None) -> None:
         super().__init__()
-        self.learned = learned
+        self.learned, self.alphabet = learned, alphabet
         kinds = {kind for pair in learned for kind in pair}
         if "sound" in kinds:
-            self.ear = SpectrogramTransformer(FRAMES // 2, MELS, stride=16, **SIZES)
+            self.ear = SpeechConvolution(FRAMES, MELS, **SIZES)
         widths = {"image": 1280, "sound": SIZES["width"], "text": 384}
         self.into = nn.ModuleDict(
             {
@@ -140,89 +75,156 @@ class Towers(nn.Module):
                 for kind in sorted(kinds)
             }
         )
+        if alphabet:
+            self.letters = nn.Sequential(nn.Dropout(0.2), nn.Linear(SIZES["width"], len(alphabet)))
         self.log_scale = nn.Parameter(torch.full((len(learned),), 2.66))  # ln 1/0.07
 
     def encode(self, kind: str, x: Tensor) -> Tensor:
-        if kind == "sound":
-            x = self.ear.features(x.unflatten(1, (-1, 2)).mean(2)).pooled  # 20 ms a step do, at half the cost
+        """Of pooled features, (B, D_kind)."""
         return F.normalize(self.into[kind](x), dim=-1)
 
+    def scale(self, pair: Way) -> Tensor:
+        return self.log_scale[self.learned.index(pair)].clamp(max=4.6).exp()
+
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """The mean of the pairs' InfoNCE; each modality is encoded once."""
-        vectors = {kind: self.encode(kind, batch[kind]) for kind in self.into}
-        scale = self.log_scale.clamp(max=4.6).exp()
-        losses = [info_nce(vectors[a] @ vectors[b].T * scale[i]) for i, (a, b) in enumerate(self.learned)]
-        return torch.stack(losses).mean()
+        """The mean of the pairs' InfoNCE, and of letters; each modality is encoded once."""
+        pooled, spelled = dict(batch), torch.zeros(())
+        if "sound" in self.into:
+            heard = self.ear.features(batch["sound"])
+            pooled["sound"] = heard.pooled
+            if self.alphabet:
+                log_p = self.letters(heard.tokens).log_softmax(-1)
+                spelled = spelling_loss(log_p, heard.mask.sum(1), batch["letters"], batch["lengths"])
+        vectors = {kind: self.encode(kind, pooled[kind]) for kind in self.into}
+        losses = [info_nce(vectors[a] @ vectors[b].T * self.scale((a, b))) for a, b in self.learned]
+        return torch.stack(losses).mean() + spelled
 
 
-def train(things: Things, learned: tuple[tuple[str, str], ...], knows: bool, seed: int) -> tuple[Towers, int]:
+def train(things: Things, learned: tuple[Way, ...], knows: bool, seed: int) -> tuple[Asked, int]:
     """Learn the pairs; the weights are those of the step that validation things chose."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
-    model = Towers(learned)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS, pct_start=0.1)
-    heard = {owner: np.flatnonzero((things.owner == owner) & ~things.is_new) for owner in set(things.owner.tolist())}
-    pool = np.array([row for row in np.flatnonzero(things.split == "train") if len(heard.get(int(row), ()))])
+    spells = knows and ("sound", "text") in learned
+    usable = (things.split[things.owner] == "train") & ~things.is_new
+    alphabet = Alphabet.of([name for name, use in zip(things.said, usable, strict=True) if use]) if spells else None
+    model = Towers(learned, alphabet)
+    steps = STEPS[spells]
+    slow = [parameter for name, parameter in model.named_parameters() if name.startswith(("into.", "log_scale"))]
+    fast = [parameter for name, parameter in model.named_parameters() if name.startswith(("ear.", "letters."))]
+    rates = {RATE: slow} | ({EAR_RATE: fast} if fast else {})
+    optimizer = torch.optim.AdamW([{"params": group} for group in rates.values()], weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, list(rates), total_steps=steps, pct_start=0.1)
+    heard = {owner: np.flatnonzero((things.owner == owner) & usable) for owner in set(things.owner[usable].tolist())}
+    pool = np.array(sorted(heard))
+    spelled = alphabet.encode(things.said) if alphabet else ()
+    asked = Asked(things, model, knows, random.choice(np.flatnonzero(usable), BACKGROUND, replace=False))
     best, kept, at = -1.0, {}, 0
-    for step in range(1, STEPS + 1):
+    for step in range(1, steps + 1):
         rows = random.choice(pool, BATCH, replace=False)
         batch = {"image": things.image[rows], "text": things.text[knows][rows]}
         if "sound" in model.into:
-            sound = things.sound[[int(random.choice(heard[int(row)])) for row in rows]]
-            batch["sound"] = sound.roll(int(random.integers(-8, 9)), 1)
+            chosen = [int(random.choice(heard[int(row)])) for row in rows]
+            batch["sound"] = with_gaps(things.sound[chosen], random)
+            batch |= {name: value[chosen] for name, value in zip(("letters", "lengths"), spelled, strict=False)}
         optimizer.zero_grad()
         model.loss(batch).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step % LOOK_EVERY == 0:
-            ranks = new_things(things, model, knows, "val")
+        if step % (steps // LOOKS) == 0:
+            ranks = asked.new_things("val")
+            model.train()
             score = float(np.mean([(1 / r).mean() for r in ranks.values()]))
             if score > best:
                 best, at = score, step
                 kept = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(kept)
-    return model.eval(), at
-
-
-@torch.no_grad()
-def _ears(model: Towers, spectrograms: Tensor) -> Tensor:
-    return torch.cat([model.encode("sound", part) for part in spectrograms.split(256)])
-
-
-@torch.no_grad()
-def new_things(things: Things, model: Towers, knows: bool, split: str) -> dict[tuple[str, str], np.ndarray]:
-    """Direction → the rank of each thing of a split among them all, 1 the best; of equals, the mean."""
-    was = model.training
     model.eval()
-    rows = np.flatnonzero(things.split == split)
-    vectors = {}
-    for kind in model.into:
-        if kind == "sound":
-            recordings = np.flatnonzero(np.isin(things.owner, rows))
-            each = _ears(model, things.sound[recordings])
-            place = torch.from_numpy(np.searchsorted(rows, things.owner[recordings]))
-            vectors[kind] = F.normalize(torch.zeros(len(rows), SPACE).index_add(0, place, each), dim=-1)
-        else:
-            vectors[kind] = model.encode(kind, (things.image if kind == "image" else things.text[knows])[rows])
-    model.train(was)
-    target = torch.arange(len(rows))
-    return {(a, b): ranks(vectors[a] @ vectors[b].T, target) for pair in model.learned for a, b in (pair, pair[::-1])}
+    return asked, at
 
 
-@torch.no_grad()
-def new_recordings(things: Things, model: Towers, knows: bool) -> dict[tuple[str, str], np.ndarray]:
-    """``sound → image`` and ``sound → text``: ranks of the learned thing whose recording it is."""
-    rows = np.flatnonzero(things.split == "train")
-    recordings = np.flatnonzero(things.is_new & np.isin(things.owner, rows))
-    target = torch.from_numpy(np.searchsorted(rows, things.owner[recordings]))
-    sounds = _ears(model, things.sound[recordings])
-    found = {}
-    for kind in {kind for pair in model.learned if "sound" in pair for kind in pair} - {"sound"}:
-        others = model.encode(kind, (things.image if kind == "image" else things.text[knows])[rows])
-        found["sound", kind] = ranks(sounds @ others.T, target)
-    return found
+def with_gaps(sound: Tensor, random: np.random.Generator) -> Tensor:
+    """Two spans of time and two of frequency set to the mean (SpecAugment, arXiv:1904.08779), (B, T, M)."""
+    sound = sound.clone()
+    for row in sound:
+        for axis, most, size in ((0, 20, len(row) // 2), (0, 20, len(row) // 2), (1, 8, MELS), (1, 8, MELS)):
+            width = int(random.integers(0, most))
+            row.narrow(axis, int(random.integers(0, size - width)), width).zero_()
+    return sound
+
+
+class Asked:
+    """What a model says of things and recordings.
+
+    Args:
+        background: recordings that a name's fit is compared with.
+    """
+
+    def __init__(self, things: Things, model: Towers, knows: bool, background: np.ndarray) -> None:
+        self.things, self.model, self.knows, self.background = things, model, knows, background
+
+    @torch.no_grad()
+    def new_things(self, split: str) -> dict[Way, np.ndarray]:
+        """Direction → the rank of each thing of a split among them all, 1 the best; of equals, the mean."""
+        rows = np.flatnonzero(self.things.split == split)
+        recordings = np.flatnonzero(np.isin(self.things.owner, rows))
+        found = self._similarity(rows, recordings, np.searchsorted(rows, self.things.owner[recordings]))
+        target = torch.arange(len(rows))
+        return {way: ranks(similarity, target) for way, similarity in found.items()}
+
+    @torch.no_grad()
+    def new_recordings(self) -> dict[Way, np.ndarray]:
+        """``sound → image`` and ``sound → text``: ranks of the learned thing whose recording it is."""
+        if "sound" not in self.model.into:
+            return {}
+        rows = np.flatnonzero(self.things.split == "train")
+        recordings = np.flatnonzero(self.things.is_new & np.isin(self.things.owner, rows))
+        target = torch.from_numpy(np.searchsorted(rows, self.things.owner[recordings]))
+        found = self._similarity(rows, recordings, np.arange(len(recordings)))
+        return {way: ranks(similarity, target) for way, similarity in found.items() if way[0] == "sound"}
+
+    def _similarity(self, rows: np.ndarray, recordings: np.ndarray, place: np.ndarray) -> dict[Way, Tensor]:
+        """Of things and of sounds, each the mean of the recordings with its place: direction → (Q, C)."""
+        model = self.model.eval()
+        given = {"image": self.things.image, "text": self.things.text[self.knows]}
+        vectors = {kind: model.encode(kind, x[rows]) for kind, x in given.items() if kind in model.into}
+        if "sound" in model.into:
+            pooled, fits = self._fits(recordings)
+            vectors["sound"] = F.normalize(mean_by(place, model.encode("sound", pooled)), dim=-1)
+        found = {(a, b): vectors[a] @ vectors[b].T for a, b in model.learned}
+        if model.alphabet:
+            each = known_name_posterior(fits, self._fits(self.background)[1])
+            said = mean_by(place, each).log_softmax(1)  # (Q, N), of each thing of the graph
+            found["sound", "text"] = said[:, rows]
+            if "image" in model.into:
+                alike = vectors["image"] @ model.encode("text", given["text"]).T
+                shown = (alike * model.scale(("image", "text"))).log_softmax(1)  # (C, N)
+                found["image", "sound"] = (shown[:, None] + said).logsumexp(2)
+        return found | {(b, a): similarity.T for (a, b), similarity in found.items()}
+
+    def _fits(self, recordings: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Pooled states (R, D), and the log-probability (R, N) of the most probable name of each thing."""
+        model = self.model
+        names = [name for of in self.things.names for name in of]
+        owner = torch.tensor([number for number, of in enumerate(self.things.names) for _ in of])
+        pooled, fits = [], []
+        for part in self.things.sound[recordings].split(64):
+            heard = model.ear.features(part)
+            pooled.append(heard.pooled)
+            best = torch.full((len(part), len(self.things.keys)), -torch.inf)
+            if model.alphabet:
+                log_p = model.letters(heard.tokens).log_softmax(-1)
+                each = name_log_probabilities(log_p, heard.mask.sum(1), *model.alphabet.encode(names))
+                best.scatter_reduce_(1, owner.expand(len(part), -1), each, "amax")
+            fits.append(best)
+        return torch.cat(pooled), torch.cat(fits)
+
+
+def mean_by(place: np.ndarray, values: Tensor) -> Tensor:
+    """The means (Q, D) of the rows (R, D) with each place (R,), 0 … Q − 1."""
+    where = torch.from_numpy(place)
+    total = torch.zeros(int(where.max()) + 1, values.shape[1]).index_add(0, where, values)
+    return total / torch.bincount(where)[:, None]
 
 
 def ranks(similarity: Tensor, target: Tensor) -> np.ndarray:
@@ -259,35 +261,41 @@ def main() -> None:
     torch.set_num_threads(1)
     things = prepare(options.stamps, options.folder)
     count = {split: int((things.split == split).sum()) for split in ("train", "val", "test")}
-    print(count, f"{len(things.owner)} recordings, {int(things.is_noise.sum())} of what things sound like", flush=True)
+    print(count, f"{len(things.owner)} recordings, {things.said.count('')} of which say no name", flush=True)
     if options.prepare:
         return
     results: Results = {}
-    for seed, (learned, knows) in itertools.product(
-        range(options.seeds), itertools.product((PAIRS, *zip(PAIRS)), (False, True))
-    ):
-        if learned == (("image", "sound"),) and knows:  # no text in it to know more
+    for seed, learned, knows in itertools.product(range(options.seeds), (PAIRS, *zip(PAIRS)), (False, True)):
+        if knows and learned == (("image", "sound"),):  # no text in it to know more
             continue
         what = "all" if len(learned) > 1 else "–".join(learned[0])
-        file = options.folder / f"{what}-{'knowledge' if knows else 'names'}-{seed}.json"
-        if not file.is_file():
-            start = time.process_time()
-            model, step = train(things, learned, knows, seed)
-            asked = {"new things": new_things(things, model, knows, "test")}
-            asked["new recordings"] = new_recordings(things, model, knows) if "sound" in model.into else {}
-            ranked = {name: {"→".join(way): r.tolist() for way, r in part.items()} for name, part in asked.items()}
-            seconds = time.process_time() - start
-            file.write_text(json.dumps({"step": step, "seconds": seconds, "ranks": ranked}))
-            print(f"{file.stem}: step {step}, {seconds:.0f} s", flush=True)
-        for question, part in json.loads(file.read_text())["ranks"].items():
-            for way, found in part.items():
-                results.setdefault((what, knows, question, way), []).append(np.array(found))
+        for question, part in ranked(things, learned, knows, seed, options.folder, what).items():
+            for way, one in part.items():
+                results.setdefault((what, knows, question, way), []).append(np.array(one))
     report(results, {"new things": count["test"], "new recordings": count["train"]})
+
+
+def ranked(
+    things: Things, learned: tuple[Way, ...], knows: bool, seed: int, folder: Path, what: str
+) -> dict[str, dict[str, list[float]]]:
+    """Question → direction → ranks, of a model that is trained now, or was by a finished run."""
+    file = folder / f"{what}-{'knowledge' if knows else 'names'}-{seed}.json"
+    if not file.is_file():
+        start = time.process_time()
+        asked, step = train(things, learned, knows, seed)
+        found = {"new things": asked.new_things("test"), "new recordings": asked.new_recordings()}
+        ranks = {name: {"→".join(way): r.tolist() for way, r in part.items()} for name, part in found.items()}
+        seconds = time.process_time() - start
+        file.write_text(json.dumps({"step": step, "seconds": seconds, "ranks": ranks}))
+        print(f"{file.stem}: step {step}, {seconds:.0f} s", flush=True)
+    kept: dict[str, dict[str, list[float]]] = json.loads(file.read_text())["ranks"]
+    return kept
 
 
 def report(results: Results, candidates: dict[str, int]) -> None:
     """Print both tables: means over the seeds with their spread, and what all three together bring."""
-    columns = ("direction", "learned", "text", "n", "R@1", "R@5", "MRR", "least–most MRR", "all − pair, MRR [95 %]")
+    columns = ("direction", "learned", "text", "n", "R@1", "R@5", "MRR", "least–most MRR")
+    columns += ("all − pair by name, MRR [95 %]", "all − pair of the same text, MRR [95 %]")
     for question, number in candidates.items():
         guess = ", ".join(f"{name} {value:.3f}" for name, value in chance(number).items())
         print(f"\n{question}, {number} candidates; chance {guess}\n")
@@ -296,21 +304,21 @@ def report(results: Results, candidates: dict[str, int]) -> None:
             alone = "–".join(sorted(way.split("→")))
             for knows, what in itertools.product((False, True), (alone, "all")):
                 if runs := results.get((what, knows, question, way)):
-                    pair = results.get((alone, knows and "text" in alone, question, way)) if what == "all" else None
-                    print(row_of(way, what, knows, runs, pair))
+                    pairs = [results.get((alone, same, question, way)) for same in (False, knows)]
+                    print(row_of(way, what, knows, runs, pairs if what == "all" else []))
 
 
-def row_of(way: str, what: str, knows: bool, runs: list[np.ndarray], pair: list[np.ndarray] | None) -> str:
-    """One line of the table: a model's ranks by seed, and those of the pair alone beside it."""
+def row_of(way: str, what: str, knows: bool, runs: list[np.ndarray], pairs: Sequence[list[np.ndarray] | None]) -> str:
+    """One line of the table: a model's ranks by seed, and those of pairs alone beside it."""
     each = [figures(run) for run in runs]
     means = [f"{np.mean([one[name] for one in each]):.3f}" for name in each[0]]
     low, high = (edge(one["MRR"] for one in each) for edge in (min, max))
-    gain = ""
-    if pair:
-        mean, least, most = interval(np.mean([1 / r for r in runs], 0) - np.mean([1 / r for r in pair], 0))
-        gain = f"{mean:+.3f} [{least:+.3f}, {most:+.3f}]"
+    gains = []
+    for pair in pairs:
+        mean, least, most = interval(np.mean([1 / r for r in runs], 0) - np.mean([1 / r for r in pair or runs], 0))
+        gains.append(f"{mean:+.3f} [{least:+.3f}, {most:+.3f}]" if pair else "")
     text = "name + knowledge" if knows else "name"
-    return f"| {' | '.join([way, what, text, str(len(runs[0])), *means, f'{low:.3f}–{high:.3f}', gain])} |"
+    return f"| {' | '.join([way, what, text, str(len(runs[0])), *means, f'{low:.3f}–{high:.3f}', *gains])} |"
 
 
 if __name__ == "__main__":

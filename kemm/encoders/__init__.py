@@ -17,6 +17,7 @@ ENCODERS = {
     "minilm": "kemm.encoders.text:MiniLM",
     "transformers": "kemm.encoders.text:HuggingFaceText",
     "audio": "kemm.encoders.audio:SpectrogramTransformer",
+    "speech": "kemm.encoders.speech:SpeechConvolution",
     "video": "kemm.encoders.video:VideoTransformer",
     "regions": "kemm.encoders.regions:RegionTokens",
     "graph": "kemm.encoders.graph:GraphTokens",

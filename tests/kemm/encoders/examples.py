@@ -67,6 +67,7 @@ def tower(name: str, folder: Path) -> Encoder:
         "transformers": {"dtype": torch.float32},
         "minilm": {"dtype": torch.float32},
         "audio": {**TINY, "frames": 36, "num_mels": 26},
+        "speech": {"width": 16, "layers": 3, "kernel": 5, "frames": 36, "num_mels": 26},
         "video": {**TINY, "frames": 3, "size": 16, "patch": 8},
         "regions": {"features": 6, "width": 16},
         "graph": {"features": 6, "width": 16},
@@ -119,6 +120,7 @@ INPUTS: dict[str, Callable[[Any, torch.Generator], tuple[Tensor, ...]]] = {
     "minilm": words,
     "transformers": words,
     "audio": sounds,
+    "speech": sounds,
     "video": frames,
     "regions": regions,
 }
