@@ -49,8 +49,9 @@ KINDS = ("image", "sound", "text")
 PAIRS = tuple(itertools.combinations(KINDS, 2))
 SPACE = 128
 SIZES = {"width": 128, "layers": 6, "kernel": 15}
-LOOKS, BATCH, RATE, EAR_RATE = 4, 64, 5e-4, 2e-3
-STEPS = {False: 320, True: 640}  # letters are learned more slowly than pairs, which by then know their things by heart
+BATCH, STEPS, RATE = 64, 160, 1e-3  # of pairs, which know their things by heart after more
+EAR_STEPS, EAR_RATE = 640, 2e-3  # letters are learned more slowly, after the pairs alone
+LOOK_EVERY = 40
 BACKGROUND = 200  # learned recordings that say what a name would get from any
 
 
@@ -86,7 +87,7 @@ class Towers(nn.Module):
     def scale(self, pair: Way) -> Tensor:
         return self.log_scale[self.learned.index(pair)].clamp(max=4.6).exp()
 
-    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, batch: dict[str, Tensor], letters_alone: bool = False) -> Tensor:
         """The mean of the pairs' InfoNCE, and of letters; each modality is encoded once."""
         pooled, spelled = dict(batch), torch.zeros(())
         if "sound" in self.into:
@@ -95,9 +96,24 @@ class Towers(nn.Module):
             if self.alphabet:
                 log_p = self.letters(heard.tokens).log_softmax(-1)
                 spelled = spelling_loss(log_p, heard.mask.sum(1), batch["letters"], batch["lengths"])
+        if letters_alone:
+            return spelled
         vectors = {kind: self.encode(kind, pooled[kind]) for kind in self.into}
         losses = [info_nce(vectors[a] @ vectors[b].T * self.scale((a, b))) for a, b in self.learned]
         return torch.stack(losses).mean() + spelled
+
+    def optimizers(self) -> list[tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]]:
+        """Of the ear and its letters, where there are some, and of the rest, each with its schedule."""
+        ear = [parameter for name, parameter in self.named_parameters() if name.startswith(("ear.", "letters."))]
+        rest = [parameter for name, parameter in self.named_parameters() if not name.startswith(("ear.", "letters."))]
+        made = []
+        for parameters, rate, steps in ((rest, RATE, STEPS), (ear, EAR_RATE, EAR_STEPS if self.alphabet else STEPS)):
+            if parameters:
+                optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.1)
+                made.append(
+                    (optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1))
+                )
+        return made
 
 
 def train(things: Things, learned: tuple[Way, ...], knows: bool, seed: int) -> tuple[Asked, int]:
@@ -108,30 +124,26 @@ def train(things: Things, learned: tuple[Way, ...], knows: bool, seed: int) -> t
     usable = (things.split[things.owner] == "train") & ~things.is_new
     alphabet = Alphabet.of([name for name, use in zip(things.said, usable, strict=True) if use]) if spells else None
     model = Towers(learned, alphabet)
-    steps = STEPS[spells]
-    slow = [parameter for name, parameter in model.named_parameters() if name.startswith(("into.", "log_scale"))]
-    fast = [parameter for name, parameter in model.named_parameters() if name.startswith(("ear.", "letters."))]
-    rates = {RATE: slow} | ({EAR_RATE: fast} if fast else {})
-    optimizer = torch.optim.AdamW([{"params": group} for group in rates.values()], weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, list(rates), total_steps=steps, pct_start=0.1)
+    optimizers = model.optimizers()
     heard = {owner: np.flatnonzero((things.owner == owner) & usable) for owner in set(things.owner[usable].tolist())}
     pool = np.array(sorted(heard))
     spelled = alphabet.encode(things.said) if alphabet else ()
     asked = Asked(things, model, knows, random.choice(np.flatnonzero(usable), BACKGROUND, replace=False))
     best, kept, at = -1.0, {}, 0
-    for step in range(1, steps + 1):
+    for step in range(1, (EAR_STEPS if spells else STEPS) + 1):
         rows = random.choice(pool, BATCH, replace=False)
         batch = {"image": things.image[rows], "text": things.text[knows][rows]}
         if "sound" in model.into:
             chosen = [int(random.choice(heard[int(row)])) for row in rows]
             batch["sound"] = with_gaps(things.sound[chosen], random)
             batch |= {name: value[chosen] for name, value in zip(("letters", "lengths"), spelled, strict=False)}
-        optimizer.zero_grad()
-        model.loss(batch).backward()
+        model.zero_grad()
+        model.loss(batch, letters_alone=step > STEPS).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % (steps // LOOKS) == 0:
+        for optimizer, schedule in optimizers[step > STEPS :]:
+            optimizer.step()
+            schedule.step()
+        if step % LOOK_EVERY == 0 and (step <= STEPS or step % STEPS == 0):
             ranks = asked.new_things("val")
             model.train()
             score = float(np.mean([(1 / r).mean() for r in ranks.values()]))
