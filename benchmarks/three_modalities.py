@@ -325,7 +325,7 @@ def row_of(way: str, what: str, knows: bool, runs: list[np.ndarray], pairs: Sequ
     each = [figures(run) for run in runs]
     means = [f"{np.mean([one[name] for one in each]):.3f}" for name in each[0]]
     low, high = (edge(one["MRR"] for one in each) for edge in (min, max))
-    gains = []
+    gains = [] if pairs else ["", ""]
     for pair in pairs:
         mean, least, most = interval(np.mean([1 / r for r in runs], 0) - np.mean([1 / r for r in pair or runs], 0))
         gains.append(f"{mean:+.3f} [{least:+.3f}, {most:+.3f}]" if pair else "")
