@@ -103,7 +103,7 @@ class Towers(nn.Module):
         return torch.stack(losses).mean() + spelled
 
     def optimizers(self) -> list[tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]]:
-        """Of the ear and its letters, where there are some, and of the rest, each with its schedule."""
+        """Of the matrices first, then of the ear and its letters where there are some, each with its schedule."""
         ear = [parameter for name, parameter in self.named_parameters() if name.startswith(("ear.", "letters."))]
         rest = [parameter for name, parameter in self.named_parameters() if not name.startswith(("ear.", "letters."))]
         made = []
@@ -140,7 +140,7 @@ def train(things: Things, learned: tuple[Way, ...], knows: bool, seed: int) -> t
         model.zero_grad()
         model.loss(batch, letters_alone=step > STEPS).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer, schedule in optimizers[step > STEPS :]:
+        for optimizer, schedule in optimizers[1:] if step > STEPS else optimizers:
             optimizer.step()
             schedule.step()
         if step % LOOK_EVERY == 0 and (step <= STEPS or step % STEPS == 0):

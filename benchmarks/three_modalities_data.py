@@ -46,7 +46,7 @@ def prepare(stamps: Path, folder: Path) -> Things:
         np.savez(kept, **_read(stamps, folder))
     saved = np.load(kept)
     text = {knows: torch.from_numpy(saved[f"text{int(knows)}"]) for knows in (False, True)}
-    names = [line.split("\n") for line in saved["names"].tolist()]
+    names = [[name for name in lines.split("\n") if name] for lines in saved["names"].tolist()]
     image, sound = torch.from_numpy(saved["image"]), torch.from_numpy(saved["sound"].astype(np.float32))
     keys, said = saved["keys"].tolist(), saved["said"].tolist()
     return Things(keys, saved["split"], image, text, names, sound, said, saved["owner"], saved["is_new"])

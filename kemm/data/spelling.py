@@ -10,23 +10,17 @@ import torch
 from torch import Tensor
 
 from kg.errors import InputError
+from kg.names import fold
 
 _APART = re.compile(r"\([^)]*\)")  # "A caribou (reindeer)": what stands apart is mostly not said
-_BETWEEN = re.compile(r"[\s\-–'’]+")
-_OWN = frozenset("йўñç")  # letters that a mark makes into others; elsewhere marks are taken off
 
 
 def spell(name: str) -> str:
-    """A name's letters in lower case with single spaces; marks, digits and punctuation are left out.
+    """A name's letters, folded (`kg.names.fold`), its words with single blanks between; the rest is left out.
 
-    ``"Un écureuil (roux)" → "un ecureuil"``
+    ``"Un écureuil (roux), 2" → "un ecureuil"``. Marks that are letters of their script, as vowels in Devanagari, stay.
     """
-    letters = []
-    for letter in unicodedata.normalize("NFC", _BETWEEN.sub(" ", _APART.sub("", name.lower()))):
-        if letter == " " or letter in _OWN:
-            letters.append(letter)
-        else:
-            letters += [part for part in unicodedata.normalize("NFKD", letter) if part.isalpha()]
+    letters = (c if unicodedata.category(c)[0] in "LM" else " " for c in fold(_APART.sub("", name)))
     return " ".join("".join(letters).split())
 
 

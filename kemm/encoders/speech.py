@@ -14,6 +14,7 @@ from kemm.encoders.sound import FLOOR, log_mel
 from kg.errors import InputError
 
 SILENT = (torch.tensor(FLOOR).log().item() - MEAN) / (2 * DEVIATION)  # a frame without any energy, as padding is
+_ROUNDED = 0.01  # more than half precision moves it; a tenth of a neper above the floor is still no sound
 
 
 class ConvolutionBlock(nn.Module):
@@ -87,7 +88,7 @@ class SpeechConvolution(Encoder):
 
     def features(self, spectrograms: Tensor) -> Features:  # type: ignore[override]
         """States of ``prepare``'s ``(B, T, M)``, ``(B, ⌈T / 2⌉, D)``; T is cut to the longest sound of the batch."""
-        sounding = (spectrograms > SILENT + 1e-4).any(-1)  # (B, T)
+        sounding = (spectrograms > SILENT + _ROUNDED).any(-1)  # (B, T)
         ends = (sounding * torch.arange(1, sounding.shape[1] + 1, device=sounding.device)).amax(1)
         longest = max(int(ends.max()), 2)
         steps = torch.arange(longest, device=ends.device)

@@ -67,7 +67,7 @@ def test_two_processes_train_one_run(tiny_settings: Settings, tmp_path: Path) ->
     assert said["steps"] == 12
     training = json.loads((tmp_path / "run" / "run.json").read_text())["training"]
     assert [step for step, _ in training["held_out"]["answering"]["loss"]] == [0, 6, 12]
-    one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    one, two = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert list(one) == list(two) and all(torch.equal(one[name], two[name]) for name in one)
 
 

@@ -6,6 +6,8 @@ name's probability is the sum over all alignments that say it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,15 +49,15 @@ def name_log_probabilities(log_p: Tensor, steps: Tensor, letters: Tensor, length
     """
     found = log_p.new_full((len(log_p), len(letters)), -torch.inf)
     for row, (one, step) in enumerate(zip(log_p, steps, strict=True)):
-        left = torch.ones(len(letters), dtype=torch.bool, device=log_p.device)
+        left = (lengths > 0) & (lengths <= step)
         if is_compiled(log_p):
             p = one[: int(step)].double().exp().numpy()
             found[row] = torch.from_numpy(_forward(p, letters.numpy(), lengths.numpy()))
-            left = found[row].isneginf()  # what float64 can't hold, and what does not fit
+            left &= found[row].isneginf()  # what float64 can't hold
         if left.any():
             expanded = one.expand(int(left.sum()), -1, -1)
             found[row, left] = _log_probability(expanded, step.expand(len(expanded)), letters[left], lengths[left])
-    return found.masked_fill(lengths == 0, -torch.inf)
+    return found
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -115,7 +117,7 @@ def known_name_posterior(scores: Tensor, background: Tensor) -> Tensor:
         (R, N). A recording that no name fits has all of them alike.
     """
     lowest = torch.finfo(scores.dtype).min / 4  # so that nothing below is inf − inf
-    usual = background.clamp(min=lowest).logsumexp(0) - torch.log(torch.tensor(float(max(len(background), 1))))
+    usual = background.clamp(min=lowest).logsumexp(0) - math.log(max(len(background), 1))
     return (scores.clamp(min=lowest) - usual).clamp(min=lowest).log_softmax(1)
 
 

@@ -14,11 +14,13 @@ from kg.errors import InputError
     [
         ("Un écureuil (roux)", "un ecureuil"),
         ("L'oiseau-mouche", "l oiseau mouche"),
-        ("Муравей", "муравей"),  # й is a letter, not и with a mark
-        ("Муравеи\u0306", "муравей"),  # and the same where the mark stands apart
-        ("Μέλισσα", "μελισσα"),
-        ("Ñandú  2", "ñandu"),
+        ("Муравей", "муравеи"),
+        ("Муравеи\u0306", "муравеи"),  # the mark apart
+        ("Κόκορας", "κοκορασ"),
+        ("Ñandú  2", "nandu"),
         ("O broască", "o broasca"),
+        ("ഒരു മല", "ഒരു മല"),  # vowels are marks
+        ("Straße_7", "strasse"),
         ("(…) 12", ""),
     ],
 )

@@ -19,6 +19,7 @@ from kemm.encoders.momentum import MomentumCopy
 from kemm.encoders.patch_transformer import PictureTransformer
 from kemm.encoders.regions import RegionTokens, box_numbers
 from kemm.encoders.sound import read_wave
+from kemm.encoders.speech import SpeechConvolution
 from kemm.encoders.timm_images import Timm
 from kemm.encoders.video import VideoTransformer
 from kg.errors import InputError
@@ -81,6 +82,15 @@ def test_a_sound_is_cut_at_the_towers_frames_and_silence_is_a_sound() -> None:
     found = tower.prepare([long, long[: 400 + 39 * 160], torch.zeros(0)])
     assert found.shape == (3, 40, 20) and torch.equal(found[0], found[1])
     assert tower.features(found).pooled.isfinite().all()
+
+
+def test_padding_of_speech_is_padding_in_half_precision_too() -> None:
+    torch.manual_seed(0)
+    tower = SpeechConvolution(40, 20, width=8, layers=1, kernel=3).eval()
+    made = tower.prepare([0.1 * torch.randn(2500), 0.01 * torch.randn(4000), torch.zeros(0)])
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        found = tower.features(made.to(dtype).float())
+        assert found.mask.sum(1).tolist() == [7, 12, 0] and found.pooled.isfinite().all()  # of 14, 23 and 0 frames
 
 
 def test_of_a_long_sound_only_the_first_seconds_are_read(tmp_path: Path) -> None:
